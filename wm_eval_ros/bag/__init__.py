@@ -1,0 +1,1 @@
+"""Bags: reading, writing, preflight; no ROS needed."""

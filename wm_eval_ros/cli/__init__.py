@@ -1,0 +1,1 @@
+"""The `wm-eval` command; heavy imports happen only after the verb is known."""

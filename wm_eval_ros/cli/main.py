@@ -1,0 +1,66 @@
+"""`wm-eval VERB ...`: finds the verb, runs it, turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from wm_eval_ros.errors import EXIT_INTERRUPTED, WmEvalError
+
+#: verb -> (module below wm_eval_ros.cli, one line of help); the module has `arguments(parser)`
+#: and `main(args) -> int`
+VERBS: dict[str, tuple[str, str]] = {
+    'run': ('run', 'run a scenario: start the nodes, record, score, print the scorecard'),
+    'collect': ('collect', 'drive the plant with exploration and record bags to train on'),
+    'train': ('train', 'train a world model from bags'),
+    'score': ('score', 'recompute every figure from a bag alone'),
+    'openloop': ('openloop', 'train and score a small model on a robot bag, against persistence'),
+    'list': ('list', 'list tasks, models, planners and scenarios'),
+    'doctor': ('doctor', 'say what is installed, and what to do about what is missing'),
+}
+
+
+def parser(verb: str | None = None) -> argparse.ArgumentParser:
+    """Build the command line; only the named verb's module is imported."""
+    top = argparse.ArgumentParser(
+        prog='wm-eval', description='Closed-loop evaluation of world models on the ROS 2 graph.')
+    top.add_argument('--version', action='store_true', help='print the version and exit')
+    verbs = top.add_subparsers(dest='verb', metavar='VERB')
+    for name, (module, help_line) in VERBS.items():
+        sub = verbs.add_parser(name, help=help_line, description=help_line,
+                               formatter_class=argparse.RawDescriptionHelpFormatter)
+        if name == verb:
+            import_module(f'wm_eval_ros.cli.{module}').arguments(sub)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    verb = next((w for w in words if w in VERBS), None)
+    top = parser(verb)
+    args = top.parse_args(words)
+    if args.version:
+        from importlib.metadata import version
+        print(version('wm_eval_ros'))
+        return 0
+    if args.verb is None:
+        top.print_help()
+        return 2
+    try:
+        return int(import_module(f'wm_eval_ros.cli.{VERBS[args.verb][0]}').main(args))
+    except WmEvalError as error:
+        print(f'wm-eval {args.verb}: {error}', file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f'wm-eval {args.verb}: interrupted', file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return EXIT_INTERRUPTED
+
+
+if __name__ == '__main__':
+    sys.exit(main())

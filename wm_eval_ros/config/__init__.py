@@ -1,0 +1,1 @@
+"""Typed settings: one declaration feeds the YAML files, the ROS parameters and the docs."""

@@ -1,0 +1,204 @@
+"""The scenario: everything a run depends on, in one typed YAML file."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from wm_eval_ros.config.interface import Interface
+from wm_eval_ros.config.schema import build, setting
+from wm_eval_ros.config.yaml_file import load_yaml
+from wm_eval_ros.errors import ConfigError
+from wm_eval_ros.records import ClockMode
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlantSettings:
+    """The thing under control."""
+
+    kind: str = setting('mujoco', doc='plant plug-in')
+    task: str = setting(doc='task of the plant; `wm-eval list` names them')
+    observation_hz: float = setting(
+        100.0, doc='rate of the state topics in realtime; lockstep and free publish one per slot',
+        unit='Hz', low=1.0, high=1000.0)
+    time_limit_s: float = setting(doc='task time after which an episode ends as TIMEOUT', unit='s',
+                                  low=0.01)
+    camera_hz: float = setting(0.0, doc='rate of the rendered camera, 0: no camera', unit='Hz',
+                               low=0.0, high=120.0)
+    camera_width: int = setting(64, doc='width of the camera image', unit='px', low=16, high=1920)
+    camera_height: int = setting(64, doc='height of the camera image', unit='px', low=16, high=1080)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveTerm:
+    """One weighted distance between predicted features and a target."""
+
+    features: tuple[str, ...] = setting(doc='names of predicted features, `topic.field` each')
+    target: tuple[str, ...] = setting(
+        doc='what they should equal: names of goal fields, or of features, or numbers as text')
+    weight: float = setting(1.0, doc='weight of this term', low=0.0)
+    shape: str = setting('distance', doc='distance: Euclidean norm; square: its square',
+                         choices=('distance', 'square'))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannerSettings:
+    """The planner node: model, search and schedule."""
+
+    planner: str = setting('cem', doc='planner plug-in')
+    model: str = setting('', doc='checkpoint: name of a shipped one, or a folder; empty: none')
+    model_sha256: str = setting('', doc='sha256 the weights must have; empty: not pinned')
+    period_ms: float = setting(50.0, doc='period of the schedule', unit='ms', low=1.0, high=10000.0)
+    deadline_ms: float = setting(50.0, doc='deadline after the slot is due', unit='ms', low=1.0,
+                                 high=10000.0)
+    budget_ms: float = setting(
+        35.0, doc='planning stops at its best so far this long after the slot is due', unit='ms',
+        low=0.1, high=10000.0)
+    stale_ms: float = setting(200.0, doc='an input older than this is STALE_INPUT', unit='ms',
+                              low=1.0)
+    samples: int = setting(64, doc='candidate action sequences per iteration', low=2, high=100000)
+    iterations: int = setting(3, doc='most refinements per decision', low=1, high=1000)
+    horizon: int = setting(10, doc='imagined steps', low=1, high=1000)
+    elites: int = setting(8, doc='candidates the distribution is refitted to', low=1)
+    noise_std: float = setting(0.5, doc='initial standard deviation, of half the command range',
+                               low=0.0, high=10.0)
+    noise_beta: float = setting(0.0, doc='correlation over time of exploration noise, 0: white',
+                                low=0.0, high=0.999)
+    control_weight: float = setting(0.0, doc='weight of the mean squared command, in half ranges',
+                                    low=0.0)
+    uncertainty_weight: float = setting(0.0, doc='weight of the ensemble disagreement', low=0.0)
+    objective: tuple[ObjectiveTerm, ...] = setting((), doc='what the imagined future should reach')
+    latency_ms: float = setting(
+        -1.0, doc='latency charged per decision in lockstep; -1: the measured one (not repeatable)',
+        unit='ms', low=-1.0, high=10000.0)
+    latency_trace: str = setting(
+        '', doc='text file of latencies to charge in lockstep, one number [ms] a line, repeated')
+    torch_threads: int = setting(1, doc='threads of torch', low=1, high=256)
+    record_rollout: bool = setting(True, doc='write latent and imagined rollout into each cycle')
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisorSettings:
+    """The command gate, last before the plant."""
+
+    stale_periods: float = setting(2.0, doc='no fresh command for this many periods: fallback',
+                                   low=1.0)
+    stop_ms: float = setting(500.0, doc='no fresh command for this long: stopped', unit='ms',
+                             low=1.0)
+    fallback: str = setting('zero', doc='command of the fallback: zero, or hold the last one',
+                            choices=('zero', 'hold'))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecorderSettings:
+    """The recorder."""
+
+    exclude: tuple[str, ...] = setting((), doc='topics of the interface that are not recorded')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """A run, described whole."""
+
+    name: str = setting(doc='name of the scenario')
+    description: str = setting('', doc='one sentence')
+    clock: ClockMode = setting(ClockMode.REALTIME, doc='realtime, lockstep or free')
+    seed: int = setting(0, doc='seed of the run; episode i resets with seed + i', low=0,
+                        high=2**53)
+    episodes: int = setting(20, doc='number of episodes', low=1, high=1000000)
+    baselines: tuple[str, ...] = setting((), doc='planners run on the same starts beside the first')
+    interface: Interface = setting(doc='topics of state, goal and command')
+    plant: PlantSettings = setting(doc='the thing under control')
+    planner: PlannerSettings = setting(PlannerSettings, doc='the planner node')
+    supervisor: SupervisorSettings = setting(SupervisorSettings, doc='the command gate')
+    recorder: RecorderSettings = setting(RecorderSettings, doc='the recorder')
+
+    def __post_init__(self) -> None:
+        """Refuse what no single key shows to be wrong."""
+        command = self.interface.command
+        for name in ('low', 'high'):
+            if len(getattr(command, name)) != len(command.fields):
+                raise ConfigError(f'interface.command.{name}: {len(getattr(command, name))} numbers '
+                                  f'for {len(command.fields)} fields; give one each')
+        if any(lo >= hi for lo, hi in zip(command.low, command.high)):
+            raise ConfigError('interface.command: every low must be below its high')
+        if self.planner.elites > self.planner.samples:
+            raise ConfigError(f'planner.elites: {self.planner.elites} of '
+                              f'{self.planner.samples} samples; at most all of them')
+
+
+#: folder of the scenarios that ship with a source checkout or an installed package
+SCENARIO_FOLDER = 'scenarios'
+
+
+def config_folder() -> Path:
+    """Return the `config` folder: of the source checkout if there is one, else the installed one."""
+    checkout = Path(__file__).parents[2] / 'config'
+    if (checkout / SCENARIO_FOLDER).is_dir():
+        return checkout
+    import sys
+    for parent in (Path(__file__).parents[4], Path(sys.prefix)):
+        share = parent / 'share' / 'wm_eval_ros' / 'config'
+        if (share / SCENARIO_FOLDER).is_dir():
+            return share
+    # colcon: <prefix>/lib/python3.x/site-packages/wm_eval_ros/config/scenario.py
+    for parent in Path(__file__).parents:
+        share = parent / 'share' / 'wm_eval_ros' / 'config'
+        if (share / SCENARIO_FOLDER).is_dir():
+            return share
+    raise ConfigError('the config folder of wm_eval_ros was not installed; '
+                      'reinstall, or give a path to a scenario file')
+
+
+def find_scenario(name: str) -> Path:
+    """
+    Return the file of a scenario, given its path or the name of a shipped one.
+
+    :raises ConfigError: there is none; the message lists the shipped ones
+    """
+    path = Path(name)
+    if path.suffix in ('.yaml', '.yml') or path.exists():
+        return path
+    folder = config_folder() / SCENARIO_FOLDER
+    shipped = folder / f'{name}.yaml'
+    if shipped.is_file():
+        return shipped
+    from wm_eval_ros.config.schema import did_you_mean
+    known = [p.stem for p in folder.glob('*.yaml')]
+    raise ConfigError(f'no scenario {name!r}{did_you_mean(name, known)}')
+
+
+def load_scenario(path: Path, overrides: Mapping[str, object] | None = None) -> Scenario:
+    """
+    Load a scenario and lay overrides over it.
+
+    :param overrides: dotted keys, such as ``planner.samples``, and their values
+    :raises ConfigError: the file or an override does not fit the schema
+    """
+    raw = load_yaml(path)
+    for key, value in (overrides or {}).items():
+        _set(raw, key.split('.'), value, str(path))
+    try:
+        return build(Scenario, raw, str(path))
+    except ConfigError as error:
+        text = str(error)
+        raise ConfigError(text if text.startswith(str(path)) else f'{path}: {text}') from None
+
+
+def with_planner(scenario: Scenario, planner: str) -> Scenario:
+    """Return the scenario under another planner: a baseline on the same starts."""
+    return dataclasses.replace(
+        scenario, planner=dataclasses.replace(scenario.planner, planner=planner))
+
+
+def _set(raw: object, keys: list[str], value: object, where: str) -> None:
+    at = raw
+    for key in keys[:-1]:
+        if not isinstance(at, dict):
+            raise ConfigError(f'{where}: no section {".".join(keys[:-1])}')
+        at = at.setdefault(key, {})
+    if not isinstance(at, dict):
+        raise ConfigError(f'{where}: no section {".".join(keys[:-1])}')
+    at[keys[-1]] = value

@@ -1,0 +1,93 @@
+"""What a world model is to the planner: encode one step, predict many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+
+from wm_eval_ros.config.interface import Interface
+
+#: shape (B, D) for one step or (B, H, D) for a rollout, float32
+Latent = torch.Tensor
+
+
+@dataclass(frozen=True)
+class WorldModelSpec:
+    """What a checkpoint declares, because that is where ports of published models break."""
+
+    name: str
+    version: str
+    #: of the weights file, hexadecimal
+    sha256: str
+    #: entry-point name of the family that loads it
+    family: str
+    #: topics, fields and command limits the model was trained on
+    interface: Interface
+    #: names of the features a latent decodes to, in order, as `topic.field[:cos|:sin]`
+    feature_names: tuple[str, ...]
+    #: time between two predicted steps [s]
+    dt_s: float
+    #: family's own sizes: members, hidden, latent, ...
+    architecture: dict[str, Any]
+    #: hashes of training bags, seeds, steps, git commit
+    provenance: dict[str, Any]
+
+    @property
+    def action_dim(self) -> int:
+        """Number of command fields A."""
+        return len(self.interface.command.fields)
+
+
+class WorldModel(Protocol):
+    """Batch first; cost lives outside; actions are scaled to [-1, 1] of the command's limits."""
+
+    spec: WorldModelSpec
+
+    def encode(
+        self,
+        obs: torch.Tensor,
+        prev: Latent | None = None,
+        prev_action: torch.Tensor | None = None,
+        is_first: torch.Tensor | None = None,
+    ) -> Latent:
+        """
+        Encode ONE time step.
+
+        :param obs: features in physical units, shape (B, F)
+        :param prev: latent of the step before, (B, D); None at an episode's start
+        :param prev_action: the EXECUTED action between the two steps, (B, A)
+        :param is_first: True where an episode begins, (B,)
+        """
+        ...
+
+    def predict(
+        self, z: Latent, actions: torch.Tensor, *, generator: torch.Generator | None = None
+    ) -> Latent:
+        """
+        Imagine.
+
+        :param z: (B, D)
+        :param actions: (B, H, A)
+        :returns: latents after each action, (B, H, D)
+        """
+        ...
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """Can turn latents into features in physical units."""
+
+    def decode(self, z: Latent) -> torch.Tensor:
+        """(..., D) -> (..., F)."""
+        ...
+
+
+@runtime_checkable
+class KnowsUncertainty(Protocol):
+    """Can say how sure an imagined rollout is."""
+
+    def uncertainty(self, z: Latent, actions: torch.Tensor) -> torch.Tensor:
+        """(B, D), (B, H, A) -> (B, H): disagreement of the members, in standardised units."""
+        ...

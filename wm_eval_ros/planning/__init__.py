@@ -1,0 +1,1 @@
+"""Planners: anytime search for actions in an imagined future."""

@@ -1,0 +1,1 @@
+"""The thing under control: simulators behind one protocol, tasks and success predicates."""

@@ -1,0 +1,284 @@
+"""
+The schema: every fact that travels between rooms, as frozen dataclasses.
+
+Clocks are named on each field: *steady* is ``CLOCK_MONOTONIC``, *system* is wall time, *ROS* is the
+clock of the message stamps (system time in ``realtime`` and on hardware, simulated time in
+``lockstep`` and ``free``). Times are integer nanoseconds; stamps and steady times are never
+subtracted from each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: a steady or system time that did not come to pass
+NEVER_NS = -1
+#: the middleware gave no publication sequence number
+NO_SEQUENCE = 2**64 - 1
+
+
+class NameEnum(str, Enum):
+    """Enumeration whose members print and serialise as their value."""
+
+    __str__ = str.__str__
+
+
+class ClockMode(NameEnum):
+    """How the world's time runs against the planner's; part of every result's identity."""
+
+    #: the world runs at wall speed and does not wait
+    REALTIME = 'realtime'
+    #: the world waits for the command, then advances by the planner's charged latency
+    LOCKSTEP = 'lockstep'
+    #: as lockstep with a charge of zero: as fast as possible, for collecting data
+    FREE = 'free'
+
+
+class CycleStatus(IntEnum):
+    """What became of one slot of the planner's schedule."""
+
+    #: a command was published within the deadline
+    OK = 0
+    #: a command was published after the deadline
+    LATE = 1
+    #: the planner was still busy with an earlier slot
+    SKIPPED = 2
+    #: an input never came, or none since the episode's start
+    NO_INPUT = 3
+    #: an input was older than allowed
+    STALE_INPUT = 4
+    #: the planner's command was not finite or not of the right shape
+    INVALID_OUTPUT = 5
+    #: the planner raised
+    EXCEPTION = 6
+    #: a call before the first episode that warms caches up; no slot of the schedule
+    WARMUP = 7
+
+
+class Mode(IntEnum):
+    """Who commands."""
+
+    PLANNER = 0
+    FALLBACK = 1
+    SHADOW = 2
+    HOLD = 3
+
+
+class EventKind(IntEnum):
+    """Something that happened to an episode."""
+
+    START = 0
+    SUCCESS = 1
+    FAILURE = 2
+    TIMEOUT = 3
+    ABORT = 4
+    PERTURB_ON = 5
+    PERTURB_OFF = 6
+    FALLBACK_ON = 7
+    FALLBACK_OFF = 8
+    INTERVENTION_ON = 9
+    INTERVENTION_OFF = 10
+    RECOVERED = 11
+
+
+#: events that end an episode
+TERMINAL = frozenset({EventKind.SUCCESS, EventKind.FAILURE, EventKind.TIMEOUT, EventKind.ABORT})
+#: label of a START whose initial state already meets the success predicate
+SOLVED_AT_START = 'solved'
+
+
+@dataclass(frozen=True, slots=True)
+class InputRef:
+    """One input sample a decision was based on."""
+
+    topic: str
+    #: header stamp: acquisition [ns, ROS]
+    stamp_ns: int
+    #: source timestamp of the middleware [ns, system], NEVER_NS where it gives none
+    source_ns: int = NEVER_NS
+    #: receive timestamp of the middleware [ns, system], NEVER_NS where it gives none
+    received_ns: int = NEVER_NS
+    #: arrival in the callback [ns, steady]
+    steady_ns: int = NEVER_NS
+    #: publication sequence number, NO_SEQUENCE where the middleware gives none
+    sequence: int = NO_SEQUENCE
+
+
+@dataclass(frozen=True, slots=True)
+class CycleRecord:
+    """One slot of the planner's schedule, also when nothing was sent: the audit record."""
+
+    #: start of the slot [ns, ROS]
+    stamp_ns: int
+    slot: int
+    episode: int
+    status: CycleStatus
+    #: [ns, steady]; NEVER_NS where it did not come to pass
+    due_ns: int
+    start_ns: int
+    infer_start_ns: int
+    infer_end_ns: int
+    publish_ns: int
+    #: [ns, system]; NEVER_NS where nothing was sent
+    publish_system_ns: int
+    period_ns: int
+    deadline_ns: int
+    mode: Mode = Mode.PLANNER
+    reason: str = ''
+    inputs: tuple[InputRef, ...] = ()
+    command_topic: str = ''
+    #: stamp of the command, its own publish time [ns, ROS]; None where none was sent
+    command_stamp_ns: int | None = None
+    #: CPU time of the process spent on this decision [ns]
+    cpu_ns: int = 0
+    horizon: int = 0
+    samples: int = 0
+    iterations: int = 0
+    #: candidates whose rollout was not finite
+    nonfinite: int = 0
+    #: objective of the plan, lower is better; NaN where there is none
+    cost: float = float('nan')
+    #: the command in its own units, shape (A,); empty where none was sent
+    action: tuple[float, ...] = ()
+    surprise: float = float('nan')
+    surprise_threshold: float = float('nan')
+    #: encoded state of this slot, shape (D,), float32; None where not recorded
+    latent: NDArray[np.float32] | None = None
+    #: imagined latents of the chosen plan, shape (H, D), float32; row h predicts slot + 1 + h
+    rollout: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeEvent:
+    """Something that happened to an episode."""
+
+    #: when it happened [ns, ROS]
+    stamp_ns: int
+    episode: int
+    kind: EventKind
+    #: START: SOLVED_AT_START or empty; others: the reason, or the perturbation's name
+    label: str = ''
+    #: START: seed; terminal: task time since START [s]; PERTURB_*: severity
+    value: float = 0.0
+    source: str = ''
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRecord:
+    """A payload message passed by: enough to tell a superseded sample from a lost one."""
+
+    topic: str
+    #: header stamp [ns, ROS]; None for types without a header
+    stamp_ns: int | None
+    #: arrival at the recorder or monitor [ns, system]
+    log_ns: int
+    #: publication sequence number, NO_SEQUENCE where unknown
+    sequence: int = NO_SEQUENCE
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """The run's manifest, in every bag on the latched topic ``run_info`` as JSON."""
+
+    #: version of this record's layout
+    schema_version: int
+    #: the run's own name; unique, and no part of a result's identity
+    run_id: str
+    scenario: str
+    task: str
+    clock: ClockMode
+    seed: int
+    episodes: int
+    planner: str
+    period_ns: int
+    deadline_ns: int
+    #: allowed task time of one episode [s]
+    time_limit_s: float
+    package_version: str
+    git_commit: str = ''
+    #: name, version, sha256, family; latent_names, latent_mean, latent_scale (D,); empty: no model
+    model: dict[str, Any] = field(default_factory=dict)
+    #: all effective settings of the scenario, by section
+    settings: dict[str, Any] = field(default_factory=dict)
+    #: host, kernel, cpu, python, rmw, device, torch threads, load average at start
+    host: dict[str, Any] = field(default_factory=dict)
+
+
+#: the current RunInfo.schema_version; a newer one is refused
+RUN_INFO_SCHEMA = 1
+
+Record = CycleRecord | EpisodeEvent | SampleRecord | RunInfo
+
+
+class Interval(NamedTuple):
+    """Closed interval at a stated confidence."""
+
+    low: float
+    high: float
+    confidence: float = 0.95
+    method: str = ''
+
+
+@dataclass(frozen=True, slots=True)
+class MetricValue:
+    """One figure. No evidence is ``None`` with a reason, never zero and never a sentinel."""
+
+    name: str
+    value: float | None
+    unit: str
+    #: number of independent observations behind the value
+    n: int
+    interval: Interval | None = None
+    #: why there is no value, or no interval
+    why: str = ''
+
+
+class Verdict(NameEnum):
+    """What a gate says."""
+
+    PASS = 'pass'
+    FAIL = 'fail'
+    INCONCLUSIVE = 'inconclusive'
+    #: the evidence itself is broken: not a failure of the thing under test
+    ERROR = 'error'
+
+
+@dataclass(frozen=True, slots=True)
+class JointSample:
+    """State of named joints at one instant."""
+
+    names: tuple[str, ...]
+    #: [rad] or [m], shape (J,)
+    position: NDArray[np.float64]
+    #: [rad/s] or [m/s], shape (J,)
+    velocity: NDArray[np.float64]
+    #: [N m] or [N], shape (J,); empty where unknown
+    effort: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+
+@dataclass(frozen=True, slots=True)
+class PoseSample:
+    """Pose of a frame in the world at one instant."""
+
+    #: [m], shape (3,)
+    position: NDArray[np.float64]
+    #: x y z w, shape (4,)
+    orientation: NDArray[np.float64]
+    frame: str = 'world'
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSample:
+    """A camera image at one instant."""
+
+    #: RGB, shape (height, width, 3), uint8
+    pixels: NDArray[np.uint8]
+    frame: str = 'camera'
+
+
+Sample = JointSample | PoseSample | ImageSample

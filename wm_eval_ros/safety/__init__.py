@@ -1,0 +1,1 @@
+"""The command gate: what may reach the plant, and what happens instead."""

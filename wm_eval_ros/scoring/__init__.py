@@ -1,0 +1,1 @@
+"""The only place where numbers are made: scorer, scorecard, verdicts."""

@@ -1,0 +1,1 @@
+"""Statistics that know no robots: intervals, quantiles, tests."""

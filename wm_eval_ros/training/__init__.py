@@ -1,0 +1,1 @@
+"""From bags to datasets to trained world models."""

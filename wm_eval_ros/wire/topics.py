@@ -1,0 +1,50 @@
+"""Topic names, types and quality of service of the interface, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+RUN_INFO = 'run_info'
+PLANNER_CYCLE = 'planner_cycle'
+EPISODE_EVENT = 'episode_event'
+METRICS = 'metrics'
+CLOCK = '/clock'
+#: latched by every node of a run once it can take part; the plant waits for them
+NODE_READY = 'node_ready'
+CAMERA_IMAGE = 'camera/image_raw'
+#: service of the plant
+RESET_EPISODE = 'reset_episode'
+
+TYPES = {
+    RUN_INFO: 'std_msgs/msg/String',
+    PLANNER_CYCLE: 'wm_eval_ros/msg/PlannerCycle',
+    EPISODE_EVENT: 'wm_eval_ros/msg/EpisodeEvent',
+    METRICS: 'wm_eval_ros/msg/MetricArray',
+    CLOCK: 'rosgraph_msgs/msg/Clock',
+    NODE_READY: 'std_msgs/msg/String',
+    CAMERA_IMAGE: 'sensor_msgs/msg/Image',
+}
+
+
+def proposed(command_topic: str) -> str:
+    """Return the topic of the planner's proposal for a command topic."""
+    return f'proposed/{command_topic.lstrip("/")}'
+
+
+@dataclass(frozen=True)
+class Qos:
+    """Quality of service, without ROS."""
+
+    depth: int
+    reliable: bool = True
+    latched: bool = False
+
+
+#: what the loop asks of a sensor: the newest sample, never an old one sent again
+SENSOR = Qos(depth=1, reliable=False)
+#: what a simulated sensor offers: a recorder may ask for every sample, the loop still takes SENSOR
+SENSOR_OFFER = Qos(depth=100)
+COMMAND = Qos(depth=1)
+TELEMETRY = Qos(depth=1000)
+#: run info, episode events, readiness
+LATCHED = Qos(depth=1000, latched=True)
