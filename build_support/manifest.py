@@ -7,10 +7,12 @@ points. The tables here only translate: a ROS dependency key to the name it has 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 import configparser
 from dataclasses import dataclass
 import os
 from pathlib import Path
+import sys
 import xml.etree.ElementTree as ElementTree
 
 #: where the ROS wheels exist; elsewhere a distribution of ROS 2 provides the packages
@@ -111,11 +113,38 @@ def ros_is_sourced() -> bool:
     return bool(os.environ.get('ROS_DISTRO')) and bool(os.environ.get('AMENT_PREFIX_PATH'))
 
 
-def console_scripts(root: Path) -> dict[str, tuple[str, str]]:
-    """Return ``(module, function)`` of each console script of ``setup.cfg``, by its name."""
+def entry_points(root: Path) -> dict[str, dict[str, str]]:
+    """Return the targets of ``setup.cfg`` by group and name."""
     parser = configparser.ConfigParser()
     parser.read(root / 'setup.cfg', encoding='utf-8')
-    lines = parser['options.entry_points']['console_scripts'].strip().splitlines()
-    pairs = (line.split('=', 1) for line in lines)
-    targets = {name.strip(): target.strip().split(':', 1) for name, target in pairs}
-    return {name: (module, function) for name, (module, function) in targets.items()}
+    groups: dict[str, dict[str, str]] = {}
+    for group, text in parser['options.entry_points'].items():
+        pairs = (line.split('=', 1) for line in text.strip().splitlines())
+        groups[group] = {name.strip(): target.strip() for name, target in pairs}
+    return groups
+
+
+def console_scripts(root: Path) -> dict[str, tuple[str, str]]:
+    """Return ``(module, function)`` of each console script of ``setup.cfg``, by its name."""
+    scripts = entry_points(root)['console_scripts']
+    split = {name: target.split(':', 1) for name, target in scripts.items()}
+    return {name: (module, function) for name, (module, function) in split.items()}
+
+
+def requirements(root: Path, wanted: Iterable[str]) -> list[str]:
+    """
+    Return the core requirements and those of the extras named, each once.
+
+    Where a ROS 2 distribution is sourced its packages are left out: the wheels must not mix with it.
+    """
+    manifest = read_manifest(root)
+    named = extras(manifest)
+    lines = core_requirements(manifest)
+    for extra in wanted:
+        lines += named[extra]
+    mixed = on_wheel_platform(GENERATOR_WHEELS) if ros_is_sourced() else []
+    return [line for line in dict.fromkeys(lines) if line not in mixed]
+
+
+if __name__ == '__main__':
+    sys.stdout.write('\n'.join(requirements(Path(__file__).resolve().parents[1], sys.argv[1:])))
