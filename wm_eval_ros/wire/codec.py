@@ -1,0 +1,256 @@
+"""
+Messages of ours to records and back, by field name.
+
+Decoding takes any object with the fields of the message: an rclpy message, or one that `rosbags`
+decoded. Encoding asks the caller for the classes, so nothing here imports ROS. Both directions
+keep every bit: NaN, negative zero, sentinels.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+import json
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wm_eval_ros.config.schema import build, to_plain
+from wm_eval_ros.errors import BagError, ConfigError
+from wm_eval_ros.records import (
+    CycleRecord,
+    CycleStatus,
+    EpisodeEvent,
+    EventKind,
+    InputRef,
+    Mode,
+    NEVER_NS,
+    RUN_INFO_SCHEMA,
+    RunInfo,
+)
+
+CYCLE_TYPE = 'wm_eval_ros/msg/PlannerCycle'
+EVENT_TYPE = 'wm_eval_ros/msg/EpisodeEvent'
+INPUT_TYPE = 'wm_eval_ros/msg/InputRef'
+METRICS_TYPE = 'wm_eval_ros/msg/MetricArray'
+HEADER_TYPE = 'std_msgs/msg/Header'
+TIME_TYPE = 'builtin_interfaces/msg/Time'
+
+NS_PER_S = 1_000_000_000
+
+#: numpy kind of an array field -> type code of the standard library's array
+_CODES = {'float32': 'f', 'float64': 'd', 'uint32': 'I'}
+
+
+class MessageTypes:
+    """Makes messages of whichever library the caller's classes come from."""
+
+    def __init__(self, message_type: Callable[[str], Any]) -> None:
+        """
+        Remember where classes come from.
+
+        :param message_type: maps ``package/msg/Name`` to the message class
+        """
+        self._message_type = message_type
+        self._classes: dict[str, Any] = {}
+
+    def message_class(self, name: str) -> Any:
+        """Return the class of ``package/msg/Name``."""
+        if name not in self._classes:
+            self._classes[name] = self._message_type(name)
+        return self._classes[name]
+
+    def make(self, name: str, **fields: Any) -> Any:
+        """Make a message of that type with all its fields given."""
+        return self.message_class(name)(**fields)
+
+    def numbers(self, name: str, values: NDArray[Any]) -> Any:
+        """Return an array in the form the named message class takes without a loop in Python."""
+        if hasattr(self.message_class(name), 'get_fields_and_field_types'):
+            return array(_CODES[values.dtype.name], values.tobytes())
+        return values
+
+    def stamp(self, stamp_ns: int) -> Any:
+        """Return a ``builtin_interfaces/Time``."""
+        return to_stamp(stamp_ns, self.message_class(TIME_TYPE))
+
+    def header(self, stamp_ns: int, frame_id: str = '') -> Any:
+        """Return a ``std_msgs/Header``."""
+        return self.make(HEADER_TYPE, stamp=self.stamp(stamp_ns), frame_id=frame_id)
+
+
+def stamp_ns(stamp: Any) -> int:
+    """Return a ``builtin_interfaces/Time`` as nanoseconds."""
+    return int(stamp.sec) * NS_PER_S + int(stamp.nanosec)
+
+
+def to_stamp(time_ns: int, time_class: Callable[..., Any]) -> Any:
+    """Return nanoseconds as a ``builtin_interfaces/Time``; exact, also before 1970."""
+    sec, nanosec = divmod(time_ns, NS_PER_S)
+    return time_class(sec=sec, nanosec=nanosec)
+
+
+def set_stamp(stamp: Any, time_ns: int) -> None:
+    """Write nanoseconds into an existing ``builtin_interfaces/Time``."""
+    stamp.sec, stamp.nanosec = divmod(time_ns, NS_PER_S)
+
+
+def cycle_from_msg(msg: Any) -> CycleRecord:
+    """
+    Decode a ``wm_eval_ros/PlannerCycle``.
+
+    :raises BagError: a status or mode of a newer version, or an array that does not fit its shape
+    """
+    try:
+        return CycleRecord(
+            stamp_ns=stamp_ns(msg.header.stamp), slot=int(msg.slot), episode=int(msg.episode),
+            status=CycleStatus(int(msg.status)), mode=Mode(int(msg.mode)), reason=msg.reason,
+            inputs=tuple(_input_from_msg(ref) for ref in msg.inputs),
+            command_topic=msg.command_topic, command_stamp_ns=_command_stamp(msg),
+            due_ns=int(msg.due_ns), start_ns=int(msg.start_ns),
+            infer_start_ns=int(msg.infer_start_ns), infer_end_ns=int(msg.infer_end_ns),
+            publish_ns=int(msg.publish_ns), publish_system_ns=int(msg.publish_system_ns),
+            period_ns=int(msg.period_ns), deadline_ns=int(msg.deadline_ns),
+            cpu_ns=int(msg.cpu_ns), horizon=int(msg.horizon), samples=int(msg.samples),
+            iterations=int(msg.iterations), nonfinite=int(msg.nonfinite), cost=float(msg.cost),
+            action=tuple(np.asarray(msg.action, dtype=np.float64).tolist()),
+            surprise=float(msg.surprise), surprise_threshold=float(msg.surprise_threshold),
+            latent=_shaped(msg.latent, msg.latent_shape, 1),
+            rollout=_shaped(msg.rollout, msg.rollout_shape, 2))
+    except ValueError as error:
+        raise BagError(f'{CYCLE_TYPE} of slot {msg.slot}: {error}; '
+                       'it was not written by this version') from None
+
+
+def cycle_to_msg(record: CycleRecord, types: MessageTypes) -> Any:
+    """Encode a slot as ``wm_eval_ros/PlannerCycle``; the inverse of :func:`cycle_from_msg`."""
+    def numbers(values: NDArray[Any]) -> Any:
+        return types.numbers(CYCLE_TYPE, values)
+
+    latent, rollout = record.latent, record.rollout
+    return types.make(
+        CYCLE_TYPE, header=types.header(record.stamp_ns), slot=record.slot,
+        episode=record.episode, status=int(record.status), mode=int(record.mode),
+        reason=record.reason, inputs=[_input_to_msg(ref, types) for ref in record.inputs],
+        command_topic=record.command_topic,
+        command_stamp=types.stamp(record.command_stamp_ns or 0), due_ns=record.due_ns,
+        start_ns=record.start_ns, infer_start_ns=record.infer_start_ns,
+        infer_end_ns=record.infer_end_ns, publish_ns=record.publish_ns,
+        publish_system_ns=record.publish_system_ns, period_ns=record.period_ns,
+        deadline_ns=record.deadline_ns, cpu_ns=record.cpu_ns, horizon=record.horizon,
+        samples=record.samples, iterations=record.iterations, nonfinite=record.nonfinite,
+        cost=record.cost, action=numbers(np.array(record.action, dtype=np.float64)),
+        surprise=record.surprise, surprise_threshold=record.surprise_threshold,
+        latent_shape=numbers(_shape(latent)), latent=numbers(_flat(latent)),
+        rollout_shape=numbers(_shape(rollout)), rollout=numbers(_flat(rollout)))
+
+
+def event_from_msg(msg: Any) -> EpisodeEvent:
+    """
+    Decode a ``wm_eval_ros/EpisodeEvent``.
+
+    :raises BagError: a kind of a newer version
+    """
+    try:
+        kind = EventKind(int(msg.kind))
+    except ValueError as error:
+        raise BagError(f'{EVENT_TYPE}: {error}; it was not written by this version') from None
+    return EpisodeEvent(stamp_ns=stamp_ns(msg.header.stamp), episode=int(msg.episode), kind=kind,
+                        label=msg.label, value=float(msg.value), source=msg.source)
+
+
+def event_to_msg(record: EpisodeEvent, types: MessageTypes) -> Any:
+    """Encode an event as ``wm_eval_ros/EpisodeEvent``; the inverse of :func:`event_from_msg`."""
+    return types.make(EVENT_TYPE, header=types.header(record.stamp_ns), episode=record.episode,
+                      kind=int(record.kind), label=record.label, value=record.value,
+                      source=record.source)
+
+
+def metric_array(
+    stamp: int, slot: int, values: Sequence[tuple[str, float | None]], types: MessageTypes,
+) -> Any:
+    """
+    Make a ``wm_eval_ros/MetricArray``.
+
+    :param stamp: stamp of the header [ns, ROS]
+    :param values: name and value of each metric; None (no evidence) becomes NaN
+    """
+    numbers = np.array([float('nan') if v is None else v for _, v in values], dtype=np.float64)
+    return types.make(METRICS_TYPE, header=types.header(stamp), slot=slot,
+                      names=[name for name, _ in values],
+                      values=types.numbers(METRICS_TYPE, numbers))
+
+
+def run_info_to_json(info: RunInfo) -> str:
+    """
+    Write the manifest as canonical JSON: sorted keys, no spaces, equal runs give equal text.
+
+    :raises ConfigError: it holds a number that is not finite, or a value JSON has no form for
+    """
+    try:
+        return json.dumps(to_plain(info), sort_keys=True, separators=(',', ':'),
+                          ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f'run info: {error}; it takes plain, finite values') from None
+
+
+def run_info_from_json(text: str) -> RunInfo:
+    """
+    Read the manifest back.
+
+    :raises BagError: not JSON, not a manifest, or of a newer schema
+    """
+    try:
+        raw = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise BagError(f'run info: not usable as JSON ({error})') from None
+    version = raw.get('schema_version') if isinstance(raw, dict) else None
+    if isinstance(version, int) and version > RUN_INFO_SCHEMA:
+        raise BagError(f'run info: schema version {version}; this package reads up to '
+                       f'{RUN_INFO_SCHEMA}: score the bag with the package that recorded it')
+    try:
+        return build(RunInfo, raw, 'run info')
+    except ConfigError as error:
+        raise BagError(str(error)) from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f'{name} is not JSON')
+
+
+def _command_stamp(msg: Any) -> int | None:
+    """Return None where nothing was sent: zero, and no publication (task time starts at 0)."""
+    stamp = stamp_ns(msg.command_stamp)
+    return None if stamp == 0 and int(msg.publish_system_ns) == NEVER_NS else stamp
+
+
+def _input_from_msg(msg: Any) -> InputRef:
+    return InputRef(topic=msg.topic, stamp_ns=stamp_ns(msg.stamp), source_ns=int(msg.source_ns),
+                    received_ns=int(msg.received_ns), steady_ns=int(msg.steady_ns),
+                    sequence=int(msg.sequence))
+
+
+def _input_to_msg(ref: InputRef, types: MessageTypes) -> Any:
+    return types.make(INPUT_TYPE, topic=ref.topic, stamp=types.stamp(ref.stamp_ns),
+                      source_ns=ref.source_ns, received_ns=ref.received_ns,
+                      steady_ns=ref.steady_ns, sequence=ref.sequence)
+
+
+def _shaped(values: Any, shape: Any, dimensions: int) -> NDArray[np.float32] | None:
+    sizes = tuple(int(n) for n in shape)
+    flat = np.array(values, dtype=np.float32)
+    if not sizes and not flat.size:
+        return None
+    if len(sizes) != dimensions:
+        raise ValueError(f'an array of shape {sizes} where {dimensions} dimensions belong')
+    return flat.reshape(sizes)
+
+
+def _shape(values: NDArray[np.float32] | None) -> NDArray[np.uint32]:
+    return np.array(() if values is None else values.shape, dtype=np.uint32)
+
+
+def _flat(values: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    return np.zeros(0, np.float32) if values is None else np.ascontiguousarray(
+        values, dtype=np.float32).ravel()
