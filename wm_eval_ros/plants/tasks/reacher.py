@@ -44,7 +44,7 @@ class ReacherTask(Task):
     def spec(cls) -> Any:
         """Return Gymnasium's model, seen from above; the ground plane is drawn, not touched."""
         spec = gymnasium_spec('reacher.xml')
-        return prepare(spec, (0.0, 0.0, 0.8), (0.0, 0.0, 0.0))
+        return prepare(spec, (0.0, 0.0, 0.6), (0.0, 0.0, 0.0))
 
     def draw(self, data: mujoco.MjData, rng: np.random.Generator) -> None:
         """Draw the arm over its whole range and the target over the disk."""
