@@ -62,7 +62,7 @@ class PusherTask(Task):
     @classmethod
     def spec(cls) -> Any:
         """Return Gymnasium's model, seen from behind the goal and above."""
-        return prepare(gymnasium_spec('pusher_v5.xml'), (1.6, 0.8, 1.3), (0.2, -0.2, -0.3))
+        return prepare(gymnasium_spec('pusher_v5.xml'), (1.4, 0.55, 1.0), (0.3, -0.25, -0.2))
 
     def draw(self, data: mujoco.MjData, rng: np.random.Generator) -> None:
         """Draw the object beside the goal; both slides are relative to the goal."""

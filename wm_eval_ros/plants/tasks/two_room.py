@@ -58,7 +58,8 @@ class TwoRoomTask(Task):
     @classmethod
     def spec(cls) -> Any:
         """Return the model, seen from above."""
-        return prepare(asset_spec('two_room.xml'), (0.0, 0.0, 2.9), (0.0, 0.0, 0.0))
+        return prepare(asset_spec('two_room.xml'), (0.0, 0.0, 6.0), (0.0, 0.0, 0.0),
+                       fovy_deg=23.0)
 
     def draw(self, data: mujoco.MjData, rng: np.random.Generator) -> None:
         """Draw start and goal."""
