@@ -1,1 +1,1 @@
-"""Messages to records and back by field name; no ROS import, so live and bag pass the same code."""
+"""Messages to records and back by field name; no ROS import: live and bag pass the same code."""

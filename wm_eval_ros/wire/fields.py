@@ -205,7 +205,8 @@ class CommandWriter:
             self._require(msg, names)
             setattr(msg, names, list(self.joints))
         lists: dict[tuple[int, str], tuple[Any, str, dict[int, float]]] = {}
-        for (parents, last, entry), value in zip(self._slots, np.asarray(action).tolist()):
+        for (parents, last, entry), value in zip(
+                self._slots, np.asarray(action).tolist(), strict=True):
             owner = msg
             for step in parents:
                 owner = self._enter(owner, step)
@@ -275,7 +276,7 @@ def _entry(text: str | None) -> int | str | None:
 def _fields_of(value: Any) -> str:
     """Name the fields of a message, of either library."""
     types = getattr(value, 'get_fields_and_field_types', None)
-    fields = types() if types else getattr(value, '__dataclass_fields__', None)
+    fields: Any = types() if types else getattr(value, '__dataclass_fields__', None)
     if fields is None and hasattr(value, '__len__'):
         return f'{len(value)} entries: index them'
     names = [n for n in (fields or getattr(value, '__dict__', ())) if not n.startswith('_')]
