@@ -64,8 +64,16 @@ class PlannerSettings:
     elites: int = setting(8, doc='candidates the distribution is refitted to', low=1)
     noise_std: float = setting(0.5, doc='initial standard deviation, of half the command range',
                                low=0.0, high=10.0)
-    noise_beta: float = setting(0.0, doc='correlation over time of exploration noise, 0: white',
-                                low=0.0, high=0.999)
+    noise_floor: float = setting(
+        0.05, doc='the refitted standard deviation never shrinks below this, of half the range',
+        low=0.0, high=10.0)
+    noise_beta: float = setting(
+        0.0, doc='correlation of the search noise between neighbouring steps, 0: white',
+        low=0.0, high=0.999)
+    smoothing: float = setting(
+        0.1, doc='share of the old distribution kept at each refit', low=0.0, high=0.99)
+    terminal_weight: float = setting(
+        0.0, doc='extra weight of the last imagined step, in units of the whole horizon', low=0.0)
     control_weight: float = setting(0.0, doc='weight of the mean squared command, in half ranges',
                                     low=0.0)
     uncertainty_weight: float = setting(0.0, doc='weight of the ensemble disagreement', low=0.0)
@@ -188,9 +196,9 @@ def load_scenario(path: Path, overrides: Mapping[str, object] | None = None) -> 
 
 
 def with_planner(scenario: Scenario, planner: str) -> Scenario:
-    """Return the scenario under another planner: a baseline on the same starts."""
+    """Return the scenario under another planner, without a model: a baseline on the same starts."""
     return dataclasses.replace(
-        scenario, planner=dataclasses.replace(scenario.planner, planner=planner))
+        scenario, planner=dataclasses.replace(scenario.planner, planner=planner, model=''))
 
 
 def _set(raw: object, keys: list[str], value: object, where: str) -> None:

@@ -1,0 +1,210 @@
+"""
+Checkpoints: a folder with ``model.safetensors``, ``spec.json`` and, from the trainer, ``card.md``.
+
+A checkpoint is untrusted input. The weights are read once, into memory, and nothing is made of
+them before their size, hash, header and every tensor's name, type, shape and values have been
+checked against the spec, and the spec against the scenario. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from wm_eval_ros import plugins
+from wm_eval_ros.config.interface import Interface
+from wm_eval_ros.config.schema import build, did_you_mean, to_plain
+from wm_eval_ros.errors import CheckpointError, ConfigError
+from wm_eval_ros.models.protocol import WorldModel, WorldModelSpec
+
+WEIGHTS = 'model.safetensors'
+SPEC = 'spec.json'
+CARD = 'card.md'
+#: version of the layout of spec.json; a newer one is refused
+SPEC_SCHEMA = 1
+#: larger files are refused unread [bytes]
+MAX_WEIGHT_BYTES = 256 << 20
+MAX_SPEC_BYTES = 4 << 20
+#: entry-point group of the families
+GROUP = 'wm_eval_ros.world_models'
+#: folder of the checkpoints that ship with the package
+SHIPPED = Path(__file__).parents[1] / 'checkpoints'
+
+
+def shipped_checkpoints() -> tuple[str, ...]:
+    """Return the names of the checkpoints that ship with the package."""
+    return tuple(sorted(p.parent.name for p in SHIPPED.glob(f'*/{SPEC}')))
+
+
+def find_checkpoint(name_or_path: str) -> Path:
+    """
+    Return the folder of a checkpoint, given its path or the name of a shipped one.
+
+    :raises CheckpointError: there is none; the message lists the shipped ones
+    """
+    path = Path(name_or_path)
+    if path.name in (SPEC, WEIGHTS):
+        path = path.parent
+    if name_or_path and (path / SPEC).is_file():
+        return path
+    if name_or_path and path.name == name_or_path and (SHIPPED / path / SPEC).is_file():
+        return SHIPPED / path
+    if path.is_dir() and name_or_path:
+        raise CheckpointError(f'{path}: no {SPEC} in this folder; give the folder that '
+                              '`wm-eval train --out` wrote')
+    raise CheckpointError(f'no checkpoint {name_or_path!r}'
+                          f'{did_you_mean(name_or_path, shipped_checkpoints())}')
+
+
+def save_checkpoint(
+    folder: Path, spec: WorldModelSpec, tensors: dict[str, torch.Tensor], card: str = ''
+) -> WorldModelSpec:
+    """
+    Write a checkpoint.
+
+    :param spec: its ``sha256`` is replaced by that of the weights written
+    :returns: the spec as written
+    """
+    from dataclasses import replace
+
+    from safetensors.torch import save
+    data = save({name: value.contiguous() for name, value in sorted(tensors.items())})
+    spec = replace(spec, sha256=hashlib.sha256(data).hexdigest())
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / WEIGHTS).write_bytes(data)
+    text = json.dumps({'schema': SPEC_SCHEMA, **to_plain(spec)}, indent=1, ensure_ascii=False)
+    (folder / SPEC).write_text(text + '\n', encoding='utf-8')
+    if card:
+        (folder / CARD).write_text(card, encoding='utf-8')
+    return spec
+
+
+def load_spec(folder: Path) -> WorldModelSpec:
+    """
+    Read and check ``spec.json``.
+
+    :raises CheckpointError: unreadable, not of the schema, or of a newer one
+    """
+    path = folder / SPEC
+    try:
+        raw = json.loads(_read(path, MAX_SPEC_BYTES).decode('utf-8'))
+        schema = raw.pop('schema', None) if isinstance(raw, dict) else None
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f'{path}: not usable as JSON ({error})') from None
+    if schema != SPEC_SCHEMA:
+        raise CheckpointError(f'{path}: schema {schema!r}; this version reads {SPEC_SCHEMA}')
+    try:
+        spec = build(WorldModelSpec, raw, str(path))
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from None
+    if not (math.isfinite(spec.dt_s) and spec.dt_s > 0):
+        raise CheckpointError(f'{path}: dt_s is {spec.dt_s}; a step takes more than 0 s')
+    return spec
+
+
+def load_checkpoint(
+    folder: Path, *, interface: Interface | None = None, sha256: str = ''
+) -> WorldModel:
+    """
+    Load a world model from a checkpoint, after checking all of it.
+
+    :param interface: the scenario's; the model must have been trained on the same
+    :param sha256: hash the weights must have, hexadecimal; empty: only the spec's own is checked
+    :raises CheckpointError: any check failed; one line says what, where and what would do
+    """
+    spec = load_spec(folder)
+    if interface is not None:
+        check_interface(spec, interface, str(folder))
+    path = folder / WEIGHTS
+    data = _read(path, MAX_WEIGHT_BYTES)
+    have = hashlib.sha256(data).hexdigest()
+    for pin, source in ((sha256, 'the settings pin'), (spec.sha256, f'{SPEC} has')):
+        if (pin or source.startswith(SPEC)) and have != pin.lower():
+            raise CheckpointError(f'{path}: sha256 is {have[:16]}..., {source} {pin[:16]}...; '
+                                  'the file was changed or damaged: get it anew')
+    family = plugins.load(GROUP, spec.family)
+    return cast('WorldModel', family(spec, _tensors(data, family.tensor_shapes(spec, str(folder)),
+                                                    str(path))))
+
+
+def check_interface(spec: WorldModelSpec, interface: Interface, where: str) -> None:
+    """
+    Refuse a model that was trained on other inputs or commands than the scenario's.
+
+    :raises CheckpointError: names the first difference
+    """
+    mine, theirs = spec.interface, interface
+    if len(mine.command.fields) != len(theirs.command.fields):
+        raise CheckpointError(
+            f'{where}: trained for {len(mine.command.fields)} command fields, the scenario has '
+            f'{len(theirs.command.fields)}; choose the scenario it was trained for')
+    pairs = [(f'observations[{i}]', a, b)
+             for i, (a, b) in enumerate(zip(mine.observations, theirs.observations))]
+    if len(mine.observations) != len(theirs.observations):
+        raise CheckpointError(f'{where}: trained on {len(mine.observations)} observation streams, '
+                              f'the scenario has {len(theirs.observations)}')
+    for name, a, b in [*pairs, ('command', mine.command, theirs.command)]:
+        for key, want in to_plain(a).items():
+            found = to_plain(b)[key]
+            if key != 'topic' and want != found:
+                raise CheckpointError(f'{where}: trained with {name}.{key} {want}, the scenario '
+                                      f'has {found}; use the same, or train anew')
+
+
+def _tensors(
+    data: bytes, shapes: dict[str, tuple[int, ...]], where: str
+) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+    header = _header(data, where)
+    if set(header) != set(shapes):
+        odd = sorted(set(header) ^ set(shapes))
+        raise CheckpointError(f'{where}: tensors {odd[:4]} are missing or not of this '
+                              'architecture; the weights belong to another spec')
+    for name, shape in shapes.items():
+        have = (header[name].get('dtype'), header[name].get('shape'))
+        if have != ('F32', list(shape)):
+            raise CheckpointError(f'{where}: tensor {name} is {have[0]} {have[1]}, the '
+                                  f'architecture calls for F32 {list(shape)}')
+    try:
+        tensors = load(data)
+    except (SafetensorError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f'{where}: not a valid safetensors file ({error})') from None
+    for name, value in tensors.items():
+        if not bool(torch.isfinite(value).all()):
+            raise CheckpointError(f'{where}: tensor {name} has values that are not finite; '
+                                  'the training diverged or the file is damaged')
+        if name.endswith('_scale') and not bool((value > 0).all()):
+            raise CheckpointError(f'{where}: tensor {name} has values that are not positive')
+    return cast('dict[str, torch.Tensor]', tensors)
+
+
+def _header(data: bytes, where: str) -> dict[str, dict[str, Any]]:
+    size = int.from_bytes(data[:8], 'little')
+    if len(data) < 8 or size > len(data) - 8:
+        raise CheckpointError(f'{where}: {len(data)} bytes are too few for its header; '
+                              'the file is truncated: get it anew')
+    try:
+        header = json.loads(data[8:8 + size])
+    except (ValueError, RecursionError):
+        raise CheckpointError(f'{where}: the header is not JSON; not a safetensors file') from None
+    if not isinstance(header, dict) or not all(isinstance(v, dict) for v in header.values()):
+        raise CheckpointError(f'{where}: the header is no mapping; not a safetensors file')
+    header.pop('__metadata__', None)
+    return header
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        with path.open('rb') as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise CheckpointError(f'{path}: cannot be read ({error.strerror or error})') from None
+    if len(data) > limit:
+        raise CheckpointError(f'{path}: larger than {limit} bytes; no checkpoint is')
+    return data

@@ -1,0 +1,223 @@
+"""One decision: from the newest inputs to a command and its record. Free of ROS."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from wm_eval_ros.config.interface import Interface
+from wm_eval_ros.models.protocol import WorldModel
+from wm_eval_ros.planning.protocol import Plan, Planner
+from wm_eval_ros.planning.scaling import to_command, to_unit
+from wm_eval_ros.planning.schedule import Slot
+from wm_eval_ros.records import NEVER_NS, CycleRecord, CycleStatus, InputRef
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The newest sample of one stream."""
+
+    ref: InputRef
+    #: features in physical units, shape (F,)
+    values: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a decision may look at."""
+
+    #: newest reading of each observation stream in the interface's order; None: none yet
+    observations: tuple[Reading | None, ...]
+    #: None where the interface has no goal stream or none came yet
+    goal: Reading | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided: the command and everything for its record but the times."""
+
+    status: CycleStatus
+    reason: str = ''
+    #: command in its own units, shape (A,); None: nothing to send
+    action: tuple[float, ...] | None = None
+    plan: Plan | None = None
+    latent: NDArray[np.float32] | None = None
+    infer_start_ns: int = NEVER_NS
+    infer_end_ns: int = NEVER_NS
+    cpu_ns: int = 0
+
+
+class Decider:
+    """Holds model, planner and what is carried from slot to slot."""
+
+    def __init__(
+        self,
+        interface: Interface,
+        model: WorldModel | None,
+        planner: Planner,
+        stale_ns: int,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """
+        Make a decider.
+
+        :param stale_ns: oldest allowed age of an input [ns]
+        :param clock: steady time; simulated callers pass their own
+        """
+        self._interface = interface
+        self._model = model
+        self._planner = planner
+        self._stale_ns = stale_ns
+        self._clock = clock
+        self._latent: torch.Tensor | None = None
+        self._executed: torch.Tensor | None = None
+        self._last_slot: int | None = None
+
+    def begin_episode(self, seed: int) -> None:
+        """Forget everything carried; the planner is seeded with the episode's seed."""
+        self._latent = None
+        self._executed = None
+        self._last_slot = None
+        self._planner.reset(seed)
+
+    def decide(
+        self, slot: int, inputs: Inputs, now_ros_ns: int, episode_start_ns: int, deadline_ns: int
+    ) -> Decision:
+        """
+        Decide one slot; a planner that raises is a record, not a crash.
+
+        :param now_ros_ns: time on the clock of the stamps [ns]
+        :param episode_start_ns: stamp of the episode's START; older samples do not count [ns, ROS]
+        :param deadline_ns: when planning must end [ns, steady]
+        """
+        refusal = self._refuse(inputs, now_ros_ns, episode_start_ns)
+        if refusal is not None:
+            return refusal
+        cpu = time.process_time_ns()
+        begun = self._clock()
+        try:
+            decision = self._plan(slot, inputs, deadline_ns)
+        except Exception as error:  # noqa: BLE001: whatever a plug-in raises is recorded
+            decision = Decision(CycleStatus.EXCEPTION,
+                                ' '.join(f'{type(error).__name__}: {error}'.split())[:200])
+        return replace(decision, infer_start_ns=begun, infer_end_ns=self._clock(),
+                       cpu_ns=time.process_time_ns() - cpu)
+
+    def sent(self, slot: int, action: Sequence[float]) -> None:
+        """Remember the command that was sent, in the command's units, shape (A,)."""
+        self._executed = torch.tensor(to_unit(action, self._interface.command),
+                                      dtype=torch.float32)
+        self._last_slot = slot
+
+    def _refuse(self, inputs: Inputs, now_ns: int, start_ns: int) -> Decision | None:
+        names = [s.topic for s in self._interface.observations]
+        readings = list(inputs.observations)
+        if self._interface.goal is not None:
+            names.append(self._interface.goal.topic)
+            readings.append(inputs.goal)
+        for name, reading in zip(names, readings):
+            if reading is None or (reading is not inputs.goal and reading.ref.stamp_ns < start_ns):
+                return Decision(CycleStatus.NO_INPUT, f'no sample of {name} in this episode')
+            if not np.isfinite(reading.values).all():
+                return Decision(CycleStatus.NO_INPUT, f'{name} holds a value that is not finite')
+            age_ns = now_ns - reading.ref.stamp_ns
+            if reading is not inputs.goal and age_ns > self._stale_ns:
+                return Decision(CycleStatus.STALE_INPUT,
+                                f'{name} is {age_ns / 1e6:.0f} ms old')
+        return None
+
+    @torch.inference_mode()
+    def _plan(self, slot: int, inputs: Inputs, deadline_ns: int) -> Decision:
+        latent = self._encode(inputs)
+        goal = np.zeros(0) if inputs.goal is None else inputs.goal.values
+        elapsed = 1 if self._last_slot is None else slot - self._last_slot
+        plan = self._planner.plan(latent, torch.tensor(goal, dtype=torch.float32), deadline_ns,
+                                  elapsed_steps=elapsed)
+        command = to_command(plan.actions[0], self._interface.command)
+        kept = None if self._model is None else latent.numpy().astype(np.float32)
+        if command.shape != (len(self._interface.command.fields),):
+            return Decision(CycleStatus.INVALID_OUTPUT, f'command of shape {tuple(command.shape)}',
+                            plan=plan, latent=kept)
+        if not np.isfinite(command).all():
+            return Decision(CycleStatus.INVALID_OUTPUT, 'command is not finite',
+                            plan=plan, latent=kept)
+        return Decision(CycleStatus.OK, action=tuple(float(a) for a in command), plan=plan,
+                        latent=kept)
+
+    def _encode(self, inputs: Inputs) -> torch.Tensor:
+        values = np.concatenate([r.values for r in inputs.observations if r is not None])
+        obs = torch.tensor(values, dtype=torch.float32)[None]
+        if self._model is None:
+            return obs[0]
+        first = self._latent is None
+        prev_action = None if self._executed is None else self._executed[None]
+        latent = self._model.encode(obs, self._latent, prev_action, torch.tensor([first]))
+        self._latent = latent
+        return latent[0]
+
+
+def cycle_record(
+    slot: Slot,
+    decision: Decision,
+    *,
+    stamp_ns: int,
+    episode: int,
+    start_ns: int,
+    period_ns: int,
+    deadline_ns: int,
+    inputs: Inputs | None = None,
+    with_rollout: bool = True,
+) -> CycleRecord:
+    """
+    Make the record of a slot as far as the decision goes; the publication is added by `published`.
+
+    :param stamp_ns: start of the slot [ns, ROS]
+    :param start_ns: start of the slot [ns, steady], NEVER_NS where it was skipped
+    :param deadline_ns: relative deadline D [ns]
+    """
+    plan = decision.plan
+    rollout = plan.rollout if plan is not None and with_rollout else None
+    return CycleRecord(
+        stamp_ns=stamp_ns, slot=slot.number, episode=episode, status=decision.status,
+        reason=decision.reason, inputs=() if inputs is None else _refs(inputs),
+        due_ns=slot.due_ns, start_ns=start_ns, infer_start_ns=decision.infer_start_ns,
+        infer_end_ns=decision.infer_end_ns, publish_ns=NEVER_NS, publish_system_ns=NEVER_NS,
+        period_ns=period_ns, deadline_ns=deadline_ns, cpu_ns=decision.cpu_ns,
+        horizon=0 if plan is None else int(plan.actions.shape[0]),
+        samples=0 if plan is None else plan.samples,
+        iterations=0 if plan is None else plan.iterations,
+        nonfinite=0 if plan is None else plan.nonfinite,
+        cost=float('nan') if plan is None else plan.cost,
+        latent=decision.latent if with_rollout else None,
+        rollout=None if rollout is None else rollout.numpy().astype(np.float32),
+    )
+
+
+def published(
+    record: CycleRecord, topic: str, action: tuple[float, ...], *,
+    stamp_ns: int, steady_ns: int, system_ns: int,
+) -> CycleRecord:
+    """Return the record of a slot whose command was sent: OK, or LATE past the deadline."""
+    late = steady_ns > record.due_ns + record.deadline_ns
+    return replace(record, status=CycleStatus.LATE if late else CycleStatus.OK, action=action,
+                   command_topic=topic, command_stamp_ns=stamp_ns, publish_ns=steady_ns,
+                   publish_system_ns=system_ns)
+
+
+def skipped(
+    slot: Slot, *, stamp_ns: int, episode: int, period_ns: int, deadline_ns: int
+) -> CycleRecord:
+    """Return the record of a slot that passed while the planner was busy."""
+    decision = Decision(CycleStatus.SKIPPED, 'busy with an earlier slot')
+    return cycle_record(slot, decision, stamp_ns=stamp_ns, episode=episode, start_ns=NEVER_NS,
+                        period_ns=period_ns, deadline_ns=deadline_ns)
+
+
+def _refs(inputs: Inputs) -> tuple[InputRef, ...]:
+    # the goal is set, not sensed: its age says nothing about the loop
+    return tuple(r.ref for r in inputs.observations if r is not None)

@@ -1,0 +1,119 @@
+"""The objective of a scenario as a function of imagined features; lower is better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import math
+
+import torch
+
+from wm_eval_ros.config.interface import Interface, Stream
+from wm_eval_ros.config.scenario import ObjectiveTerm, PlannerSettings
+from wm_eval_ros.config.schema import did_you_mean
+from wm_eval_ros.errors import ConfigError
+
+
+def goal_names(interface: Interface) -> tuple[str, ...]:
+    """Return the names of the goal vector's entries, ``topic.field`` each; () without a goal."""
+    return () if interface.goal is None else _names(interface.goal)
+
+
+class Objective:
+    """
+    Weighted distances of imagined features to their targets.
+
+    Of each candidate: mean over steps of the summed terms, plus ``terminal_weight`` times the
+    last step's, plus ``control_weight`` times the mean squared action, plus
+    ``uncertainty_weight`` times the mean disagreement of the model's members.
+
+    :param feature_names: what a latent decodes to, in order
+    :raises ConfigError: no term, or a name neither the model nor the goal has
+    """
+
+    def __init__(
+        self, settings: PlannerSettings, feature_names: Sequence[str], interface: Interface
+    ) -> None:
+        if not settings.objective:
+            raise ConfigError('planner.objective: no term; say what the imagined future should '
+                              'reach')
+        self.terminal_weight = settings.terminal_weight
+        self.control_weight = settings.control_weight
+        self.uncertainty_weight = settings.uncertainty_weight
+        self._terms = [_Term(t, f'planner.objective[{i}]', feature_names, goal_names(interface))
+                       for i, t in enumerate(settings.objective)]
+
+    def __call__(
+        self,
+        features: torch.Tensor,
+        goal: torch.Tensor,
+        actions: torch.Tensor,
+        spread: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """
+        Cost of each candidate.
+
+        :param features: imagined, in physical units, (K, H, F)
+        :param goal: (G,)
+        :param actions: in [-1, 1], (K, H, A)
+        :param spread: disagreement of the model's members, (K, H)
+        :returns: (K,)
+        """
+        stage = torch.stack([term(features, goal) for term in self._terms]).sum(0)
+        cost = stage.mean(1)
+        if self.terminal_weight:
+            cost = cost + self.terminal_weight * stage[:, -1]
+        if self.control_weight:
+            cost = cost + self.control_weight * actions.square().mean((1, 2))
+        if self.uncertainty_weight and spread is not None:
+            cost = cost + self.uncertainty_weight * spread.mean(1)
+        return cost
+
+
+class _Term:
+    """One term, its names resolved to indices once."""
+
+    def __init__(
+        self, term: ObjectiveTerm, where: str, features: Sequence[str], goal: Sequence[str]
+    ) -> None:
+        if len(term.features) != len(term.target) or not term.features:
+            raise ConfigError(f'{where}: {len(term.features)} features and {len(term.target)} '
+                              'targets; give one target for each feature')
+        self._columns = [_index(name, features, f'{where}.features') for name in term.features]
+        self._targets = [_target(name, features, goal, f'{where}.target') for name in term.target]
+        self._weight, self._square = term.weight, term.shape == 'square'
+
+    def __call__(self, features: torch.Tensor, goal: torch.Tensor) -> torch.Tensor:
+        """(K, H, F), (G,) -> (K, H)."""
+        squares = torch.zeros(features.shape[:2])
+        for column, (kind, value) in zip(self._columns, self._targets):
+            want = (goal[int(value)] if kind == 'goal' else
+                    features[..., int(value)] if kind == 'feature' else value)
+            squares += (features[..., column] - want).square()
+        return self._weight * (squares if self._square else squares.sqrt())
+
+
+def _index(name: str, names: Sequence[str], where: str) -> int:
+    if name not in names:
+        raise ConfigError(f'{where}: the model predicts no {name!r}{did_you_mean(name, names)}')
+    return list(names).index(name)
+
+
+def _target(
+    name: str, features: Sequence[str], goal: Sequence[str], where: str
+) -> tuple[str, float]:
+    if name in goal:
+        return 'goal', list(goal).index(name)
+    if name in features:
+        return 'feature', list(features).index(name)
+    try:
+        number = float(name)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ConfigError(f'{where}: {name!r} is no goal field, feature or finite number'
+                          f'{did_you_mean(name, [*goal, *features])}')
+    return 'number', number
+
+
+def _names(stream: Stream) -> tuple[str, ...]:
+    return tuple(f'{stream.topic}.{field}' for field in stream.fields)
