@@ -1,0 +1,126 @@
+"""How old the inputs were, and which samples no decision ever saw."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wm_eval_ros.metrics.base import (
+    count_value,
+    distribution,
+    Floats,
+    mean_value,
+    missing,
+    NS_PER_MS,
+    NS_PER_S,
+    Values,
+)
+from wm_eval_ros.metrics.samples import Sequences, Stream
+from wm_eval_ros.metrics.table import Rows, Run, TableMetric
+from wm_eval_ros.records import MetricValue, NO_SEQUENCE
+from wm_eval_ros.stats.mean import Mean, mean_t
+
+#: span over which the run of time is looked at [ns, system]
+WINDOW_NS = 10 * 10**9
+_NO_NUMBERS = 'the middleware gave no sequence numbers on this input'
+
+
+def staleness(rows: Rows, used: Rows) -> Floats:
+    """Return start of the slot minus stamp of the input [ms], both on the ROS clock."""
+    at = np.searchsorted(rows['slot'], used['slot'])
+    return np.asarray((rows['stamp'][at] - used['stamp']) / NS_PER_MS)
+
+
+def passed_over(used: Sequences) -> tuple[Sequences, Sequences]:
+    """
+    First and last sequence numbers published between successive uses.
+
+    A number that goes down is a publisher that started again: nothing is known of that gap.
+
+    :param used: publication sequence of the sample of each slot, in slot order
+    """
+    known = used[used != np.uint64(NO_SEQUENCE)]
+    jump = known[1:] > known[:-1] + np.uint64(1)
+    return known[:-1][jump] + np.uint64(1), known[1:][jump] - np.uint64(1)
+
+
+def drops(topic: str, used: Rows) -> MetricValue:
+    """Return the number of samples published between two used ones and used by no slot."""
+    first, last = passed_over(used['sequence'])
+    name, n = f'samples_unused[{topic}]', len(used)
+    if not np.any(used['sequence'] != np.uint64(NO_SEQUENCE)):
+        return missing(name, '1', _NO_NUMBERS, n)
+    return count_value(name, int(np.sum(last - first + np.uint64(1))), n)
+
+
+def split(topic: str, used: Rows, stream: Stream | None) -> Values:
+    """Split the unused samples: superseded ones did arrive here, lost ones never did."""
+    names = (f'samples_superseded[{topic}]', f'samples_lost[{topic}]')
+    if not np.any(used['sequence'] != np.uint64(NO_SEQUENCE)):
+        return tuple(missing(name, '1', _NO_NUMBERS, len(used)) for name in names)
+    known = stream.known() if stream is not None else np.zeros(0, np.uint64)
+    if len(known) == 0:
+        why = 'no sequence numbers were recorded with this topic'
+        return tuple(missing(name, '1', why, len(used)) for name in names)
+    first, last = passed_over(used['sequence'])
+    total = int(np.sum(last - first + np.uint64(1)))
+    here = int(np.sum(np.searchsorted(known, last, 'right') - np.searchsorted(known, first)))
+    counts = (here, total - here)
+    return tuple(count_value(n, c, total) for n, c in zip(names, counts, strict=True))
+
+
+def time_factors(stream: Stream) -> tuple[float | None, Floats]:
+    """
+    Stamp time over arrival time, of the whole stream and of each full window.
+
+    :returns: None where the stream spans no time; windows of WINDOW_NS with two samples or more
+    """
+    logs, stamps = stream.arrivals()
+    if len(logs) < 2 or logs[-1] == logs[0]:
+        return None, np.zeros(0)
+    edges = np.searchsorted(logs, np.arange(logs[0], logs[-1] + 1, WINDOW_NS))
+    first, last = edges[:-1], edges[1:]
+    busy = logs[last] > logs[first]
+    factors = (stamps[last] - stamps[first])[busy] / (logs[last] - logs[first])[busy]
+    return float((stamps[-1] - stamps[0]) / (logs[-1] - logs[0])), np.asarray(factors)
+
+
+def real_time_factor(run: Run) -> Values:
+    """Return simulated time over wall time, whole and in the slowest window."""
+    names = ('real_time_factor', 'real_time_factor_slowest')
+    topic = next((t for t in run.inputs if t in run.samples and run.samples[t].stamps), None)
+    total, windows = (None, np.zeros(0)) if topic is None else time_factors(run.samples[topic])
+    if total is None:
+        return tuple(missing(n, '1', 'no stamped input was recorded over time') for n in names)
+    found = mean_t(windows) if len(windows) > 1 else Mean(total)
+    whole = mean_value(names[0], '1', max(len(windows), 1), found._replace(value=total),
+                       'Student over windows')
+    if len(windows) == 0:
+        why = f'shorter than one window of {WINDOW_NS / NS_PER_S:g} s'
+        return (whole, missing(names[1], '1', why))
+    return (whole, MetricValue(names[1], float(np.min(windows)), '1', len(windows),
+                               why='the slowest seen bounds nothing beyond this run'))
+
+
+class Inputs(TableMetric):
+    """Staleness of each input, and how many samples no decision used."""
+
+    def values(self, run: Run) -> Values:
+        """Return the figures of each input; topics without a use have none."""
+        if not run.inputs:
+            return (missing('staleness', 'ms', 'no slot used an input'),)
+        return tuple(v for topic, used in run.inputs.items() for v in (
+            *distribution(f'staleness[{topic}]', 'ms', staleness(run.slots, used),
+                          'no due slot used this input'),
+            drops(topic, used)))
+
+
+class Arrivals(TableMetric):
+    """What depends on who listened: the split of unused samples, and the run of time."""
+
+    identity = False
+
+    def values(self, run: Run) -> Values:
+        """Return the figures of this listener."""
+        return (*(v for topic, used in run.inputs.items()
+                  for v in split(topic, used, run.samples.get(topic))),
+                *real_time_factor(run))

@@ -1,0 +1,124 @@
+"""Whether commands came when they were due, counted by slot and never by call."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wm_eval_ros.metrics.base import (
+    Bools,
+    count_value,
+    distribution,
+    Floats,
+    Ints,
+    mean_value,
+    missing,
+    NS_PER_MS,
+    NS_PER_S,
+    share,
+    Values,
+)
+from wm_eval_ros.metrics.table import happened, Rows, Run, TableMetric
+from wm_eval_ros.records import CycleStatus, MetricValue
+from wm_eval_ros.stats.mean import slope
+
+#: lengths of runs of missed slots that are counted
+RUN_LENGTHS = (2, 5, 10)
+#: these are misses whatever else the record says
+_NO_DECISION = (CycleStatus.SKIPPED, CycleStatus.NO_INPUT, CycleStatus.INVALID_OUTPUT,
+                CycleStatus.EXCEPTION)
+_NO_SLOT = 'no slot was due'
+
+
+def met(rows: Rows) -> Bools:
+    """
+    Say in which slots a command was published within [due, due + deadline].
+
+    Both ends belong to the window. A slot whose status says that there was no decision is
+    missed even if something was published.
+    """
+    late = rows['publish'] - rows['due'] > rows['deadline']
+    early = rows['publish'] < rows['due']
+    decided = ~np.isin(rows['status'], [int(s) for s in _NO_DECISION])
+    return np.asarray(happened(rows['publish']) & decided & ~late & ~early)
+
+
+def missed_runs(hit: Bools, gaps: Ints, tail: int = 0) -> Ints:
+    """
+    Lengths of the runs of missed slots, in order, zero-length runs left out.
+
+    :param hit: whether each recorded slot was met, shape (N,)
+    :param gaps: unrecorded slots just before each of them; they are missed, shape (N,)
+    :param tail: unrecorded slots after the last
+
+    >>> missed_runs(np.array([True, False, True]), np.array([0, 0, 2]), 1).tolist()
+    [3, 1]
+    """
+    total = np.cumsum(gaps + ~hit)
+    marks = np.concatenate([[0], total[hit], total[-1:] + tail])
+    runs = np.diff(marks)
+    return np.asarray(runs[runs > 0], np.int64)
+
+
+def misses(run: Run) -> Values:
+    """Return the share of due slots that were missed, and how the misses cluster."""
+    hit = met(run.slots)
+    if run.due == 0:
+        return (missing('deadline_miss_rate', '1', _NO_SLOT),
+                missing('longest_miss_run', 'slots', _NO_SLOT))
+    runs = missed_runs(hit, run.gaps, run.tail)
+    longest = int(np.max(runs, initial=0))
+    return (
+        share('deadline_miss_rate', run.due - int(np.sum(hit)), run.due, _NO_SLOT),
+        count_value('longest_miss_run', longest, run.due, 'slots'),
+        *(count_value(f'miss_runs[m={m}]', int(np.sum(runs >= m)), run.due)
+          for m in RUN_LENGTHS))
+
+
+def statuses(run: Run) -> Values:
+    """Return the number of slots by status, and those without a record."""
+    if run.due == 0:
+        return (missing('slots.due', '1', _NO_SLOT),)
+    kinds = [s for s in CycleStatus if s != CycleStatus.WARMUP]
+    counts = {s.name.lower(): int(np.sum(run.slots['status'] == s)) for s in kinds}
+    counts['unrecorded'] = int(np.sum(run.gaps)) + run.tail
+    counts['duplicate'] = run.duplicates
+    counts['due'] = run.due
+    return tuple(count_value(f'slots.{name}', found, run.due) for name, found in counts.items())
+
+
+def release_jitter(rows: Rows) -> Floats:
+    """Return start - due [ms] of the slots that started."""
+    on = happened(rows['start'])
+    return np.asarray((rows['start'][on] - rows['due'][on]) / NS_PER_MS)
+
+
+def release_drift(rows: Rows) -> MetricValue:
+    """Return how fast the releases move away from their schedule: the slope of the jitter."""
+    on = happened(rows['start'])
+    due = (rows['due'][on] - rows['due'][on][:1]) / NS_PER_S
+    if len(due) < 3 or due[-1] <= 0:
+        return missing('release_drift', 'ms/s', 'fewer than 3 slots started', len(due))
+    found = slope(due, release_jitter(rows))
+    return mean_value('release_drift', 'ms/s', len(due), found, 'least squares, Student')
+
+
+def period_error(rows: Rows) -> Floats:
+    """Return (publish_k - publish_(k-1)) - T [ms] over successive slots that both published."""
+    sent = happened(rows['publish'])
+    pairs = (np.diff(rows['slot']) == 1) & sent[1:] & sent[:-1]
+    error = np.diff(rows['publish']) - rows['period'][1:]
+    return np.asarray(error[pairs] / NS_PER_MS)
+
+
+class Schedule(TableMetric):
+    """Deadline misses, bursts, statuses, jitter, drift and command period."""
+
+    def values(self, run: Run) -> Values:
+        """Return the schedule's figures."""
+        rows = run.slots
+        return (
+            *misses(run), *statuses(run),
+            *distribution('release_jitter', 'ms', release_jitter(rows), 'no slot started'),
+            release_drift(rows),
+            *distribution('command_period_error', 'ms', np.abs(period_error(rows)),
+                          'no two successive slots published'))

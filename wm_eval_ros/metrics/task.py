@@ -1,0 +1,139 @@
+"""Did the robot do it, and how long did it take."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from wm_eval_ros.metrics.base import Bools, count_value, Floats, missing, NS_PER_S, share, Values
+from wm_eval_ros.metrics.episodes import Episode
+from wm_eval_ros.metrics.table import Run, TableMetric
+from wm_eval_ros.records import EventKind, Interval, MetricValue
+from wm_eval_ros.stats.proportion import beta_posterior
+from wm_eval_ros.stats.survival import Estimate, kaplan_meier, median, restricted_mean
+
+#: ends that say the task was not done; an abort or a cut record says nothing
+_NOT_DONE = frozenset({EventKind.FAILURE, EventKind.TIMEOUT})
+_NO_EPISODE = 'no episode was decided'
+
+
+def decided(episodes: tuple[Episode, ...]) -> tuple[Episode, ...]:
+    """Return the episodes that count: an outcome of the task, and not solved at the start."""
+    ends = _NOT_DONE | {EventKind.SUCCESS}
+    return tuple(e for e in episodes if e.outcome in ends and not e.solved_at_start)
+
+
+def success(episodes: tuple[Episode, ...]) -> Values:
+    """
+    Success among decided episodes, its posterior, and the worst case.
+
+    The worst case counts every episode of unknown outcome (aborted, or still open) as a failure.
+    """
+    counted = decided(episodes)
+    k, n = sum(e.outcome == EventKind.SUCCESS for e in counted), len(counted)
+    unknown = sum(e.outcome in (None, EventKind.ABORT) and not e.solved_at_start
+                  for e in episodes)
+    return (share('success_rate', k, n, _NO_EPISODE), _posterior(k, n),
+            share('success_rate_worst_case', k, n + unknown, 'no episode was started'))
+
+
+def _posterior(k: int, n: int) -> MetricValue:
+    if n == 0:
+        return missing('success_posterior', '1', _NO_EPISODE)
+    mean, low, high = beta_posterior(k, n)
+    interval = Interval(low, high, 0.95, 'Beta, uniform prior')
+    return MetricValue('success_posterior', mean, '1', n, interval)
+
+
+def outcomes(episodes: tuple[Episode, ...]) -> Values:
+    """Return the number of episodes by outcome, those solved at the start, those still open."""
+    n = len(episodes)
+    if n == 0:
+        return (missing('episodes.all', '1', 'no episode was started'),)
+    kinds = (EventKind.SUCCESS, EventKind.FAILURE, EventKind.TIMEOUT, EventKind.ABORT)
+    counts = {kind.name.lower(): sum(e.outcome == kind for e in episodes) for kind in kinds}
+    counts['open'] = sum(e.outcome is None for e in episodes)
+    counts['solved_at_start'] = sum(e.solved_at_start for e in episodes)
+    counts['all'] = n
+    return tuple(count_value(f'episodes.{name}', found, n) for name, found in counts.items())
+
+
+def waiting_times(run: Run) -> tuple[Floats, Bools, float]:
+    """
+    Time to success of each episode, censored where it was not reached.
+
+    A failure or timeout never succeeds, so it waits until the horizon; an aborted or open episode
+    is censored when it was last seen.
+
+    :returns: times [s] and whether success was seen, shape (N,); horizon [s], 0 where N = 0
+    """
+    counted = [e for e in run.episodes if not e.solved_at_start]
+    seen = [_last_seen(run, e) for e in counted]
+    limit = run.info.time_limit_s if run.info is not None else 0.0
+    horizon = limit if limit > 0 else max(seen, default=0.0)
+    observed = np.array([e.outcome == EventKind.SUCCESS for e in counted], bool)
+    times = [horizon if e.outcome in _NOT_DONE else t for e, t in zip(counted, seen, strict=True)]
+    return np.array(times, float), observed, horizon
+
+
+def _last_seen(run: Run, episode: Episode) -> float:
+    if episode.time_s is not None:
+        return episode.time_s
+    stamps = run.slots['stamp'][run.slots['episode'] == episode.number]
+    if episode.start_ns is None or len(stamps) == 0:
+        return 0.0
+    return max(0.0, (int(np.max(stamps)) - episode.start_ns) / NS_PER_S)
+
+
+def steps(time_s: float, period_ns: int) -> int:
+    """
+    Return the control periods begun within a task time.
+
+    >>> [steps(t, 50_000_000) for t in (0.05, 0.051, 3.0)]
+    [1, 2, 60]
+    """
+    return math.ceil(round(time_s * NS_PER_S) / period_ns)
+
+
+def time_to_success(run: Run) -> Values:
+    """Return the Kaplan-Meier median and the restricted mean of the time to success."""
+    return _waiting('time_to_success', 's', *waiting_times(run))
+
+
+def steps_to_success(run: Run) -> Values:
+    """Return the same of the control periods to success."""
+    period = run.period_ns
+    if period is None:
+        why = 'the control period is not known: no manifest and no slot'
+        return tuple(missing(f'steps_to_success.{end}', 'steps', why)
+                     for end in ('median', 'restricted_mean'))
+    times, observed, horizon = waiting_times(run)
+    counts = np.array([steps(t, period) for t in times], float)
+    return _waiting('steps_to_success', 'steps', counts, observed, steps(horizon, period))
+
+
+def _waiting(name: str, unit: str, times: Floats, observed: Bools, horizon: float) -> Values:
+    ends = (f'{name}.median', f'{name}.restricted_mean')
+    if len(times) == 0 or horizon <= 0:
+        return tuple(missing(end, unit, 'no episode to wait for') for end in ends)
+    curve = kaplan_meier(times, observed)
+    methods = ('Kaplan-Meier, Brookmeyer-Crowley', 'Kaplan-Meier, Greenwood')
+    found = (median(curve), restricted_mean(curve, horizon))
+    return tuple(_estimate(end, unit, len(times), value, method)
+                 for end, value, method in zip(ends, found, methods, strict=True))
+
+
+def _estimate(name: str, unit: str, n: int, found: Estimate, method: str) -> MetricValue:
+    if found.low is None or found.high is None:
+        return MetricValue(name, found.value, unit, n, why=found.why or 'no interval')
+    return MetricValue(name, found.value, unit, n, Interval(found.low, found.high, 0.95, method))
+
+
+class Task(TableMetric):
+    """Success, outcomes, and time and steps to success."""
+
+    def values(self, run: Run) -> Values:
+        """Return the task's figures."""
+        return (*success(run.episodes), *outcomes(run.episodes), *steps_to_success(run),
+                *time_to_success(run))
