@@ -1,0 +1,28 @@
+"""Fixtures that tests of several rooms share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+import random
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def domain_id(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A DDS domain of this test's own, also for the processes it starts."""
+    # 0 is everybody's default; above 101 the ports run into Linux' ephemeral range.
+    domain = random.SystemRandom().randint(1, 101)
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(domain))
+    return domain
+
+
+@pytest.fixture(scope='session')
+def shared_data() -> Path:
+    """Folder of the real robot recordings, beside the repository."""
+    folder = ROOT.parent / 'shared' / 'data'
+    if not folder.is_dir():
+        pytest.skip(f'no robot recordings: {folder} is not there')
+    return folder
