@@ -50,9 +50,9 @@ class MujocoPlant:
         self.model: mujoco.MjModel = kind.spec().compile()
         self.data = mujoco.MjData(self.model)
         self.task: Task = kind(self.model)
-        self.step_ns = round(self.model.opt.timestep * 1e9)
+        self.step_ns: int = round(self.model.opt.timestep * 1e9)
         self._camera: Camera | None = None
-        self._steps = 0
+        self._steps: int = 0
         self._command = _Command(task, self.model, kind, interface)
         self._bind_observations(interface)
         self._goal_body = self.model.body(kind.goal).id if kind.goal else None
@@ -202,7 +202,8 @@ class _Command:
         self.low, self.high = np.array(command.low), np.array(command.high)
         self.actuators = np.array([_actuator(model, task.commands[f]) for f in command.fields])
         takes = model.actuator_ctrlrange[self.actuators]
-        for field, low, high, (least, most) in zip(command.fields, self.low, self.high, takes):
+        for i, field in enumerate(command.fields):
+            (least, most), low, high = takes[i], self.low[i], self.high[i]
             if low < least or high > most:
                 raise ConfigError(f'interface.command: task {name!r} takes {field!r} from {least} '
                                   f'to {most}, not from {low} to {high}')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import cast, TYPE_CHECKING
 
 from wm_eval_ros.config.schema import did_you_mean
 from wm_eval_ros.errors import UnknownNameError

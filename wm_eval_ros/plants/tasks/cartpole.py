@@ -74,7 +74,7 @@ class CartpoleTask(Task):
         motor = spec.actuators[0]
         motor.ctrlrange = [-FORCE_N, FORCE_N]
         motor.gear = [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
-        return prepare(spec, (0.0, -4.2, 0.0), (0.0, 0.0, 0.0))
+        return prepare(spec, (0.0, -5.0, 0.0), (0.0, 0.0, 0.0))
 
     @staticmethod
     def _edit_joints(spec: Any) -> None:
@@ -92,6 +92,10 @@ class CartpoleTask(Task):
         cart.mass, pole.mass = 1.0, 0.1
         pole.fromto = [0.0, 0.0, 0.0, 0.0, 0.0, POLE_M]
         pole.size[0] = 0.045
+        # a wall to be seen against; nothing touches it
+        spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, pos=[0.0, 0.6, 0.0],
+                                size=[4.0, 0.05, 3.0], rgba=[0.85, 0.85, 0.82, 1.0],
+                                contype=0, conaffinity=0)
         spec.body('pole').add_site(name='tip', pos=[0.0, 0.0, POLE_M], size=[0.02, 0.0, 0.0])
 
     def draw(self, data: mujoco.MjData, rng: np.random.Generator) -> None:
