@@ -1,0 +1,82 @@
+"""The newest sample of every input, kept by the callbacks and read by the planning thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.node import Node
+
+from wm_eval_ros.config.interface import Interface, Stream
+from wm_eval_ros.errors import FieldPathError
+from wm_eval_ros.nodes.ros import subscription
+from wm_eval_ros.planning.decision import Inputs, Reading
+from wm_eval_ros.records import NEVER_NS, NO_SEQUENCE, InputRef
+from wm_eval_ros.wire import codec, topics
+from wm_eval_ros.wire.fields import StreamReader
+
+
+class InputBuffer:
+    """Subscribes to the interface's observations and goal; holds the newest reading of each."""
+
+    def __init__(self, node: Node, interface: Interface, qos: topics.Qos) -> None:
+        """Subscribe; `qos` is for the observations, the goal is latched."""
+        self._node = node
+        self._lock = threading.Lock()
+        self._names = [s.topic for s in interface.observations]
+        self._goal_name = None if interface.goal is None else interface.goal.topic
+        self._newest: dict[str, Reading] = {}
+        self._fault = ''
+        streams = [(s, qos) for s in interface.observations]
+        if interface.goal is not None:
+            streams.append((interface.goal, topics.LATCHED))
+        self._subscriptions = [
+            subscription(node, stream.type, stream.topic, wanted, self._callback(stream))
+            for stream, wanted in streams]
+
+    def snapshot(self) -> Inputs:
+        """Return the newest readings."""
+        with self._lock:
+            goal = self._newest.get(self._goal_name) if self._goal_name else None
+            return Inputs(tuple(self._newest.get(n) for n in self._names), goal)
+
+    def complete_stamp_ns(self) -> int | None:
+        """Return the stamp all observations share, None while they differ or are missing."""
+        with self._lock:
+            stamps = {r.ref.stamp_ns if (r := self._newest.get(n)) else None
+                      for n in self._names}
+        return stamps.pop() if len(stamps) == 1 else None
+
+    def fault(self) -> str:
+        """Return what kept a message from being read, empty if nothing did."""
+        return self._fault
+
+    def _callback(self, stream: Stream) -> Callable[[Any, dict[str, Any]], None]:
+        reader = StreamReader(stream)
+        resolved = self._node.resolve_topic_name(stream.topic)
+
+        def store(message: Any, info: dict[str, Any]) -> None:
+            steady_ns = time.monotonic_ns()
+            try:
+                values = reader.read(message)
+            except FieldPathError as error:
+                self._fault = str(error)
+                self._node.get_logger().error(str(error), throttle_duration_sec=5.0)
+                return
+            header = getattr(message, 'header', None)
+            stamp_ns = codec.stamp_ns(header.stamp) if header is not None else time.time_ns()
+            ref = InputRef(resolved, stamp_ns, info.get('source_timestamp', NEVER_NS),
+                           info.get('received_timestamp', NEVER_NS), steady_ns,
+                           _sequence(info))
+            with self._lock:
+                self._newest[stream.topic] = Reading(ref, values)
+
+        # rclpy passes the message info only to callbacks with two positional parameters
+        return store
+
+
+def _sequence(info: dict[str, Any]) -> int:
+    number = info.get('publication_sequence_number')
+    return NO_SEQUENCE if number is None else int(number)

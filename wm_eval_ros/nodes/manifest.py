@@ -1,0 +1,95 @@
+"""The run's manifest: what was run, with what, on which machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from wm_eval_ros.config.scenario import PlannerSettings, Scenario
+from wm_eval_ros.config.schema import to_plain
+from wm_eval_ros.models.protocol import WorldModel
+from wm_eval_ros.records import RUN_INFO_SCHEMA, RunInfo
+
+
+def run_info(
+    scenario: Scenario, planner: PlannerSettings, run_id: str, model: WorldModel | None
+) -> RunInfo:
+    """Collect the manifest of a run."""
+    effective = replace(scenario, planner=planner)
+    return RunInfo(
+        schema_version=RUN_INFO_SCHEMA, run_id=run_id, scenario=scenario.name,
+        task=scenario.plant.task, clock=scenario.clock, seed=scenario.seed,
+        episodes=scenario.episodes, planner=planner.planner,
+        period_ns=round(planner.period_ms * 1e6), deadline_ns=round(planner.deadline_ms * 1e6),
+        time_limit_s=scenario.plant.time_limit_s, package_version=_version(),
+        git_commit=_git_commit(), model=_model_facts(model), settings=to_plain(effective),
+        host=host_facts())
+
+
+def host_facts() -> dict[str, Any]:
+    """Describe the machine, the middleware and the load at this moment."""
+    import torch
+    from rclpy.utilities import get_rmw_implementation_identifier
+    return {
+        'machine': platform.machine(), 'kernel': platform.release(), 'cpu': _cpu_name(),
+        'cores': len(os.sched_getaffinity(0)), 'python': platform.python_version(),
+        'rmw': get_rmw_implementation_identifier(), 'device': 'cpu',
+        'ros_distro': os.environ.get('ROS_DISTRO', 'wheels'),
+        'torch': torch.__version__, 'torch_threads': torch.get_num_threads(),
+        'load_average': [round(x, 2) for x in os.getloadavg()],
+    }
+
+
+def _model_facts(model: WorldModel | None) -> dict[str, Any]:
+    if model is None:
+        return {}
+    spec = model.spec
+    facts = {'name': spec.name, 'version': spec.version, 'sha256': spec.sha256,
+             'family': spec.family, 'feature_names': list(spec.feature_names)}
+    for name in ('latent_names', 'latent_mean', 'latent_scale'):
+        value = getattr(model, name, None)
+        if value is not None:
+            facts[name] = [v if isinstance(v, str) else float(v) for v in value]
+    return facts
+
+
+def _version() -> str:
+    try:
+        return version('wm_eval_ros')
+    except PackageNotFoundError:
+        return _manifest_version()
+
+
+def _manifest_version() -> str:
+    """Read the version from package.xml: a colcon install has no Python metadata."""
+    import xml.etree.ElementTree as ElementTree
+    for parent in Path(__file__).parents:
+        for candidate in (parent / 'package.xml',
+                          parent / 'share' / 'wm_eval_ros' / 'package.xml'):
+            if candidate.is_file():
+                return ElementTree.parse(candidate).findtext('version') or ''
+    return ''
+
+
+def _git_commit() -> str:
+    folder = Path(__file__).parent
+    try:
+        done = subprocess.run(['git', '-C', str(folder), 'describe', '--always', '--dirty'],
+                              capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ''
+    return done.stdout.strip() if done.returncode == 0 else ''
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+    return names[0] if names else platform.processor()

@@ -1,0 +1,104 @@
+"""The monitor node: feeds every record to the one scorer, live."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+
+from wm_eval_ros.config.schema import setting
+from wm_eval_ros.nodes.parameters import Parameters, RunSettings, run_scenario
+from wm_eval_ros.nodes.process import Stop, drain, run_node, spin_until
+from wm_eval_ros.nodes.ros import TYPES, Ready, publisher, subscription
+from wm_eval_ros.records import NO_SEQUENCE, Record, SampleRecord
+from wm_eval_ros.scoring.live import slot_values
+from wm_eval_ros.scoring.scorer import Scorer
+from wm_eval_ros.wire import codec, topics
+from wm_eval_ros.wire.header import header_stamp_ns
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorSettings:
+    """Where the final summary goes."""
+
+    scorecard: str = setting('', doc='file of the final live scorecard; empty: none is written')
+
+
+class MonitorNode:
+    """Holds a :class:`Scorer`; every number is computed by it, none here."""
+
+    def __init__(self) -> None:
+        """Read the parameters, subscribe."""
+        self.node = Node('monitor', automatically_declare_parameters_from_overrides=True)
+        parameters = Parameters(self.node)
+        self._scenario = run_scenario(parameters.declare(RunSettings))
+        self._settings = parameters.declare(MonitorSettings)
+        parameters.close()
+        self._scorer = Scorer()
+        self._count = 0
+        self._metrics = publisher(self.node, topics.TYPES[topics.METRICS], topics.METRICS,
+                                  topics.TELEMETRY)
+        self._subscriptions = [self._listen(*entry) for entry in (
+            (topics.RUN_INFO, topics.LATCHED, self._on_run_info),
+            (topics.EPISODE_EVENT, topics.LATCHED, self._on_event),
+            (topics.PLANNER_CYCLE, topics.TELEMETRY, self._on_cycle))]
+        for stream in self._scenario.interface.observations:
+            self._subscriptions.append(subscription(
+                self.node, stream.type, stream.topic, topics.SENSOR_OFFER,
+                self._on_sample(self.node.resolve_topic_name(stream.topic)), raw=True))
+        self._ready = Ready(self.node)
+
+    def spin(self, executor: SingleThreadedExecutor, stop: Stop) -> None:
+        """Listen until told to stop."""
+        self._ready.announce()
+        spin_until(executor, stop)
+
+    def finish(self, executor: SingleThreadedExecutor) -> None:
+        """Take in what has already arrived; write the final summary."""
+        drain(executor, lambda: self._count)
+        if self._settings.scorecard:
+            path = Path(self._settings.scorecard)
+            path.write_text(self._scorer.compute().to_json(), encoding='utf-8')
+
+    def _listen(self, topic: str, qos: topics.Qos, callback: Callable[[Any], None]) -> Any:
+        return subscription(self.node, topics.TYPES[topic], topic, qos, callback)
+
+    def _update(self, record: Record) -> None:
+        self._count += 1
+        self._scorer.update(record)
+
+    def _on_run_info(self, message: Any) -> None:
+        self._update(codec.run_info_from_json(message.data))
+
+    def _on_event(self, message: Any) -> None:
+        self._update(codec.event_from_msg(message))
+
+    def _on_cycle(self, message: Any) -> None:
+        cycle = codec.cycle_from_msg(message)
+        self._update(cycle)
+        self._metrics.publish(codec.metric_array(
+            cycle.stamp_ns, cycle.slot, slot_values(cycle), TYPES))
+
+    def _on_sample(self, topic: str) -> Callable[[bytes, dict[str, Any]], None]:
+        def take(data: bytes, info: dict[str, Any]) -> None:
+            number = info.get('publication_sequence_number')
+            self._update(SampleRecord(
+                topic, header_stamp_ns(data), info.get('received_timestamp') or time.time_ns(),
+                NO_SEQUENCE if number is None else number))
+
+        return take
+
+
+def main() -> int:
+    """Entry point of the process."""
+    return run_node(MonitorNode)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

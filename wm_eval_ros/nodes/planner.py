@@ -1,0 +1,365 @@
+"""The planner node: a lifecycle node that writes one `PlannerCycle` per scheduled slot."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.node import Node
+
+from wm_eval_ros import plugins
+from wm_eval_ros.config.scenario import PlannerSettings
+from wm_eval_ros.config.schema import setting
+from wm_eval_ros.errors import RunError, WmEvalError
+from wm_eval_ros.models.checkpoint import find_checkpoint, load_checkpoint
+from wm_eval_ros.models.protocol import WorldModel
+from wm_eval_ros.nodes.inputs import InputBuffer
+from wm_eval_ros.nodes.manifest import run_info
+from wm_eval_ros.nodes.parameters import Parameters, RunSettings, run_scenario
+from wm_eval_ros.nodes.process import SPIN_S, Stop, run_node
+from wm_eval_ros.nodes.ros import TYPES, Ready, message_type, publisher, subscription
+from wm_eval_ros.planning.charge import LatencyCharge
+from wm_eval_ros.planning.decision import Decider, Inputs, cycle_record, published, skipped
+from wm_eval_ros.planning.schedule import Schedule, Slot
+from wm_eval_ros.records import (
+    NEVER_NS, TERMINAL, ClockMode, CycleRecord, CycleStatus, EpisodeEvent, EventKind)
+from wm_eval_ros.wire import codec, topics
+from wm_eval_ros.wire.fields import CommandWriter
+
+#: calls of the planner before it is active, so that no slot pays for the first ones
+WARMUP_CALLS = 5
+#: budget of a decision whose latency is charged, not measured: all iterations [ns]
+UNBOUNDED_NS = 2**62
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartSettings:
+    """How the node starts."""
+
+    autostart: bool = setting(
+        False, doc='configure and activate without being asked by a lifecycle manager')
+
+
+class PlannerNode(LifecycleNode):  # type: ignore[misc]
+    """Wires inputs, :class:`Decider`, :class:`Schedule` and the record together."""
+
+    def __init__(self) -> None:
+        """Read the parameters; everything heavy waits for `configure`."""
+        super().__init__('planner', automatically_declare_parameters_from_overrides=True)
+        parameters = Parameters(self)
+        run = parameters.declare(RunSettings)
+        self._run_id = run.run_id
+        self._scenario = run_scenario(run)
+        self._settings = parameters.declare(PlannerSettings, self._scenario.planner)
+        self._autostart = parameters.declare(StartSettings).autostart
+        parameters.close()
+        self._period_ns = round(self._settings.period_ms * 1e6)
+        self._deadline_ns = round(self._settings.deadline_ms * 1e6)
+        self._realtime = self._scenario.clock is ClockMode.REALTIME
+        self._schedule = Schedule(self._period_ns)
+        self._episode: EpisodeEvent | None = None
+        self._begun = threading.Event()
+        self._active = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._busy_until_ns = 0
+        self._answered_ns = NEVER_NS
+        self._announced = -1
+        self._error: WmEvalError | None = None
+
+    @property
+    def node(self) -> Node:
+        """The ROS node: this."""
+        return self
+
+    # life ---------------------------------------------------------------------------------------
+
+    def spin(self, executor: SingleThreadedExecutor, stop: Stop) -> None:
+        """Handle callbacks; in lockstep also decide, in this thread."""
+        if self._autostart:
+            self._start()
+        while not stop:
+            executor.spin_once(timeout_sec=SPIN_S)
+            if self._error is not None:
+                raise self._error
+            self._announce_episode()
+            if not self._realtime and self._active.is_set():
+                self._answer()
+
+    def finish(self, executor: SingleThreadedExecutor) -> None:
+        """Stop the planning thread; wait until the last record was taken."""
+        self._halt()
+        if self._active.is_set() or self._thread is not None:
+            from rclpy.duration import Duration
+            self._cycles.wait_for_all_acked(Duration(seconds=5.0))
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the weights, warm up, make the endpoints."""
+        try:
+            self._configure()
+        except WmEvalError as error:
+            self._error = error
+            self.get_logger().error(str(error))
+            return TransitionCallbackReturn.FAILURE
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Send from now on."""
+        self._publish_run_info()
+        # in lockstep every recorded time is charged: measured ones would differ from run to run
+        for record in self._warmups if self._realtime else ():
+            self._record(record)
+        self._active.set()
+        if self._realtime:
+            self._thread = threading.Thread(target=self._keep_schedule, name='planning')
+            self._thread.start()
+        self._ready.announce()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Send no more; the gate falls back."""
+        self._halt()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Forget the model."""
+        del self._decider
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop."""
+        self._halt()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _start(self) -> None:
+        for trigger in (self.trigger_configure, self.trigger_activate):
+            if trigger() is not TransitionCallbackReturn.SUCCESS:
+                raise self._error or RunError('planner: could not be configured; see its log')
+
+    def _halt(self) -> None:
+        self._active.clear()
+        self._begun.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self._begun.clear()
+
+    def _configure(self) -> None:
+        import torch
+        torch.set_num_threads(self._settings.torch_threads)
+        interface = self._scenario.interface
+        kind = plugins.load('wm_eval_ros.planners', self._settings.planner)
+        self._model = self._load_model() if self._settings.model else None
+        self._charge = LatencyCharge(self._settings, self._scenario.clock)
+        self._decider = Decider(interface, self._model,
+                                kind(self._settings, self._model, interface),
+                                stale_ns=round(self._settings.stale_ms * 1e6))
+        self._writer = CommandWriter(interface.command, message_type)
+        self._command_type = message_type(interface.command.type)
+        self._make_endpoints()
+        self._warm_up()
+
+    def _load_model(self) -> WorldModel:
+        return load_checkpoint(find_checkpoint(self._settings.model),
+                               interface=self._scenario.interface,
+                               sha256=self._settings.model_sha256)
+
+    def _make_endpoints(self) -> None:
+        interface = self._scenario.interface
+        self._events = subscription(self, topics.TYPES[topics.EPISODE_EVENT],
+                                    topics.EPISODE_EVENT, topics.LATCHED, self._on_event)
+        sensor = topics.SENSOR if self._realtime else topics.SENSOR_OFFER
+        self._inputs = InputBuffer(self, interface, sensor)
+        self._command_topic = self.resolve_topic_name(topics.proposed(interface.command.topic))
+        self._commands = publisher(self, interface.command.type, self._command_topic,
+                                   topics.COMMAND if self._realtime else topics.TELEMETRY)
+        self._cycles = publisher(self, topics.TYPES[topics.PLANNER_CYCLE], topics.PLANNER_CYCLE,
+                                 topics.TELEMETRY)
+        self._info = publisher(self, topics.TYPES[topics.RUN_INFO], topics.RUN_INFO,
+                               topics.LATCHED)
+        self._ready = Ready(self)
+
+    def _warm_up(self) -> None:
+        """Plan on a made-up state, so that allocators and caches are warm; then freeze the heap."""
+        import numpy as np
+
+        from wm_eval_ros.planning.decision import Reading
+        from wm_eval_ros.records import InputRef
+        from wm_eval_ros.wire.fields import feature_names
+
+        def reading(stream: Any) -> Reading:
+            return Reading(InputRef(stream.topic, 0), np.zeros(len(feature_names(stream))))
+
+        interface = self._scenario.interface
+        inputs = Inputs(tuple(reading(s) for s in interface.observations),
+                        None if interface.goal is None else reading(interface.goal))
+        self._decider.begin_episode(0)
+        self._warmups: list[CycleRecord] = []
+        for _ in range(WARMUP_CALLS):
+            now_ns = time.monotonic_ns()
+            self._schedule.anchor(now_ns)
+            _, slot = self._schedule.take(now_ns)
+            decision = self._decider.decide(slot.number, inputs, 0, 0, now_ns + self._budget_ns())
+            record = cycle_record(
+                slot, decision, stamp_ns=time.time_ns(), episode=0, start_ns=now_ns,
+                period_ns=self._period_ns, deadline_ns=self._deadline_ns, with_rollout=False)
+            self._warmups.append(replace(record, status=CycleStatus.WARMUP))
+            if decision.status is CycleStatus.EXCEPTION:
+                raise RunError(f'planner {self._settings.planner!r} fails on the warm-up state: '
+                               f'{decision.reason}')
+        self._schedule.pause()
+        gc.collect()
+        gc.freeze()
+
+    # the schedule -------------------------------------------------------------------------------
+
+    def _budget_ns(self) -> int:
+        return round(self._settings.budget_ms * 1e6)
+
+    def _keep_schedule(self) -> None:
+        """Decide every slot on time; the body of the planning thread (realtime)."""
+        while self._active.is_set():
+            if self._episode is None:
+                self._schedule.pause()
+                self._begun.wait()
+                continue
+            if not self._schedule.running:
+                self._schedule.anchor(time.monotonic_ns())
+            wait_s = (self._schedule.next_due_ns() - time.monotonic_ns()) / 1e9
+            if wait_s > 0:
+                time.sleep(wait_s)
+            self._realtime_slot()
+
+    def _realtime_slot(self) -> None:
+        episode = self._enter_episode()
+        if episode is None:
+            return
+        missed, slot = self._schedule.take(time.monotonic_ns())
+        for passed in missed:
+            self._record(skipped(passed, stamp_ns=time.time_ns(), episode=episode.episode,
+                                 period_ns=self._period_ns, deadline_ns=self._deadline_ns))
+        start_ns, stamp_ns = time.monotonic_ns(), time.time_ns()
+        inputs = self._inputs.snapshot()
+        decision = self._decider.decide(slot.number, inputs, stamp_ns, episode.stamp_ns,
+                                        slot.due_ns + self._budget_ns())
+        record = cycle_record(slot, decision, stamp_ns=stamp_ns, episode=episode.episode,
+                              start_ns=start_ns, period_ns=self._period_ns,
+                              deadline_ns=self._deadline_ns, inputs=inputs,
+                              with_rollout=self._settings.record_rollout)
+        if decision.action is not None and self._active.is_set():
+            system_ns = time.time_ns()
+            self._send(decision.action, system_ns)
+            self._decider.sent(slot.number, decision.action)
+            record = published(record, self._command_topic, decision.action, stamp_ns=system_ns,
+                               steady_ns=time.monotonic_ns(), system_ns=system_ns)
+        self._record(record)
+
+    def _answer(self) -> None:
+        """Decide the slot of a complete, new set of samples (lockstep, free)."""
+        stamp_ns = self._inputs.complete_stamp_ns()
+        if stamp_ns is None or stamp_ns == self._answered_ns:
+            return
+        episode = self._enter_episode()
+        if episode is None or stamp_ns < episode.stamp_ns:
+            return
+        self._answered_ns = stamp_ns
+        self._schedule.anchor(stamp_ns)
+        _, slot = self._schedule.take(stamp_ns)
+        if stamp_ns < self._busy_until_ns:
+            self._record(skipped(slot, stamp_ns=stamp_ns, episode=episode.episode,
+                                 period_ns=self._period_ns, deadline_ns=self._deadline_ns))
+            return
+        self._charged_slot(slot, episode)
+
+    def _charged_slot(self, slot: Slot, episode: EpisodeEvent) -> None:
+        now_ns = slot.due_ns
+        inputs = self._inputs.snapshot()
+        begun_ns = time.monotonic_ns()
+        until_ns = UNBOUNDED_NS if self._charge.repeatable else begun_ns + self._budget_ns()
+        decision = self._decider.decide(slot.number, inputs, now_ns, episode.stamp_ns, until_ns)
+        charge_ns = self._charge.charge_ns(time.monotonic_ns() - begun_ns)
+        done_ns = now_ns + charge_ns
+        record = _charged(
+            cycle_record(slot, decision, stamp_ns=now_ns, episode=episode.episode,
+                         start_ns=now_ns, period_ns=self._period_ns,
+                         deadline_ns=self._deadline_ns, inputs=inputs,
+                         with_rollout=self._settings.record_rollout),
+            now_ns, done_ns)
+        if decision.action is not None:
+            self._busy_until_ns = done_ns
+            self._send(decision.action, done_ns)
+            self._decider.sent(slot.number, decision.action)
+            record = published(record, self._command_topic, decision.action, stamp_ns=done_ns,
+                               steady_ns=done_ns, system_ns=done_ns)
+        self._record(record)
+
+    # episodes -----------------------------------------------------------------------------------
+
+    def _on_event(self, message: Any) -> None:
+        event = codec.event_from_msg(message)
+        if event.kind is EventKind.START:
+            self._episode = event
+            self._entered = False
+            self._begun.set()
+        elif event.kind in TERMINAL:
+            self._episode = None
+            self._begun.clear()
+
+    def _announce_episode(self) -> None:
+        """Say that START and the goal are here: only then the plant moves."""
+        episode = self._episode
+        if episode is None or episode.episode == self._announced or not self._active.is_set():
+            return
+        goal = self._inputs.snapshot().goal
+        if self._scenario.interface.goal is None or (
+                goal is not None and goal.ref.stamp_ns >= episode.stamp_ns):
+            self._announced = episode.episode
+            self._ready.announce(episode.episode)
+
+    def _enter_episode(self) -> EpisodeEvent | None:
+        """Return the running episode; the first time, forget what was carried over."""
+        episode = self._episode
+        if episode is not None and not self._entered:
+            self._entered = True
+            self._busy_until_ns = 0
+            self._decider.begin_episode(int(episode.value))
+        return episode
+
+    # endpoints ----------------------------------------------------------------------------------
+
+    def _send(self, action: tuple[float, ...], stamp_ns: int) -> None:
+        message = self._command_type()
+        self._writer.write(message, action)
+        if hasattr(message, 'header'):
+            codec.set_stamp(message.header.stamp, stamp_ns)
+        self._commands.publish(message)
+
+    def _record(self, record: CycleRecord) -> None:
+        self._cycles.publish(codec.cycle_to_msg(record, TYPES))
+
+    def _publish_run_info(self) -> None:
+        message = message_type(topics.TYPES[topics.RUN_INFO])()
+        message.data = codec.run_info_to_json(
+            run_info(self._scenario, self._settings, self._run_id, self._model))
+        self._info.publish(message)
+
+
+def _charged(record: CycleRecord, now_ns: int, done_ns: int) -> CycleRecord:
+    """Replace measured times by charged simulated ones; the CPU time stays measured."""
+    thought = record.infer_end_ns != NEVER_NS
+    return replace(record, infer_start_ns=now_ns if thought else NEVER_NS,
+                   infer_end_ns=done_ns if thought else NEVER_NS)
+
+
+def main() -> int:
+    """Entry point of the process."""
+    return run_node(PlannerNode)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

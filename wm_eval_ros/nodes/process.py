@@ -1,0 +1,123 @@
+"""The life of a node's process: start, spin, stop on a signal or a lost parent, exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Protocol
+
+import rclpy
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from wm_eval_ros.errors import EXIT_BAD_INPUT, EXIT_RUN_FAILED, WmEvalError
+
+#: longest sleep of the spin loop: how late a signal or a lost parent is noticed [s]
+SPIN_S = 0.1
+
+
+#: spins of 20 ms without a message after which nothing more is expected
+QUIET_SPINS = 25
+
+
+class Stop:
+    """Set by SIGINT, SIGTERM or the parent's death; asked by every loop of a node."""
+
+    def __init__(self) -> None:
+        """Remember the parent; `install` makes the signals set this."""
+        self._requested = False
+        self._parent = os.getppid()
+
+    def install(self) -> None:
+        """Make SIGINT and SIGTERM set this instead of killing the process."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def request(self) -> None:
+        """Ask every loop to end."""
+        self._requested = True
+
+    def __bool__(self) -> bool:
+        """Say whether to stop; an orphan stops too: nobody would ever stop it."""
+        return self._requested or os.getppid() != self._parent
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._requested = True
+
+
+class Runnable(Protocol):
+    """What `run_node` drives: a node with a loop of its own."""
+
+    @property
+    def node(self) -> Node:
+        """The ROS node."""
+        ...
+
+    def spin(self, executor: SingleThreadedExecutor, stop: Stop) -> None:
+        """Work until done or told to stop."""
+        ...
+
+    def finish(self, executor: SingleThreadedExecutor) -> None:
+        """Drain what has arrived and close files; runs also after an error."""
+        ...
+
+
+def spin_until(executor: SingleThreadedExecutor, stop: Stop) -> None:
+    """Handle callbacks until told to stop."""
+    while not stop:
+        executor.spin_once(timeout_sec=SPIN_S)
+
+
+def drain(executor: SingleThreadedExecutor, count: Callable[[], int]) -> None:
+    """Handle what has already arrived: until a pass over everything ready changes no count."""
+    before = -1
+    while before != count():
+        before = count()
+        for _ in range(QUIET_SPINS):
+            executor.spin_once(timeout_sec=0.02)
+
+
+def run_node(make: Callable[[], Runnable], argv: Sequence[str] | None = None) -> int:
+    """
+    Run one node until it is done or told to stop.
+
+    :param make: makes the node; called after rclpy is initialised
+    :returns: exit code of the process
+    """
+    os.environ.setdefault('AMENT_PREFIX_PATH', sys.prefix)
+    stop = Stop()
+    stop.install()
+    try:
+        rclpy.init(args=list(sys.argv if argv is None else argv),
+                   signal_handler_options=SignalHandlerOptions.NO)
+        return _run(make, stop)
+    except rclpy_implementation.RCLError as error:
+        print(f'rclpy: {str(error).partition(", at ")[0]}', file=sys.stderr, flush=True)
+        return EXIT_BAD_INPUT
+    except WmEvalError as error:
+        print(f'{type(error).__name__}: {error}', file=sys.stderr, flush=True)
+        return error.exit_code
+    finally:
+        rclpy.try_shutdown()
+
+
+def _run(make: Callable[[], Runnable], stop: Stop) -> int:
+    runnable = make()
+    executor = SingleThreadedExecutor()
+    executor.add_node(runnable.node)
+    try:
+        try:
+            runnable.spin(executor, stop)
+        finally:
+            runnable.finish(executor)
+    except rclpy.executors.ExternalShutdownException:
+        return EXIT_RUN_FAILED
+    finally:
+        executor.remove_node(runnable.node)
+        runnable.node.destroy_node()
+    return 0

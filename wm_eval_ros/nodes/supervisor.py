@@ -1,0 +1,166 @@
+"""The supervisor node: the command gate between planner and plant, in a process of its own."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+
+from wm_eval_ros.config.scenario import SupervisorSettings
+from wm_eval_ros.nodes.parameters import Parameters, RunSettings, run_scenario
+from wm_eval_ros.nodes.process import Stop, run_node, spin_until
+from wm_eval_ros.nodes.ros import TYPES, Ready, message_type, publisher, subscription
+from wm_eval_ros.records import TERMINAL, ClockMode, CycleRecord, EpisodeEvent, EventKind
+from wm_eval_ros.safety.gate import CommandGate, Decision
+from wm_eval_ros.wire import codec, topics
+from wm_eval_ros.wire.fields import CommandWriter
+
+#: how often the watchdog looks at the steady clock [s]
+WATCH_S = 0.005
+
+
+class SupervisorNode:
+    """Holds a :class:`CommandGate`; forwards proposals unchanged, or commands the fallback."""
+
+    def __init__(self) -> None:
+        """Read the parameters, make the gate and the endpoints."""
+        self.node = Node('supervisor', automatically_declare_parameters_from_overrides=True)
+        parameters = Parameters(self.node)
+        self._scenario = run_scenario(parameters.declare(RunSettings))
+        settings = parameters.declare(SupervisorSettings, self._scenario.supervisor)
+        parameters.close()
+        command = self._scenario.interface.command
+        self._period_ns = round(self._scenario.planner.period_ms * 1e6)
+        self._gate = CommandGate(
+            command.low, command.high, stale_ns=round(settings.stale_periods * self._period_ns),
+            stop_ns=round(settings.stop_ms * 1e6), fallback=settings.fallback)
+        self._realtime = self._scenario.clock is ClockMode.REALTIME
+        self._episode = 0
+        self._substituted_ns = 0
+        self._make_endpoints()
+
+    def spin(self, executor: SingleThreadedExecutor, stop: Stop) -> None:
+        """Gate commands until told to stop."""
+        self._ready.announce()
+        spin_until(executor, stop)
+
+    def finish(self, executor: SingleThreadedExecutor) -> None:
+        """Leave nothing in force: the fallback is the last command."""
+        if self._gate.held() and not self._gate.state == 'idle':
+            self._send(self._gate.held(), time.time_ns())
+
+    def _make_endpoints(self) -> None:
+        node, command = self.node, self._scenario.interface.command
+        self._type = message_type(command.type)
+        self._writer = CommandWriter(command, message_type)
+        qos = topics.COMMAND if self._realtime else topics.TELEMETRY
+        self._events = publisher(node, topics.TYPES[topics.EPISODE_EVENT], topics.EPISODE_EVENT,
+                                 topics.LATCHED)
+        self._commands = publisher(node, command.type, command.topic, qos)
+        self._on_start = subscription(node, topics.TYPES[topics.EPISODE_EVENT],
+                                      topics.EPISODE_EVENT, topics.LATCHED, self._on_event)
+        self._proposals = subscription(node, command.type, topics.proposed(command.topic), qos,
+                                       self._on_proposal)
+        if self._realtime:
+            self._watch = node.create_timer(WATCH_S, self._look)
+        else:
+            self._waiting: dict[int, Any] = {}
+            self._cycle: CycleRecord | None = None
+            self._cycles = subscription(node, topics.TYPES[topics.PLANNER_CYCLE],
+                                        topics.PLANNER_CYCLE, topics.TELEMETRY, self._on_cycle)
+        self._ready = Ready(node)
+
+    def _on_event(self, message: Any) -> None:
+        event = codec.event_from_msg(message)
+        if event.kind is EventKind.START:
+            self._episode = event.episode
+            self._note(self._gate.arm(self._now_ns(event.stamp_ns)), event.stamp_ns)
+            self._ready.announce(event.episode)
+        elif event.kind in TERMINAL:
+            self._note(self._gate.disarm(), event.stamp_ns)
+
+    def _now_ns(self, stamp_ns: int) -> int:
+        """Return the gate's time: steady, or in lockstep the simulated time of a stamp."""
+        return time.monotonic_ns() if self._realtime else stamp_ns
+
+    # realtime -----------------------------------------------------------------------------------
+
+    def _on_proposal(self, message: Any) -> None:
+        if not self._realtime:
+            self._waiting[codec.stamp_ns(message.header.stamp)] = message
+            self._answer()
+            return
+        decision = self._gate.offer(self._writer.read(message), time.monotonic_ns())
+        if decision.forward:
+            self._commands.publish(message)
+        self._act(decision, time.time_ns())
+
+    def _look(self) -> None:
+        decision = self._gate.tick(time.monotonic_ns())
+        now_ns = time.monotonic_ns()
+        if decision.event is None and now_ns - self._substituted_ns < self._period_ns:
+            return
+        if decision.substitute is not None:
+            self._substituted_ns = now_ns
+        self._act(decision, time.time_ns())
+
+    def _act(self, decision: Decision, stamp_ns: int) -> None:
+        if decision.substitute is not None:
+            self._send(decision.substitute, stamp_ns)
+        self._note(decision, stamp_ns)
+
+    # lockstep: exactly one command per slot, decided by the slot's record -----------------------
+
+    def _on_cycle(self, message: Any) -> None:
+        self._cycle = codec.cycle_from_msg(message)
+        self._answer()
+
+    def _answer(self) -> None:
+        cycle = self._cycle
+        if cycle is None:
+            return
+        if cycle.command_stamp_ns is None:
+            self._cycle = None
+            decision = self._gate.tick(cycle.stamp_ns)
+            self._send(decision.substitute or self._gate.held(), cycle.stamp_ns)
+            self._note(decision, cycle.stamp_ns)
+            return
+        proposal = self._waiting.pop(cycle.command_stamp_ns, None)
+        if proposal is None:
+            return
+        self._cycle = None
+        decision = self._gate.offer(self._writer.read(proposal), cycle.stamp_ns)
+        if decision.forward:
+            self._commands.publish(proposal)
+        else:
+            self._send(decision.substitute or self._gate.held(), cycle.stamp_ns)
+        self._note(decision, cycle.stamp_ns)
+
+    # endpoints ----------------------------------------------------------------------------------
+
+    def _send(self, action: tuple[float, ...], stamp_ns: int) -> None:
+        message = self._type()
+        self._writer.write(message, action)
+        if hasattr(message, 'header'):
+            codec.set_stamp(message.header.stamp, stamp_ns)
+        self._commands.publish(message)
+
+    def _note(self, decision: Decision, stamp_ns: int) -> None:
+        if decision.event is None:
+            return
+        event = EpisodeEvent(stamp_ns, self._episode, decision.event, decision.reason, 0.0,
+                             self.node.get_name())
+        self._events.publish(codec.event_to_msg(event, TYPES))
+        self.node.get_logger().warning(f'{decision.event.name}: {decision.reason}')
+
+
+def main() -> int:
+    """Entry point of the process."""
+    return run_node(SupervisorNode)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
