@@ -24,6 +24,8 @@ PACKAGE = 'wm_eval_ros'
 HEADER = 'std_msgs/msg/Header'
 #: a definition larger than this is refused unread [bytes]
 MAX_DEFINITION_BYTES = 1 << 20
+#: longest part of a parser's complaint that is passed on [characters]
+_MAX_REASON = 80
 
 _TYPE_NAME = re.compile(r'[A-Za-z]\w*/(?:msg|srv|action)/[A-Za-z]\w*')
 
@@ -88,7 +90,7 @@ def register(store: Any, type_name: str, text: str) -> None:
         found = get_types_from_msg(text, type_name)
         store.register({k: v for k, v in found.items() if k not in store.fielddefs})
     except (TypesysError, RecursionError, KeyError, ValueError, SyntaxError) as error:
-        why = ' '.join(str(error).split())
+        why = ' '.join(str(error).split())[:_MAX_REASON]
         raise BagError(f'{type_name}: its definition is not understood ({why})') from None
 
 

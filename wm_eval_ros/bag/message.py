@@ -1,0 +1,109 @@
+"""What storage files have in common: connections, raw messages, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from wm_eval_ros.errors import BagError
+
+#: a chunk, record or message may declare at most this size [bytes]
+MAX_BYTES = 256 << 20
+#: and at most this many times its compressed size
+MAX_RATIO = 1000
+#: below this size the ratio does not matter [bytes]
+_SMALL_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One topic of one storage file."""
+
+    topic: str
+    type: str
+    #: ``ros2msg``, ``ros2idl`` or empty
+    encoding: str
+    #: embedded definition, empty where there is none
+    text: str
+    serialization_format: str = 'cdr'
+
+
+class RawMessage(NamedTuple):
+    """One message as recorded."""
+
+    #: arrival at the recorder [ns, system]
+    log_ns: int
+    connection: Connection
+    #: publication [ns, system], NEVER_NS where the file does not say
+    publish_ns: int
+    #: publication sequence number, NO_SEQUENCE where the file does not say
+    sequence: int
+    #: CDR with its encapsulation header
+    data: bytes
+
+    @property
+    def topic(self) -> str:
+        """Topic name."""
+        return self.connection.topic
+
+    @property
+    def type(self) -> str:
+        """Message type, ``package/msg/Name``."""
+        return self.connection.type
+
+
+class StorageFile(Protocol):
+    """A file of a bag. Made by opening it; a broken one raises, or in salvage leaves a note."""
+
+    path: Path
+    connections: tuple[Connection, ...]
+    #: number of messages by topic as the file itself declares it, None where it does not
+    declared: dict[str, int] | None
+    #: what salvage had to leave out, one sentence each
+    notes: list[str]
+
+    def messages(self, topics: Collection[str] | None) -> Iterator[RawMessage]:
+        """Yield messages by log time; equal times in the order of the file."""
+        ...
+
+    def close(self) -> None:
+        """Release the file."""
+        ...
+
+
+def check_size(where: str, size: int, compressed: int) -> None:
+    """
+    Refuse a declared size before anything is decompressed.
+
+    :raises BagError: it is over the limits: a damaged file, or one made to exhaust memory
+    """
+    if size > MAX_BYTES:
+        raise BagError(f'{where}: declares {size} bytes; at most {MAX_BYTES} are read')
+    if size > _SMALL_BYTES and size > MAX_RATIO * compressed:
+        raise BagError(f'{where}: declares {size} bytes out of {compressed} compressed ones; '
+                       f'at most {MAX_RATIO} to 1 are read')
+
+
+def unzstd(where: str, data: bytes, size: int | None = None) -> bytes:
+    """
+    Decompress a zstd frame whose size is known or declared, within the limits.
+
+    :param size: size it must have, None: as the frame says
+    :raises BagError: not zstd, damaged, or over the limits
+    """
+    import zstandard
+    try:
+        declared = zstandard.frame_content_size(data)
+        expected = size if size is not None else declared
+        check_size(where, max(expected, declared), len(data))
+        if expected < 0:
+            expected = min(MAX_BYTES, max(_SMALL_BYTES, MAX_RATIO * len(data)))
+        found = zstandard.ZstdDecompressor().decompress(data, max_output_size=max(expected, 1))
+    except zstandard.ZstdError as error:
+        raise BagError(f'{where}: not decompressed ({error}); the file is damaged') from None
+    if size is not None and len(found) != size:
+        raise BagError(f'{where}: {len(found)} bytes where {size} are declared; '
+                       'the file is damaged')
+    return found
