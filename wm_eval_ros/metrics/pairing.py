@@ -9,11 +9,16 @@ from numpy.typing import NDArray
 
 from wm_eval_ros.records import CycleRecord, CycleStatus
 
-#: slots kept for pairing; records further out of order than this are not paired
+#: most slots kept for pairing; records further out of order than this are not paired
 WINDOW = 4096
+#: large latents shorten the ring to about this size [bytes]
+BUDGET = 64 * 2**20
+#: but never below this many slots
+_LEAST = 256
 PAIR = np.dtype([('slot', '<i8'), ('steps', '<i8'), ('episode', '<i8'),
                  ('model', '<f8'), ('persistence', '<f8')])
 Pairs = NDArray[np.void]
+Singles = NDArray[np.float32]
 _EMPTY = -1
 
 
@@ -26,7 +31,7 @@ class _Encoded(NamedTuple):
     rollout: NDArray[np.float32]
 
 
-def squared_error(predicted: NDArray[np.float32], seen: NDArray[np.float32]) -> NDArray[np.float64]:
+def squared_error(predicted: Singles, seen: Singles) -> NDArray[np.float64]:
     """
     Mean squared error over the latent's dimensions.
 
@@ -44,20 +49,17 @@ def squared_error(predicted: NDArray[np.float32], seen: NDArray[np.float32]) -> 
 
 class Pairing:
     """
-    Ring of the newest WINDOW slots in which each latent looks for who foresaw it.
+    Ring of the newest slots in which each latent looks for who foresaw it.
 
     Works in either direction, so that the order of arrival does not matter within the ring.
     """
 
     def __init__(self) -> None:
         self._found = bytearray()
-        self._latents = np.zeros((0, 0), np.float32)
-        self._rollouts = np.zeros((0, 0, 0), np.float32)
-        self._slots = np.zeros(0, np.int64)
-        self._episodes = np.zeros(0, np.int64)
+        self._allocate(0, 0)
 
     def update(self, cycle: CycleRecord) -> None:
-        """Take one cycle in; one without a latent, or of another size than the first, adds none."""
+        """Take one cycle in; without a latent, or with one of another size, it adds none."""
         offer = _encoded(cycle)
         if offer is None:
             return
@@ -73,20 +75,25 @@ class Pairing:
 
     def _fit(self, horizon: int, size: int) -> None:
         if len(self._slots) == 0:
-            self._slots = np.full(WINDOW, _EMPTY, np.int64)
-            self._episodes = np.full(WINDOW, _EMPTY, np.int64)
-            self._latents = np.zeros((WINDOW, size), np.float32)
+            self._allocate(max(_LEAST, min(WINDOW, BUDGET // (4 * max(size * horizon, 1)))), size)
         if horizon > self._rollouts.shape[1]:
-            wider = np.full((WINDOW, horizon, self._latents.shape[1]), np.nan, np.float32)
-            wider[:len(self._rollouts), :self._rollouts.shape[1]] = self._rollouts
+            wider = np.full((self._window, horizon, self._latents.shape[1]), np.nan, np.float32)
+            wider[:, :self._rollouts.shape[1]] = self._rollouts
             self._rollouts = wider
 
+    def _allocate(self, window: int, size: int) -> None:
+        self._window = window
+        self._slots, self._episodes = np.full((2, window), _EMPTY, np.int64)
+        self._horizons = np.zeros(window, np.int64)
+        self._latents = np.zeros((window, size), np.float32)
+        self._rollouts = np.zeros((window, 0, size), np.float32)
+
     def _store(self, offer: _Encoded) -> bool:
-        at = offer.slot % WINDOW
+        at = offer.slot % self._window
         if self._slots[at] >= offer.slot:
             return False
         self._slots[at], self._episodes[at] = offer.slot, offer.episode
-        self._latents[at] = offer.latent
+        self._latents[at], self._horizons[at] = offer.latent, len(offer.rollout)
         self._rollouts[at] = np.nan
         self._rollouts[at, :len(offer.rollout)] = offer.rollout
         return True
@@ -94,8 +101,9 @@ class Pairing:
     def _look_back(self, offer: _Encoded) -> None:
         """Pair this latent with the rollouts of earlier slots."""
         ahead = np.arange(1, self._rollouts.shape[1] + 1)
-        at = (offer.slot - ahead) % WINDOW
+        at = (offer.slot - ahead) % self._window
         known = self._known(offer.slot - ahead, at, offer.episode)
+        known &= ahead <= self._horizons[at]
         predicted = self._rollouts[at, ahead - 1]
         self._add(offer, offer.slot - ahead, ahead, known,
                   squared_error(predicted, offer.latent),
@@ -106,7 +114,7 @@ class Pairing:
         if offer.slot >= self._slots.max():
             return
         ahead = np.arange(1, len(offer.rollout) + 1)
-        at = (offer.slot + ahead) % WINDOW
+        at = (offer.slot + ahead) % self._window
         known = self._known(offer.slot + ahead, at, offer.episode)
         seen = self._latents[at]
         self._add(offer, np.full(len(ahead), offer.slot), ahead, known,

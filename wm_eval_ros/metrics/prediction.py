@@ -37,7 +37,7 @@ def executed(run: Run, pairs: Pairs) -> Pairs:
     unbroken = (last - first == pairs['steps']) & (sent[last] - sent[first] == pairs['steps'])
     if len(rows):
         there &= inside[first] & inside[last]
-    return pairs[there & unbroken]
+    return np.asarray(pairs[there & unbroken])
 
 
 def _index(rows: Rows, slots: Ints) -> Ints:
@@ -50,14 +50,16 @@ def _index(rows: Rows, slots: Ints) -> Ints:
 
 def finite(pairs: Pairs) -> Pairs:
     """Keep pairs whose two errors are numbers; the others are counted, never averaged."""
-    return pairs[np.isfinite(pairs['model']) & np.isfinite(pairs['persistence'])]
+    return np.asarray(pairs[np.isfinite(pairs['model']) & np.isfinite(pairs['persistence'])])
 
 
 def _sums(pairs: Pairs) -> tuple[Floats, Floats, Floats]:
     """Sum of model error, of persistence error, and number of pairs of each episode."""
     _, at = np.unique(pairs['episode'], return_inverse=True)
-    return (np.bincount(at, pairs['model']), np.bincount(at, pairs['persistence']),
-            np.bincount(at).astype(float))
+    model, persistence = pairs['model'], pairs['persistence']
+    weights = np.stack([model, persistence, np.ones(len(pairs))])
+    sums = np.stack([np.bincount(at, w).astype(float) for w in weights])
+    return sums[0], sums[1], sums[2]
 
 
 def errors(steps: int, pairs: Pairs) -> Values:

@@ -59,6 +59,7 @@ class Run:
     inputs: Mapping[str, Rows]
     episodes: tuple[Episode, ...]
     events: tuple[EpisodeEvent, ...]
+    #: what passed by; grows with the record
     samples: Mapping[str, Stream]
     info: RunInfo | None
     #: differing manifests seen
@@ -94,10 +95,11 @@ class RunTable:
 
     def update(self, record: Record) -> None:
         """Take one record in; a newer manifest than this version knows is refused."""
-        self._run = None
         if isinstance(record, SampleRecord):
             self.samples.stream(record.topic).add(record)
-        elif isinstance(record, CycleRecord):
+            return
+        self._run = None
+        if isinstance(record, CycleRecord):
             self._add_cycle(record)
         elif isinstance(record, EpisodeEvent):
             self._events.add(record)

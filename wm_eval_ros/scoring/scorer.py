@@ -1,0 +1,125 @@
+"""The scorer: the only place where figures are made, live and from a bag."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from wm_eval_ros.metrics.base import Ints, Metric
+from wm_eval_ros.metrics.effort import Effort, HostEffort
+from wm_eval_ros.metrics.episodes import Episode
+from wm_eval_ros.metrics.handover import Handover
+from wm_eval_ros.metrics.inputs import Arrivals, Inputs
+from wm_eval_ros.metrics.latency import Latency
+from wm_eval_ros.metrics.prediction import Prediction
+from wm_eval_ros.metrics.samples import Sequences
+from wm_eval_ros.metrics.schedule import met, Schedule
+from wm_eval_ros.metrics.surprise import Surprise
+from wm_eval_ros.metrics.table import Run, RunTable
+from wm_eval_ros.metrics.task import steps, Task
+from wm_eval_ros.records import MetricValue, Record, SampleRecord
+from wm_eval_ros.scoring.scorecard import EpisodeResult, Scorecard, split_manifest
+
+#: the families every run is scored by, in the order of their figures
+FAMILIES: tuple[Callable[[RunTable], Metric], ...] = (
+    Task, Latency, Schedule, Inputs, Prediction, Effort, Surprise, Handover, Arrivals,
+    HostEffort)
+
+
+class Scorer:
+    """
+    Fold of a whole run.
+
+    The result depends on the records and not on the order in which they come, so that a monitor
+    that listens and a reader of the bag get equal figures, bit for bit.
+
+    :param metrics: further metrics, computed after the built-in families
+    """
+
+    def __init__(self, metrics: Sequence[Metric] | None = None) -> None:
+        self._table = RunTable()
+        self._added = tuple(metrics or ())
+        self._metrics = (*(family(self._table) for family in FAMILIES), *self._added)
+        self._samples = self._table.samples
+
+    def update(self, record: Record) -> None:
+        """
+        Take one record in.
+
+        :raises BagError: a manifest of a newer schema than this version reads
+        """
+        if isinstance(record, SampleRecord) and not self._added:
+            self._samples.stream(record.topic).add(record)
+            return
+        self._table.update(record)
+        for metric in self._metrics:
+            metric.update(record)
+
+    def update_samples(self, topic: str, stamps: Ints | None, logs: Ints,
+                       sequences: Sequences | None = None) -> None:
+        """
+        Take many messages of one topic in, with the result of taking them one by one.
+
+        :param stamps: header stamps [ns, ROS], shape (N,); None for a type without a header
+        :param logs: arrivals [ns, system], shape (N,)
+        :param sequences: publication sequence numbers, shape (N,); None where unknown
+        """
+        if self._added:
+            for record in _unpacked(topic, stamps, logs, sequences):
+                self.update(record)
+            return
+        self._samples.stream(topic).extend(stamps, logs, sequences)
+
+    def run(self) -> Run:
+        """Return the run as a table, for plots; its figures are in the scorecard."""
+        return self._table.run()
+
+    def compute(self) -> Scorecard:
+        """Return the scorecard over all records so far."""
+        run = self._table.run()
+        manifest, provenance = split_manifest(run.info)
+        return Scorecard(
+            manifest, provenance, self._values(identity=True), self._values(identity=False),
+            tuple(_result(run, episode) for episode in run.episodes), _counts(self._table))
+
+    def _values(self, *, identity: bool) -> tuple[MetricValue, ...]:
+        return tuple(value for metric in self._metrics
+                     if getattr(metric, 'identity', True) == identity
+                     for value in metric.compute())
+
+
+def score(records: Iterable[Record], metrics: Sequence[Metric] | None = None) -> Scorecard:
+    """Fold a whole run at once, by the very code the monitor runs live."""
+    scorer = Scorer(metrics)
+    for record in records:
+        scorer.update(record)
+    return scorer.compute()
+
+
+def _unpacked(topic: str, stamps: Ints | None, logs: Ints,
+              sequences: Sequences | None) -> Iterable[SampleRecord]:
+    for at, log in enumerate(logs.tolist()):
+        record = SampleRecord(topic, None if stamps is None else int(stamps[at]), log)
+        yield record if sequences is None else SampleRecord(
+            topic, record.stamp_ns, log, int(sequences[at]))
+
+
+def _result(run: Run, episode: Episode) -> EpisodeResult:
+    own = run.slots['episode'] == episode.number
+    due = int(np.sum(own)) + int(np.sum(run.gaps[own]))
+    known = episode.time_s is not None and run.period_ns is not None
+    return EpisodeResult(
+        episode.number, 'open' if episode.outcome is None else episode.outcome.name.lower(),
+        episode.seed, episode.solved_at_start,
+        steps(episode.time_s or 0.0, run.period_ns or 1) if known else None, episode.time_s,
+        due, due - int(np.sum(met(run.slots[own]))), episode.label)
+
+
+def _counts(table: RunTable) -> dict[str, int]:
+    run = table.run()
+    counts = {'cycles': len(run.schedule) + len(run.warmup) + run.duplicates,
+              'cycles_malformed': table.malformed, 'events': len(run.events),
+              'manifests': run.manifests}
+    streams = sorted(run.samples.items())
+    return {**counts, **{f'samples[{topic}]': stream.count for topic, stream in streams}}
