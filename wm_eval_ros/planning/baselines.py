@@ -80,14 +80,15 @@ class RandomPlanner(_Blind):
         return self._uniform()
 
 
-#: magnitudes of an exploration command, of half the range: large moves and fine corrections
+#: magnitudes of an exploration command, in units of twice ``planner.noise_std``, which says how
+#: large the commands are that the planner will try: large moves and fine corrections
 MAGNITUDES = (0.1, 0.3, 0.6, 1.0)
 #: longest segment of exploration [slots]
 LONGEST_SEGMENT = 12
 #: share of the segments that follow the plan when there is a model
 PLANNED_SHARE = 0.6
-#: standard deviation of the noise laid over a plan, of half the range
-PLAN_NOISE = (0.0, 0.1, 0.3)
+#: standard deviation of the noise laid over a plan, in units of ``planner.noise_std``
+PLAN_NOISE = (0.0, 0.2, 0.6)
 
 
 class ExplorePlanner(_Blind):
@@ -107,6 +108,7 @@ class ExplorePlanner(_Blind):
     ) -> None:
         self._cem = (CemPlanner(settings, model, interface, clock)
                      if model is not None and settings.objective else None)
+        self._scale = settings.noise_std
         super().__init__(settings, model, interface, clock)
 
     def reset(self, seed: int) -> None:
@@ -143,6 +145,7 @@ class ExplorePlanner(_Blind):
             draw = torch.rand(4, generator=self._generator).tolist()
             self._left = int(draw[0] * LONGEST_SEGMENT)
             self._planned = draw[1] < PLANNED_SHARE
-            self._noise = PLAN_NOISE[int(draw[2] * len(PLAN_NOISE))]
-            self._held = MAGNITUDES[int(draw[3] * len(MAGNITUDES))] * self._uniform()
+            self._noise = PLAN_NOISE[int(draw[2] * len(PLAN_NOISE))] * self._scale
+            size = min(1.0, 2.0 * self._scale * MAGNITUDES[int(draw[3] * len(MAGNITUDES))])
+            self._held = size * self._uniform()
         return self._held
