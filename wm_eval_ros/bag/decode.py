@@ -15,7 +15,7 @@ from wm_eval_ros.errors import BagError
 
 _NS_PER_S = 1_000_000_000
 #: encapsulation, seconds, nanoseconds: the first 12 bytes of a message that begins with a header
-_STAMP_LE, _STAMP_BE = Struct('<xBxxiI'), Struct('>xBxxiI')
+_STAMP_LE, _STAMP_BE = Struct('<4xiI').unpack_from, Struct('>4xiI').unpack_from
 _DAMAGED = (SerdeError, StructError, UnicodeDecodeError, ValueError, AssertionError, IndexError,
             MemoryError, KeyError, TypeError)
 
@@ -83,13 +83,14 @@ def header_stamp_ns(message: RawMessage) -> int:
 
     :raises BagError: too short to hold a header
     """
-    data = message.data
+    data = message[4]
     try:
-        _, sec, nanosec = (_STAMP_LE if data[1] & 1 else _STAMP_BE).unpack_from(data)
+        sec, nanosec = _STAMP_LE(data) if data[1] & 1 else _STAMP_BE(data)
     except (IndexError, StructError):
         raise BagError(f'{message.topic}: the message logged at {message.log_ns} ns has '
                        f'{len(data)} bytes, too few for a header') from None
-    return int(sec) * _NS_PER_S + int(nanosec)
+    stamp_ns: int = sec * _NS_PER_S + nanosec
+    return stamp_ns
 
 
 def full_name(type_name: str) -> str:

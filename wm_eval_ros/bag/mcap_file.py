@@ -24,6 +24,7 @@ from mcap.data_stream import ReadDataStream
 from mcap.exceptions import McapError
 from mcap.opcode import Opcode
 from mcap.records import Channel, Footer, Schema, Statistics
+import numpy as np
 
 from wm_eval_ros.bag.message import check_size, Connection, MAX_BYTES, RawMessage, unzstd
 from wm_eval_ros.errors import BagError
@@ -82,6 +83,7 @@ class McapFile:
         """
         self.path = path
         self.notes: list[str] = []
+        self.disordered = 0
         self._salvage = salvage
         self._file: BinaryIO = path.open('rb')
         try:
@@ -112,8 +114,11 @@ class McapFile:
         segments = sorted(self._walk.segments, key=lambda s: s.start_ns)
         starts = [s.start_ns for s in segments[1:]]
         pending: list[RawMessage] = []
+        self.disordered, latest = 0, 0
         for number, segment in enumerate(segments):
             batch = self._load(segment, wanted)
+            late, latest = _disorder(batch, latest)
+            self.disordered += late
             for connection, count in _count(batch).items():
                 read[connection.topic] += count
             pending = pending + batch if pending else batch
@@ -348,6 +353,15 @@ class McapFile:
 
 def _count(batch: list[RawMessage]) -> Counter[Connection]:
     return Counter(map(itemgetter(1), batch))
+
+
+def _disorder(batch: list[RawMessage], latest: int) -> tuple[int, int]:
+    """Count the messages that are earlier than one before them; return the latest time too."""
+    if not batch:
+        return 0, latest
+    times = np.fromiter(map(_log_time, batch), dtype=np.uint64, count=len(batch))
+    before = np.maximum(np.maximum.accumulate(times), np.uint64(latest))
+    return int(np.sum(times < before)), int(before[-1])
 
 
 def _check_times(where: str, segment: _Segment, messages: list[RawMessage]) -> None:

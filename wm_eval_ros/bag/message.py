@@ -17,9 +17,9 @@ MAX_RATIO = 1000
 _SMALL_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Connection:
-    """One topic of one storage file."""
+    """One topic of one storage file; compared by identity, for speed."""
 
     topic: str
     type: str
@@ -63,6 +63,8 @@ class StorageFile(Protocol):
     declared: dict[str, int] | None
     #: what salvage had to leave out, one sentence each
     notes: list[str]
+    #: messages of the last pass that stand after a later one in the file
+    disordered: int
 
     def messages(self, topics: Collection[str] | None) -> Iterator[RawMessage]:
         """Yield messages by log time; equal times in the order of the file."""

@@ -57,7 +57,7 @@ class Bag:
         """Hold what :func:`open_bag` opened."""
         self.path = path
         self.metadata = metadata
-        #: messages handed out by the last pass, by topic
+        #: messages handed out by the last pass, by topic; filled in when the pass ends
         self.read: Counter[str] = Counter()
         self._files = files
         self._scratch = scratch
@@ -71,6 +71,11 @@ class Bag:
     def notes(self) -> tuple[str, ...]:
         """What salvage had to leave out so far, one sentence each."""
         return (*self._notes, *(note for file in self._files for note in file.notes))
+
+    @property
+    def disordered(self) -> int:
+        """Messages of the last pass that stand after a later one in their file."""
+        return sum(file.disordered for file in self._files)
 
     @property
     def declared(self) -> dict[str, int]:
@@ -101,10 +106,14 @@ class Bag:
         streams = [file.messages(topics) for file in self._files]
         merged = streams[0] if len(streams) == 1 else heapq.merge(*streams, key=itemgetter(0))
         unzip = self.metadata is not None and self.metadata.compression_mode == 'message'
-        read = self.read
-        for message in merged:
-            read[message.connection.topic] += 1
-            yield self._unzip(message) if unzip else message
+        read: dict[Connection, int] = dict.fromkeys(self.connections, 0)
+        try:
+            for message in merged:
+                read[message[1]] += 1
+                yield self._unzip(message) if unzip else message
+        finally:
+            for connection, count in read.items():
+                self.read[connection.topic] += count
 
     def decoded(self, topics: Collection[str]) -> Iterator[tuple[RawMessage, Any]]:
         """
@@ -127,16 +136,15 @@ class Bag:
 
         :raises BagError: the bag is damaged, or a record of ours does not decode
         """
-        stamped = {c: self.decoder.is_stamped(c.type) for c in self.connections}
-        ours = {c: decode for c in self.connections if (decode := _record_decoder(c))}
+        ours = {c: decode for c in self.connections if (decode := record_decoder(c))}
+        stamped = {c for c in self.connections if self.decoder.is_stamped(c.type)}
         for message in self.messages():
-            connection = message.connection
+            log_ns, connection, _, sequence, _ = message
             if connection in ours:
                 yield ours[connection](self.decoder.decode(message))
             else:
-                yield SampleRecord(
-                    connection.topic, header_stamp_ns(message) if stamped[connection] else None,
-                    message.log_ns, message.sequence)
+                stamp_ns = header_stamp_ns(message) if connection in stamped else None
+                yield SampleRecord(connection.topic, stamp_ns, log_ns, sequence)
 
     def close(self) -> None:
         """Release the files."""
@@ -324,7 +332,7 @@ def _check_file(path: Path, size: int, packed: int) -> None:
                packed)
 
 
-def _record_decoder(connection: Connection) -> Any:
+def record_decoder(connection: Connection) -> Any:
     """Return what makes a record of a connection's messages, None for those of others."""
     if connection.type == CYCLE_TYPE:
         return cycle_from_msg

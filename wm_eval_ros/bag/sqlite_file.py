@@ -27,6 +27,8 @@ class SqliteFile:
         """
         self.path = path
         self.notes: list[str] = []
+        #: rows of a table have no order
+        self.disordered = 0
         self._salvage = salvage
         self._copy: TemporaryDirectory[str] | None = None
         self._database = self._open()
