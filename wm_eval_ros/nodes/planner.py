@@ -111,9 +111,6 @@ class PlannerNode(LifecycleNode):  # type: ignore[misc]
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Send from now on."""
         self._publish_run_info()
-        # in lockstep every recorded time is charged: measured ones would differ from run to run
-        for record in self._warmups if self._realtime else ():
-            self._record(record)
         self._active.set()
         if self._realtime:
             self._thread = threading.Thread(target=self._keep_schedule, name='planning')
@@ -222,18 +219,37 @@ class PlannerNode(LifecycleNode):  # type: ignore[misc]
         return round(self._settings.budget_ms * 1e6)
 
     def _keep_schedule(self) -> None:
-        """Decide every slot on time; the body of the planning thread (realtime)."""
+        """Decide every slot on time; the body of the planning thread (realtime).
+
+        The grid is anchored anew at every episode: what a simulator needs to reset is no slot.
+        """
+        anchored: EpisodeEvent | None = None
         while self._active.is_set():
-            if self._episode is None:
-                self._schedule.pause()
+            episode = self._episode
+            if episode is None:
                 self._begun.wait()
                 continue
-            if not self._schedule.running:
-                self._schedule.anchor(time.monotonic_ns())
+            if episode is not anchored:
+                anchored = episode
+                self._anchor(episode)
             wait_s = (self._schedule.next_due_ns() - time.monotonic_ns()) / 1e9
             if wait_s > 0:
                 time.sleep(wait_s)
             self._realtime_slot()
+
+    def _anchor(self, episode: EpisodeEvent) -> None:
+        """Make the next slot due at the episode's first samples, or a period from now without."""
+        while self._warmups:
+            # not earlier: now the recorder listens
+            self._record(self._warmups.pop(0))
+        latest_ns = time.monotonic_ns() + self._period_ns
+        while self._active.is_set() and time.monotonic_ns() < latest_ns:
+            stamps = [r.ref.stamp_ns for r in self._inputs.snapshot().observations if r]
+            if len(stamps) == len(self._scenario.interface.observations) and (
+                    min(stamps) >= episode.stamp_ns):
+                break
+            time.sleep(0.0005)
+        self._schedule.anchor(time.monotonic_ns())
 
     def _realtime_slot(self) -> None:
         episode = self._enter_episode()

@@ -91,7 +91,7 @@ class RecorderNode:
             depth=DEPTH,
             reliable=all(o.reliability is ReliabilityPolicy.RELIABLE for o in offers),
             latched=all(o.durability is DurabilityPolicy.TRANSIENT_LOCAL for o in offers))
-        self._writer.add_topic(topic, kind, asked)
+        self._writer.add_topic(topic, kind, qos=asked)
 
         def matched(info: Any) -> None:
             if info.current_count > 0:

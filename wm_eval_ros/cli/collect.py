@@ -1,0 +1,66 @@
+"""`wm-eval collect`: drive the plant with exploration and record bags to train on."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from wm_eval_ros.cli.overrides import add_overrides, scenario_of
+from wm_eval_ros.cli.run import default_folder, run_one
+from wm_eval_ros.config.scenario import PlannerSettings, Scenario
+from wm_eval_ros.records import ClockMode
+
+EXAMPLE = """example:
+  wm-eval collect reacher --episodes 100 --seed 0 --out data/reacher
+  wm-eval train data/reacher/bag --name reacher --out models/reacher
+"""
+#: commands take effect this long after the observation: what a planner will need [ms]
+LATENCY_MS = (5.0, 40.0)
+#: latencies drawn, then repeated
+TRACE_LENGTH = 10_007
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's options."""
+    parser.epilog = EXAMPLE
+    add_overrides(parser)
+    parser.add_argument('--model', default='',
+                        help='checkpoint whose planner drives a share of the time (on-policy data)')
+    parser.add_argument('--json', action='store_true', help='print the result as JSON')
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    scenario = scenario_of(args)
+    folder = args.out or default_folder(f'collect_{scenario.name}')
+    trace = folder.parent / f'{folder.name}_latency_ms.txt'
+    trace.parent.mkdir(parents=True, exist_ok=True)
+    write_trace(trace, scenario.seed)
+    run = run_one(exploring(scenario, args.model, trace), folder, args.domain)
+    trace.rename(folder / 'latency_ms.txt')
+    if args.json:
+        print(json.dumps({'bag': str(run.bag), 'episodes': scenario.episodes,
+                          'seed': scenario.seed}))
+    else:
+        print(f'bag: {run.bag}', file=sys.stderr)
+    return 0
+
+
+def exploring(scenario: Scenario, model: str, trace: Path) -> Scenario:
+    """Return the scenario driven by exploration, in lockstep at the trace's latencies."""
+    planner: PlannerSettings = dataclasses.replace(
+        scenario.planner, planner='explore', model=model, model_sha256='',
+        latency_trace=str(trace.resolve()), record_rollout=False)
+    clock = ClockMode.FREE if scenario.clock is ClockMode.FREE else ClockMode.LOCKSTEP
+    return dataclasses.replace(scenario, planner=planner, clock=clock)
+
+
+def write_trace(path: Path, seed: int) -> None:
+    """Write latencies drawn uniformly; a function of the seed."""
+    drawn = np.random.default_rng(seed).uniform(*LATENCY_MS, TRACE_LENGTH)
+    path.write_text('\n'.join(f'{value:.3f}' for value in drawn) + '\n', encoding='utf-8')

@@ -1,0 +1,82 @@
+"""One run of the graph: five processes, from ready to the closed bag."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from wm_eval_ros.cli.processes import (
+    NodeProcess, choose_domain, end, failure, node_environment, watch)
+from wm_eval_ros.config.scenario import Scenario
+from wm_eval_ros.config.schema import to_plain
+from wm_eval_ros.errors import ConfigError
+
+#: nodes of every run beside the plant, in the order of their start
+NODES = ('supervisor', 'planner', 'monitor', 'recorder')
+
+
+class GraphRun:
+    """The files of one run, all below one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """
+        Make the folder.
+
+        :raises ConfigError: it exists and is not empty, or cannot be made
+        """
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ConfigError(f'{folder}: exists and is not empty; name another with --out')
+        try:
+            (folder / 'log').mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f'{folder}: cannot be made ({error.strerror})') from None
+        self.folder = folder
+        self.bag = folder / 'bag'
+        self.live = folder / 'live.json'
+        self.scenario = folder / 'scenario.yaml'
+
+    def execute(
+        self, scenario: Scenario, tell: Callable[[dict[str, Any]], None], domain: int | None = None,
+        plant_parameters: dict[str, Any] | None = None,
+    ) -> None:
+        """
+        Run the scenario until its last episode has ended and everything is in the bag.
+
+        :param tell: called with every episode event
+        :param domain: DDS domain; None: a free one
+        :param plant_parameters: further parameters of the plant node
+        :raises RunError: a node died; the bag holds what was recorded until then
+        """
+        self.scenario.write_text(yaml.safe_dump(to_plain(scenario), sort_keys=False),
+                                 encoding='utf-8')
+        environment = node_environment(choose_domain(domain))
+        common = {'scenario': str(self.scenario),
+                  'run_id': f'{self.folder.name}-{time.strftime("%Y%m%dT%H%M%S")}'}
+        own: dict[str, dict[str, Any]] = {
+            'planner': {'autostart': True}, 'monitor': {'scorecard': str(self.live)},
+            'recorder': {'bag': str(self.bag)}, 'plant': plant_parameters or {}}
+        started: list[NodeProcess] = []
+        try:
+            for name in (*NODES, 'plant'):
+                started.append(NodeProcess(
+                    name, {**common, **own.get(name, {})}, self.folder / 'log' / f'{name}.log',
+                    environment, follow=name == 'plant'))
+            watch(started[-1], started[:-1], tell)
+        except KeyboardInterrupt:
+            # the plant first: its ABORT belongs into the bag
+            end([started[-1]])
+            raise
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the bag
+            listeners = [p for p in started if p.name in ('monitor', 'recorder')]
+            end(listeners)
+            end([p for p in started if p not in listeners])
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        for process in listeners:
+            if process.code:
+                raise failure(process)

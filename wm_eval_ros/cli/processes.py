@@ -1,0 +1,182 @@
+"""The node processes of a run: started with a log each, watched, ended in order."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wm_eval_ros.errors import EXIT_BAD_INPUT, ConfigError, RunError
+
+#: a node that does not end this long after SIGINT is killed [s]
+END_S = 20.0
+#: DDS: port of a domain's first participant, and ports between two domains
+_PORT_BASE, _PORT_GAIN, _PORT_OFFSET = 7400, 250, 10
+#: domains whose ports lie below the ephemeral ones of Linux
+_DOMAINS = range(1, 101)
+
+
+class NodeProcess:
+    """One node."""
+
+    def __init__(
+        self, name: str, parameters: Mapping[str, Any], log: Path, environment: Mapping[str, str],
+        *, follow: bool = False,
+    ) -> None:
+        """
+        Start the node.
+
+        :param parameters: its ROS parameters
+        :param log: file of its output
+        :param follow: keep standard output for `lines`
+        """
+        self.name = name
+        self.log = log
+        words = [sys.executable, '-m', f'wm_eval_ros.nodes.{name}', '--ros-args']
+        for key, value in parameters.items():
+            words += ['-p', f'{key}:={json.dumps(value)}']
+        with log.open('wb') as sink:
+            self._process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if follow else sink,
+                stderr=sink, env=dict(environment), start_new_session=True)
+
+    @property
+    def code(self) -> int | None:
+        """Return the exit code, None while it runs."""
+        return self._process.poll()
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield its standard output line by line until it closes."""
+        assert self._process.stdout is not None
+        yield from self._process.stdout
+
+    def interrupt(self) -> None:
+        """Ask it to end."""
+        if self.code is None:
+            self._process.send_signal(signal.SIGINT)
+
+    def wait(self) -> int:
+        """Wait until it has ended; kill it when it does not."""
+        try:
+            return self._process.wait(timeout=END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    def last_word(self) -> str:
+        """Return the last line of its log."""
+        lines = self.log.read_text(encoding='utf-8', errors='replace').strip().splitlines()
+        return lines[-1] if lines else 'its log is empty'
+
+
+def end(processes: Sequence[NodeProcess]) -> None:
+    """End nodes together."""
+    for process in processes:
+        process.interrupt()
+    for process in processes:
+        process.wait()
+
+
+def watch(plant: NodeProcess, others: Sequence[NodeProcess],
+          tell: Callable[[dict[str, Any]], None]) -> None:
+    """
+    Follow the plant until it says that it is done.
+
+    :param tell: called with every line the plant prints
+    :raises RunError: a node died first; the message holds its last words
+    """
+    import selectors
+    stream = plant._process.stdout
+    assert stream is not None
+    selector = selectors.DefaultSelector()
+    selector.register(stream, selectors.EVENT_READ)
+    os.set_blocking(stream.fileno(), False)
+    pending = b''
+    while True:
+        if selector.select(timeout=0.2):
+            chunk = stream.read() or b''
+            pending += chunk
+            *lines, pending = pending.split(b'\n')
+            for line in lines:
+                said = _parse(line)
+                tell(said)
+                if 'done' in said:
+                    return
+        for process in (*others, plant):
+            if process.code is not None:
+                raise failure(process)
+
+
+def failure(process: NodeProcess) -> RunError | ConfigError:
+    """Return the error of a node that ended by itself."""
+    kind = ConfigError if process.code == EXIT_BAD_INPUT else RunError
+    return kind(f'{process.name} node ended with code {process.code}: {process.last_word()} '
+                f'(log: {process.log})')
+
+
+def choose_domain(wanted: int | None) -> int:
+    """
+    Return a DDS domain nobody on this host uses.
+
+    :param wanted: a domain to use, None: any free one
+    :raises ConfigError: the wanted domain is out of range or in use
+    """
+    if wanted is None:
+        candidates = random.SystemRandom().sample(list(_DOMAINS), k=len(_DOMAINS))
+        for domain in candidates:
+            if not domain_in_use(domain):
+                return domain
+        raise ConfigError('every DDS domain from 1 to 100 is in use on this host')
+    if not 0 <= wanted <= 232:
+        raise ConfigError(f'domain {wanted}: a DDS domain is 0 to 232')
+    if domain_in_use(wanted):
+        raise ConfigError(f'domain {wanted} is in use on this host; another run would be mixed '
+                          'in: leave --domain out, or name a free one')
+    return wanted
+
+
+def domain_in_use(domain: int) -> bool:
+    """Say whether a DDS participant of this host holds the first port of a domain."""
+    port = _PORT_BASE + _PORT_GAIN * domain + _PORT_OFFSET
+    if port > 65535:
+        return False
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(('', port))
+        except OSError:
+            return True
+    return False
+
+
+def node_environment(domain: int) -> dict[str, str]:
+    """Return the environment of a run's nodes: its own domain, this host only, few threads."""
+    environment = dict(os.environ)
+    environment['ROS_DOMAIN_ID'] = str(domain)
+    environment.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    environment.setdefault('OMP_NUM_THREADS', '1')
+    environment['PYTHONUNBUFFERED'] = '1'
+    return environment
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def settle(seconds: float, ended: Callable[[], bool]) -> bool:
+    """Wait until something has ended, at most so long; say whether it has."""
+    until = time.monotonic() + seconds
+    while not ended() and time.monotonic() < until:
+        time.sleep(0.02)
+    return ended()

@@ -1,0 +1,73 @@
+"""`wm-eval run`: start the nodes, record, score, print the scorecard."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from wm_eval_ros.cli.graph import GraphRun
+from wm_eval_ros.cli.overrides import add_overrides, scenario_of
+from wm_eval_ros.cli.progress import Progress
+from wm_eval_ros.cli.score import score_and_report
+from wm_eval_ros.config.scenario import Scenario, with_planner
+from wm_eval_ros.records import TERMINAL
+
+EXAMPLE = """example:
+  wm-eval run reacher --episodes 20 --baselines --out runs/reacher
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's options."""
+    parser.epilog = EXAMPLE
+    add_overrides(parser)
+    parser.add_argument('--baselines', action='store_true',
+                        help="also run the scenario's baselines, on the same starts")
+    parser.add_argument('--json', action='store_true', help='print the scorecard as JSON')
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    scenario = scenario_of(args)
+    folder = args.out or default_folder(scenario.name)
+    run_one(scenario, folder, args.domain)
+    bags = {}
+    for name in scenario.baselines if args.baselines else ():
+        run = run_one(with_planner(scenario, name), folder / 'baselines' / name, args.domain)
+        bags[name] = run.bag
+    code = score_and_report(folder / 'bag', folder / 'score', baselines=bags, as_json=args.json)
+    print(f'bag: {folder / "bag"}\nreport: {folder / "score" / "report.html"}', file=sys.stderr)
+    return code
+
+
+def default_folder(name: str) -> Path:
+    """Return a new folder's name for a run."""
+    return Path('runs') / f'{name}_{time.strftime("%Y%m%d_%H%M%S")}'
+
+
+def run_one(
+    scenario: Scenario, folder: Path, domain: int | None,
+    plant_parameters: dict[str, Any] | None = None,
+) -> GraphRun:
+    """Run one scenario with a progress bar over its episodes."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    run = GraphRun(folder)
+    bar = Progress(f'{scenario.name} ({scenario.planner.planner})', scenario.episodes)
+    outcomes: dict[str, int] = {}
+
+    def tell(said: dict[str, Any]) -> None:
+        kind = said.get('kind', '')
+        if kind in {k.name for k in TERMINAL}:
+            outcomes[kind] = outcomes.get(kind, 0) + 1
+        note = ' '.join(f'{k.lower()} {n}' for k, n in sorted(outcomes.items()))
+        bar.update(sum(outcomes.values()), note)
+
+    try:
+        run.execute(scenario, tell, domain, plant_parameters)
+    finally:
+        bar.close()
+    return run
