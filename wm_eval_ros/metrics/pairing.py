@@ -56,7 +56,10 @@ class Pairing:
 
     def __init__(self) -> None:
         self._found = bytearray()
-        self._allocate(0, 0)
+        self._window = 0
+        self._slots = self._episodes = self._horizons = np.zeros(0, np.int64)
+        self._latents = np.zeros((0, 0), np.float32)
+        self._rollouts = np.zeros((0, 0, 0), np.float32)
 
     def update(self, cycle: CycleRecord) -> None:
         """Take one cycle in; without a latent, or with one of another size, it adds none."""

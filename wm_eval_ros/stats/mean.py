@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -61,6 +62,15 @@ def slope(x: Floats, y: Floats, confidence: float = 0.95) -> Mean:
     return Mean(value, value - half, value + half)
 
 
+@lru_cache(maxsize=2)
+def _weights(count: int, seed: int) -> Floats:
+    """How often each resample draws each cluster, shape (R, C)."""
+    drawn = np.random.default_rng(seed).integers(count, size=(_RESAMPLES, count))
+    cells = drawn + count * np.arange(_RESAMPLES)[:, None]
+    found = np.bincount(cells.ravel(), minlength=_RESAMPLES * count)
+    return found.reshape(_RESAMPLES, count).astype(float)
+
+
 def cluster_ratio(top: Floats, bottom: Floats, confidence: float = 0.95, seed: int = 0) -> Mean:
     """
     Ratio of two sums with a percentile bootstrap over clusters.
@@ -81,8 +91,7 @@ def cluster_ratio(top: Floats, bottom: Floats, confidence: float = 0.95, seed: i
     count = len(top)
     if count < MIN_CLUSTERS:
         return Mean(value)
-    drawn = np.random.default_rng(seed).integers(count, size=(_RESAMPLES, count))
-    below = np.sum(bottom[drawn], axis=1)
-    ratios = np.sum(top[drawn], axis=1)[below > 0] / below[below > 0]
+    sums = np.einsum('rc,kc->kr', _weights(count, seed), np.stack([top, bottom]))
+    ratios = sums[0][sums[1] > 0] / sums[1][sums[1] > 0]
     low, high = np.quantile(ratios, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Mean(value, float(low), float(high))

@@ -1,0 +1,186 @@
+"""`wm-eval score BAG`: recompute every figure from a bag alone."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from wm_eval_ros.errors import BagError, EXIT_PASS, MissingExtraError
+from wm_eval_ros.records import CycleRecord, Record, Verdict
+
+if TYPE_CHECKING:
+    from wm_eval_ros.bag.preflight import Finding
+    from wm_eval_ros.bag.reader import Bag
+    from wm_eval_ros.metrics.table import Run
+    from wm_eval_ros.report.checks import Check
+    from wm_eval_ros.report.trace import TraceCollector
+    from wm_eval_ros.scoring.scorecard import Scorecard
+
+EXAMPLE = """example:
+  wm-eval score out/reacher/bag --baseline out/noop/bag out/random/bag
+
+writes scorecard.json, results.jsonl, junit.xml and report.html into DIR and prints the table.
+exit: 0 scored, 2 the bag cannot be scored."""
+
+#: records between two looks at the clock
+_TICK = 8192
+#: a bar appears once reading took this long [s]
+_PATIENCE_S = 2.0
+_BAR = 30
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A scored bag with all that the report draws."""
+
+    card: Scorecard
+    run: Run
+    trace: TraceCollector
+    checks: tuple[Check, ...]
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's command line."""
+    parser.epilog = EXAMPLE
+    parser.add_argument('bag', metavar='BAG', type=Path,
+                        help='rosbag2 folder or storage file (MCAP, sqlite3) of a run')
+    parser.add_argument('--out', metavar='DIR', type=Path,
+                        help='folder of the files (default: score/ beside the bag)')
+    parser.add_argument('--json', action='store_true',
+                        help='print the scorecard as JSON instead of the table')
+    parser.add_argument('--salvage', action='store_true',
+                        help='score what can be read of a damaged bag; what is missing is named')
+    parser.add_argument('--baseline', metavar='BAG', type=Path, nargs='+', default=[],
+                        help='bags of other planners on the same starts, drawn beside this one')
+
+
+def main(args: argparse.Namespace) -> int:
+    """Score the bag, write the files, print the result."""
+    found = read(args.bag, salvage=args.salvage)
+    baselines = [score_bag(bag, salvage=args.salvage) for bag in args.baseline]
+    folder = args.out or args.bag.resolve().parent / 'score'
+    print_result(found.card, as_json=args.json)
+    written = write(found, folder, baselines)
+    print(f'written: {", ".join(str(path) for path in written)}', file=sys.stderr)
+    return EXIT_PASS
+
+
+def score_bag(path: Path | str, *, salvage: bool = False) -> Scorecard:
+    """
+    Score a bag.
+
+    :param salvage: score what can be read of a damaged bag
+    :raises BagError: not readable, not of this package, or of a newer schema
+    """
+    return read(path, salvage=salvage).card
+
+
+def read(path: Path | str, *, salvage: bool = False) -> Scored:
+    """
+    Look a bag over, then fold it into figures and traces.
+
+    :raises BagError: not readable, not of this package, of a newer schema, or broken
+    """
+    from wm_eval_ros.bag.preflight import preflight
+    from wm_eval_ros.bag.reader import open_bag
+    from wm_eval_ros.report.checks import evidence
+    from wm_eval_ros.report.trace import TraceCollector
+    from wm_eval_ros.scoring.scorer import Scorer
+    scorer, trace = Scorer(), TraceCollector()
+    with open_bag(path, salvage=salvage) as bag:
+        _require_ours(bag)
+        findings = preflight(bag).findings
+        if not salvage:
+            _refuse_broken(bag, findings)
+        _fold(progress(bag.records(), sum(bag.declared.values())), scorer, trace)
+    card = scorer.compute()
+    checks = (*_preflight_checks(findings), *evidence(card))
+    return Scored(card, scorer.run(), trace, checks)
+
+
+def _fold(records: Iterable[Record], scorer: object, trace: TraceCollector) -> None:
+    update = scorer.update  # type: ignore[attr-defined]
+    for record in records:
+        update(record)
+        if isinstance(record, CycleRecord):
+            trace.update(record)
+
+
+def _require_ours(bag: Bag) -> None:
+    from wm_eval_ros.wire.codec import CYCLE_TYPE, EVENT_TYPE
+    if {CYCLE_TYPE, EVENT_TYPE} & set(bag.topics.values()):
+        return
+    have = ', '.join(f'{topic} ({kind})' for topic, kind in sorted(bag.topics.items()))
+    raise BagError(f'{bag.path}: no {CYCLE_TYPE} and no {EVENT_TYPE}; it holds '
+                   f'{have or "nothing"}. A robot bag is scored with `wm-eval openloop`')
+
+
+def _refuse_broken(bag: Bag, findings: Sequence[Finding]) -> None:
+    broken = [f.what for f in findings if f.severity == 'error']
+    if broken:
+        more = f' (and {len(broken) - 1} more)' if len(broken) > 1 else ''
+        raise BagError(f'{bag.path}: {broken[0]}{more}; --salvage scores what can be read')
+
+
+def _preflight_checks(findings: Sequence[Finding]) -> tuple[Check, ...]:
+    from wm_eval_ros.report.checks import Check
+    verdicts = {'info': Verdict.PASS, 'warning': Verdict.INCONCLUSIVE, 'error': Verdict.ERROR}
+    return tuple(Check(f'{f.kind} {f.topic}'.strip(), verdicts[str(f.severity.value)], f.what,
+                       'preflight') for f in findings)
+
+
+def write(found: Scored, folder: Path, baselines: Sequence[Scorecard] = ()) -> list[Path]:
+    """
+    Write the scorecard, the results, the checks and the report.
+
+    Without plotly the report is left out, with a line that says so; the rest is written.
+    """
+    from wm_eval_ros.report.files import junit, results_jsonl
+    from wm_eval_ros.report.page import page
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {'scorecard.json': found.card.to_json(),
+             'results.jsonl': results_jsonl(found.card, found.checks),
+             'junit.xml': junit(found.card, found.checks)}
+    try:
+        files['report.html'] = page(found.card, found.run, found.trace, found.checks, baselines)
+    except MissingExtraError as error:
+        print(f'wm-eval score: {error}', file=sys.stderr)
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding='utf-8')
+    return [folder / name for name in files]
+
+
+def print_result(card: Scorecard, *, as_json: bool) -> None:
+    """Print the scorecard on stdout."""
+    if as_json:
+        sys.stdout.write(card.to_json())
+        return
+    from wm_eval_ros.report.text import table
+    sys.stdout.write(table(card))
+
+
+def progress(records: Iterable[Record], total: int) -> Iterator[Record]:
+    """Pass records through; on a terminal, a bar on stderr once it takes longer than 2 s."""
+    if not sys.stderr.isatty():
+        yield from records
+        return
+    began, shown = time.monotonic(), False
+    for count, record in enumerate(records, 1):
+        yield record
+        if count % _TICK == 0 and time.monotonic() - began > _PATIENCE_S:
+            shown = True
+            sys.stderr.write(bar(count, total))
+    if shown:
+        sys.stderr.write('\r\033[K')
+
+
+def bar(count: int, total: int) -> str:
+    """Return one state of the bar, drawn over the last."""
+    share = min(1.0, count / total) if total else 0.0
+    full = int(_BAR * share)
+    return f'\r[{"#" * full}{"." * (_BAR - full)}] {share:4.0%}  {count} messages'
