@@ -8,8 +8,7 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
 
-from build_support.commands import (  # noqa: E402
-    Build, BuildMessages, InstallData, MessageDistribution)
+from build_support.commands import Build, BuildMessages, InstallData, MessageDistribution  # noqa: E402
 from build_support.manifest import core_requirements, extras, read_manifest  # noqa: E402
 
 manifest = read_manifest(ROOT)

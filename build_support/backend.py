@@ -12,13 +12,17 @@ import sys
 
 from setuptools import build_meta
 from setuptools.build_meta import (  # noqa: F401
-    build_editable, build_sdist, build_wheel, get_requires_for_build_sdist,
-    prepare_metadata_for_build_editable, prepare_metadata_for_build_wheel)
+    build_editable,
+    build_sdist,
+    build_wheel,
+    get_requires_for_build_sdist,
+    prepare_metadata_for_build_editable,
+    prepare_metadata_for_build_wheel,
+)
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from build_support.manifest import (  # noqa: E402
-    GENERATOR_WHEELS, on_wheel_platform, ros_is_sourced)
+from build_support.manifest import GENERATOR_WHEELS, on_wheel_platform, ros_is_sourced
 
 
 def _generators() -> list[str]:

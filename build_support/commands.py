@@ -7,21 +7,22 @@ from distutils.command.install_data import install_data
 import os
 from pathlib import Path
 import shutil
+from typing import cast, ClassVar
 
 from setuptools import Command, Distribution
 from setuptools.command.build import build
 
 from build_support.manifest import read_manifest
-from build_support.rosidl_build import (
-    Built, BuildError, build as build_rosidl, find_interfaces, require_toolchain)
+from build_support.rosidl_build import build as build_rosidl
+from build_support.rosidl_build import BuildError, Built, find_interfaces, require_toolchain
 from build_support.wrappers import write_wrappers
 
 ROOT = Path(__file__).resolve().parents[1]
 #: set to 1: fail instead of installing without messages
 REQUIRE_MESSAGES = 'WM_EVAL_ROS_REQUIRE_MESSAGES'
 WITHOUT_MESSAGES = (
-    'wm_eval_ros is installed WITHOUT its ROS 2 messages: {reason}. Scoring bags works; nodes do '
-    'not. Source a ROS 2 distribution and install with --no-build-isolation, or build with colcon.')
+    'wm_eval_ros is installed WITHOUT its ROS 2 messages: {reason}. Scoring bags works; nodes '
+    'do not. Source a ROS 2 distribution and install with --no-build-isolation, or use colcon.')
 
 
 def messages_buildable() -> bool:
@@ -52,7 +53,7 @@ class BuildMessages(Command):
     """
 
     description = 'generate and compile the ROS 2 interfaces'
-    user_options: list[tuple[str, str | None, str]] = []
+    user_options: ClassVar[list[tuple[str, str | None, str]]] = []
     editable_mode = False
 
     def initialize_options(self) -> None:
@@ -111,7 +112,8 @@ class BuildMessages(Command):
 class Build(build):
     """``build`` with the messages as one of its steps."""
 
-    sub_commands = [*build.sub_commands, ('build_messages', None)]
+    sub_commands: ClassVar[list[tuple[str, object]]] = [
+        *build.sub_commands, ('build_messages', None)]
 
 
 class InstallData(install_data):
@@ -119,7 +121,7 @@ class InstallData(install_data):
 
     def run(self) -> None:
         """Install the data files below the prefix of the environment."""
-        messages = self.get_finalized_command('build_messages')
+        messages = cast(BuildMessages, self.get_finalized_command('build_messages'))
         self.data_files = [*self.data_files, *data_files(messages.built, Path(messages.temp()))]
         super().run()
 

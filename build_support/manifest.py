@@ -156,7 +156,7 @@ def requirements(root: Path, wanted: Iterable[str]) -> list[str]:
     """
     Return the core requirements and those of the extras named, each once.
 
-    Where a ROS 2 distribution is sourced its packages are left out: the wheels must not mix with it.
+    Where a ROS 2 distribution is sourced its packages are left out: wheels must not mix with it.
     """
     manifest = read_manifest(root)
     named = extras(manifest)

@@ -3,7 +3,7 @@ Generate and compile the package's ROS 2 interfaces without CMake.
 
 The classes of the real rosidl generators are called, not the ``rosidl`` command: with the wheels
 that one ends in "duplicate entry point 'py'". The result is what ament_cmake would make, less the
-C++ libraries: Python modules, one library per type support and the Python extension that loads them.
+C++ libraries: Python modules, one library per type support and the extension that loads them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pathlib import Path
 import shlex
 import shutil
 import subprocess
-import sys
 import sysconfig
 
 #: type supports that rclpy can use, in the order of preference of rosidl_typesupport_c
@@ -71,8 +70,8 @@ def require_toolchain() -> None:
     """
     Raise :class:`BuildError` where the generators or the compilers are missing.
 
-    The generators' own prefix is put on ``AMENT_PREFIX_PATH``: the wheels leave it unset, and in an
-    isolated build it is neither ``sys.prefix`` nor that of the environment the package goes to.
+    The generators' own prefix is put on ``AMENT_PREFIX_PATH``: the wheels leave it unset, and in
+    an isolated build it is neither ``sys.prefix`` nor the environment the package goes to.
     """
     try:
         import ament_index_python  # noqa: F401
@@ -212,8 +211,8 @@ def _run(command: Sequence[str]) -> None:
 
 
 def _toolchain(interfaces: Interfaces, folders: dict[str, Path], temp: Path) -> Toolchain:
-    import numpy
     from ament_index_python import get_packages_with_prefixes
+    import numpy
     prefixes = sorted({Path(prefix) for prefix in get_packages_with_prefixes().values()})
     includes = [folder.parent for folder in folders.values()]
     for prefix in prefixes:
@@ -258,10 +257,10 @@ def _link_all(interfaces: Interfaces, tools: Toolchain, objects: dict[str, list[
     order = ('rosidl_generator_c', *_typesupports(), 'rosidl_typesupport_c')
     linked: list[str] = []
     for name in order:
-        theirs = [f'{dependency}__{name}' for dependency in interfaces.dependencies]
-        generators = [f'{dependency}__rosidl_generator_c' for dependency in interfaces.dependencies]
+        theirs = [f'{dependency}__{library}' for dependency in interfaces.dependencies
+                  for library in dict.fromkeys((name, 'rosidl_generator_c'))]
         tools.link(python / f'lib{package}__{name}.so', objects[name], linked[:1],
-                   dict.fromkeys([*theirs, *generators, *extra[name], *RUNTIME_LIBRARIES]))
+                   [*theirs, *extra[name], *RUNTIME_LIBRARIES])
         linked.append(f'{package}__{name}')
     suffix = sysconfig.get_config_var('EXT_SUFFIX')
     theirs = [f'{dependency}__{name}' for dependency in interfaces.dependencies
@@ -275,7 +274,3 @@ def _copy_python(generated: Path, python: Path) -> None:
         target = python / path.relative_to(generated)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
-
-
-if __name__ == '__main__':
-    sys.exit('used by setup.py')

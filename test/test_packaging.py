@@ -13,8 +13,9 @@ import subprocess
 import sys
 import zipfile
 
-from build_support.manifest import console_scripts, entry_points, read_manifest, requirements
 import pytest
+
+from build_support.manifest import console_scripts, entry_points, read_manifest, requirements
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = 'wm_eval_ros'
@@ -126,7 +127,8 @@ def test_ament_finds_the_package() -> None:
 def test_every_launch_argument_has_a_description(path: Path) -> None:
     calls = [node for node in ast.walk(ast.parse(path.read_text(encoding='utf-8')))
              if isinstance(node, ast.Call)
-             and getattr(node.func, 'id', getattr(node.func, 'attr', '')) == 'DeclareLaunchArgument']
+             and 'DeclareLaunchArgument' in {getattr(node.func, 'id', ''),
+                                             getattr(node.func, 'attr', '')}]
     assert not [f'{path.name}:{call.lineno}' for call in calls
                 if not any(keyword.arg == 'description' for keyword in call.keywords)]
 
