@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -122,3 +125,18 @@ def test_a_windowed_backend_is_refused(monkeypatch):
     monkeypatch.setenv('MUJOCO_GL', 'glfw')
     with pytest.raises(RunError, match='MUJOCO_GL=glfw'):
         camera.choose_backend()
+
+
+def test_a_backend_whose_library_is_missing_is_one_line_and_no_traceback():
+    code = """
+from wm_eval_ros.errors import MissingExtraError
+try:
+    import wm_eval_ros.plants.mujoco_plant as module
+    from wm_eval_ros.config.scenario import find_scenario, load_scenario
+    module.MujocoPlant('reacher', load_scenario(find_scenario('reacher')).interface)
+except MissingExtraError as error:
+    assert 'MUJOCO_GL=osmesa' in str(error), error
+"""
+    subprocess.run([sys.executable, '-c', code], check=True,
+                   env={**os.environ, 'MUJOCO_GL': 'osmesa', 'PYOPENGL_PLATFORM': 'osmesa',
+                        'PYTHONPATH': os.pathsep.join(sys.path)})

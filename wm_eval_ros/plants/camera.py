@@ -7,17 +7,15 @@ import os
 import threading
 from typing import Any
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from wm_eval_ros.errors import MissingExtraError, RunError
+from wm_eval_ros.plants.simulator import mujoco, REMEDY
 from wm_eval_ros.plants.tasks.task import CAMERA
 
 #: way of rendering -> shared libraries, any of which will do
 LIBRARIES = {'egl': ('libEGL.so.1',), 'osmesa': ('libOSMesa.so.8', 'libOSMesa.so.6')}
-#: what to say when there is none
-REMEDY = 'apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri (EGL), or libosmesa6 (OSMesa)'
 #: largest width and height of an image [px]
 LARGEST_PX = 4096
 

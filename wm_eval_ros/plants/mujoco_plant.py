@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +11,7 @@ from wm_eval_ros.config.interface import Interface
 from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.plants.camera import Camera
 from wm_eval_ros.plants.offers import check_interface, JOINT_TOPIC
+from wm_eval_ros.plants.simulator import mujoco
 from wm_eval_ros.plants.tasks import load_task
 from wm_eval_ros.plants.tasks.task import Task
 from wm_eval_ros.records import ImageSample, JointSample, PoseSample, Sample

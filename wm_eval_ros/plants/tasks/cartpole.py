@@ -6,9 +6,9 @@ import math
 from types import MappingProxyType
 from typing import Any
 
-import mujoco
 import numpy as np
 
+from wm_eval_ros.plants.simulator import mujoco
 from wm_eval_ros.plants.tasks.task import gymnasium_spec, prepare, Task
 
 #: half the length of the rail [m], as dm_control

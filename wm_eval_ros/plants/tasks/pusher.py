@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from wm_eval_ros.plants.simulator import mujoco
 from wm_eval_ros.plants.tasks.task import gymnasium_spec, prepare, Task, within
 
 #: the object's centre this near to the goal's is success [m]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any
 
-import mujoco
 import numpy as np
 
+from wm_eval_ros.plants.simulator import mujoco
 from wm_eval_ros.plants.tasks.task import gymnasium_spec, prepare, Task, within
 
 #: fingertip this near to the target is success [m]: the radii of both balls (0.010 + 0.009) touch

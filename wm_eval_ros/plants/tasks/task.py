@@ -9,11 +9,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from wm_eval_ros.errors import MissingExtraError
+from wm_eval_ros.plants.simulator import mujoco
 
 #: step of every task [s]: fine enough to charge a latency, coarse enough to be fast
 STEP_S = 0.005

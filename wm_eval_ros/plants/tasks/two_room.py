@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from wm_eval_ros.plants.simulator import mujoco
 from wm_eval_ros.plants.tasks.task import asset_spec, prepare, Task, TWIST_STAMPED, within
 
 #: the disc's centre this near to the goal's is success [m]: 5 % of the arena
