@@ -1,0 +1,125 @@
+"""`wm-eval train`: a world model from bags, or by a recipe that collects its own data."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+import json
+from pathlib import Path
+from typing import Any
+
+from wm_eval_ros.errors import ConfigError
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument('bags', nargs='*', type=Path, metavar='BAG',
+                        help='bags of runs, such as `wm-eval collect` records')
+    parser.add_argument('--recipe', default='',
+                        help='instead of bags: a shipped recipe or a file of one; collects its '
+                             'data in process, trains, and tries the model closed loop')
+    parser.add_argument('--out', type=Path, required=True, metavar='DIR',
+                        help='folder of the checkpoint')
+    parser.add_argument('--name', default='', help='name of the model; default: the folder name')
+    parser.add_argument('--family', default=None, help='family of world models (ensemble)')
+    parser.add_argument('--steps', type=int, default=None, help='most gradient steps')
+    parser.add_argument('--hidden', type=int, default=None, help='width of the hidden layers')
+    parser.add_argument('--members', type=int, default=None, help='members of the ensemble')
+    parser.add_argument('--batch', type=int, default=None, help='windows per step and member')
+    parser.add_argument('--seed', type=int, default=None,
+                        help='seed of split, initialisation and batches')
+    parser.add_argument('--threads', type=int, default=1,
+                        help='threads of torch; another number gives other roundings')
+    parser.add_argument('--json', action='store_true', help='print the result as JSON')
+
+
+def main(args: argparse.Namespace) -> int:
+    """Train and write the checkpoint."""
+    if bool(args.bags) == bool(args.recipe):
+        raise ConfigError('give either bags or --recipe NAME, not both and not neither')
+    import torch
+    if args.threads < 1:
+        raise ConfigError(f'--threads: {args.threads}; at least 1')
+    torch.set_num_threads(args.threads)
+    report = _by_recipe(args) if args.recipe else _from_bags(args)
+    if args.json:
+        print(json.dumps(report, indent=1))
+    else:
+        _print(report)
+    return 0
+
+
+def _from_bags(args: argparse.Namespace) -> dict[str, Any]:
+    from wm_eval_ros.training.dataset import load_dataset
+    from wm_eval_ros.training.trainer import train, TrainSettings
+    dataset = load_dataset(args.bags)
+    name = args.name or args.out.resolve().name
+    result = train(dataset, _settings(args, TrainSettings()), name, _progress('training'))
+    command = f'wm-eval train {" ".join(b.name for b in args.bags)}'
+    return _write(args.out, result, f'{command} --out {args.out.name}', [])
+
+
+def _by_recipe(args: argparse.Namespace) -> dict[str, Any]:
+    from dataclasses import replace
+
+    from wm_eval_ros.training.recipe import follow, load_recipe
+    recipe = load_recipe(args.recipe)
+    recipe = replace(recipe, train=_settings(args, recipe.train))
+    name = args.name or recipe.scenario
+    result, trial = follow(recipe, name, _progress)
+    command = f'wm-eval train --recipe {args.recipe} --out {args.out.name}'
+    return _write(args.out, result, command, trial)
+
+
+def _settings(args: argparse.Namespace, base: Any) -> Any:
+    """Return the settings with those of the command line laid over, checked as a file's are."""
+    from wm_eval_ros.config.schema import build, to_plain
+    names = ('family', 'steps', 'hidden', 'members', 'batch', 'seed')
+    given = {n: getattr(args, n) for n in names if getattr(args, n) is not None}
+    return build(type(base), {**to_plain(base), **given}, 'command line')
+
+
+def _write(folder: Path, result: Any, command: str, trial: list[Any]) -> dict[str, Any]:
+    from wm_eval_ros.models.checkpoint import save_checkpoint
+    from wm_eval_ros.training.card import card
+    from wm_eval_ros.training.recipe import solved
+    spec = result.model.spec
+    try:
+        spec = save_checkpoint(folder, spec, result.model.tensors,
+                               card(spec, result, command, trial))
+    except OSError as error:
+        raise ConfigError(f'{folder}: cannot be written ({error.strerror or error}); '
+                          'choose another --out') from None
+    made = spec.provenance
+    return {'folder': str(folder), 'name': spec.name, 'sha256': spec.sha256,
+            'episodes': made['episodes'], 'transitions': made['transitions'],
+            'steps': result.steps, 'seconds': round(result.seconds, 1), **result.report,
+            'trial_episodes': len(trial), 'trial_solved': solved(trial) if trial else None}
+
+
+def _print(report: dict[str, Any]) -> None:
+    last = report['horizon'] - 1
+    print(f'{report["name"]}: {report["episodes"]} episodes, {report["transitions"]} transitions, '
+          f'{report["steps"]} steps in {report["seconds"]:.0f} s')
+    print(f'  error after 1 step:  {report["rmse"][0]:.4f} of a standard deviation '
+          f'(persistence {report["persistence"][0]:.4f})')
+    print(f'  error after {last + 1} steps: {report["rmse"][last]:.4f} '
+          f'(persistence {report["persistence"][last]:.4f})')
+    print(f'  within the predicted 90 %: {report["coverage90"]:.1%}')
+    if report['trial_episodes']:
+        print(f'  solved in process: {report["trial_solved"]} of {report["trial_episodes"]}')
+    print(f'  written to {report["folder"]}, sha256 {report["sha256"]}')
+
+
+def _progress(phase: str) -> Callable[[int, int, str], None]:
+    """Return a progress function for one phase."""
+    from wm_eval_ros.cli.progress import Progress
+    bars: list[Progress] = []
+
+    def show(done: int, total: int, words: str) -> None:
+        if not bars:
+            bars.append(Progress(phase, total))
+        bars[0].update(done, words)
+        if done >= total:
+            bars[0].close()
+    return show

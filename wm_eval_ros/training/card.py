@@ -1,0 +1,66 @@
+"""The card of a checkpoint: what it is, what it was made of, how good it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wm_eval_ros.models.protocol import WorldModelSpec
+from wm_eval_ros.records import EventKind
+from wm_eval_ros.stats.proportion import clopper_pearson
+from wm_eval_ros.training.simulate import Outcome
+from wm_eval_ros.training.trainer import TrainResult
+
+
+def card(
+    spec: WorldModelSpec, result: TrainResult, command: str, trial: Sequence[Outcome] = ()
+) -> str:
+    """
+    Write the card, in Markdown.
+
+    :param command: the command that made the checkpoint
+    :param trial: closed-loop episodes in process; empty: none were run
+    """
+    report, made = result.report, spec.provenance
+    sources = ''.join(f'* {source}\n' for source in made['sources'])
+    size = spec.architecture
+    last = report['horizon'] - 1
+    return f"""# {spec.name}
+
+A probabilistic ensemble of {size['members']} members, {size['layers']} layers of
+{size['hidden']} ({size['activation']}), over {len(spec.feature_names)} features and
+{spec.action_dim} command fields, {spec.dt_s * 1000:g} ms a step.
+
+Made by `{command}` in {result.seconds:.0f} s of training, {result.steps} gradient steps, seed
+{made['settings']['seed']}, torch {made['torch_version']}.
+
+## Data
+{made['episodes']} episodes, {made['transitions']} transitions:
+{sources}
+## Held-out episodes
+In units of each feature's standard deviation, {report['windows']} windows:
+
+| imagined steps | error (RMS) | persistence |
+|---|---|---|
+| 1 | {report['rmse'][0]:.3f} | {report['persistence'][0]:.3f} |
+| {last + 1} | {report['rmse'][last]:.3f} | {report['persistence'][last]:.3f} |
+
+{report['coverage90']:.1%} of the one-step outcomes lie in the central 90 % of the prediction.
+{_trial(trial)}
+## Limits
+Good only near the states of its data: the task's own starts, commands of the sizes explored, and
+commands that take effect within the slot they were decided in.
+"""
+
+
+def _trial(trial: Sequence[Outcome]) -> str:
+    if not trial:
+        return ''
+    won = sum(o.kind is EventKind.SUCCESS for o in trial)
+    interval = clopper_pearson(won, len(trial))
+    return f"""
+## Closed loop
+In one process, latency drawn for each slot, starts never trained on (seeds {trial[0].seed} to
+{trial[-1].seed}): {won} of {len(trial)} solved, success {won / len(trial):.2f}, Clopper-Pearson
+95 % interval [{interval.low:.2f}, {interval.high:.2f}]. A result that counts comes from
+`wm-eval run`.
+"""

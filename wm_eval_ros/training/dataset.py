@@ -1,0 +1,244 @@
+"""Bags to trajectories: one state and one executed command per slot of the planner's schedule."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wm_eval_ros.bag.reader import Bag, open_bag
+from wm_eval_ros.config.interface import Interface, Stream
+from wm_eval_ros.config.schema import build
+from wm_eval_ros.errors import BagError, ConfigError
+from wm_eval_ros.planning.scaling import to_unit
+from wm_eval_ros.records import CycleRecord, CycleStatus, RunInfo
+from wm_eval_ros.training.trajectory import Dataset, merge, Trajectory
+from wm_eval_ros.wire.codec import (
+    cycle_from_msg, CYCLE_TYPE, run_info_from_json, stamp_ns)
+from wm_eval_ros.wire.fields import StreamReader
+from wm_eval_ros.wire.topics import RUN_INFO
+
+#: two slots are consecutive when their distance is the period within this share of it
+PERIOD_TOLERANCE = 0.2
+
+
+@dataclass
+class Series:
+    """Vectors of one topic by header stamp, in order of stamp."""
+
+    stamps: list[int] = field(default_factory=list)
+    values: list[NDArray[np.float64]] = field(default_factory=list)
+
+    def add(self, stamp: int, value: NDArray[np.float64]) -> None:
+        """Insert a vector; of two with one stamp the later stays."""
+        if not self.stamps or stamp > self.stamps[-1]:
+            self.stamps.append(stamp)
+            self.values.append(value)
+            return
+        at = bisect_left(self.stamps, stamp)
+        if self.stamps[at] == stamp:
+            self.values[at] = value
+        else:
+            self.stamps.insert(at, stamp)
+            self.values.insert(at, value)
+
+    def until(self, stamp: int, after: int) -> NDArray[np.float64] | None:
+        """Return the newest vector with ``after < its stamp <= stamp``."""
+        at = bisect_right(self.stamps, stamp) - 1
+        return self.values[at] if at >= 0 and self.stamps[at] > after else None
+
+
+@dataclass
+class Recording:
+    """What a bag says about its slots."""
+
+    interface: Interface
+    period_ns: int
+    cycles: list[CycleRecord]
+    #: by topic of the interface
+    observations: dict[str, Series]
+    #: what reached the plant; None where the command type carries no stamp
+    commands: Series | None
+
+
+def load_dataset(paths: Sequence[Path]) -> Dataset:
+    """
+    Read the training data of one or more bags of runs.
+
+    :raises BagError: no bag of a run, no usable slot, or bags of different interfaces
+    """
+    if not paths:
+        raise BagError('no bag given; `wm-eval collect` records some')
+    parts = []
+    for path in paths:
+        with open_bag(path) as bag:
+            recording = read_recording(bag)
+        part = Dataset(
+            recording.interface,
+            tuple(n for s in recording.interface.observations for n in StreamReader(s).names),
+            recording.period_ns * 1e-9, tuple(trajectories(recording)), (path.name,))
+        if not part.transitions:
+            raise BagError(f'{path}: {len(recording.cycles)} slots, no two consecutive ones with '
+                           'state and command; `wm-eval score` says what is missing')
+        parts.append(part)
+    for path, part in zip(paths, parts):
+        if part.interface != parts[0].interface or part.dt_s != parts[0].dt_s:
+            raise BagError(f'{path}: another interface or period than {paths[0]}; '
+                           'train on bags of one scenario')
+    return merge(parts)
+
+
+def read_recording(bag: Bag) -> Recording:
+    """
+    Read slots, observations and commands of a run.
+
+    :raises BagError: the bag holds no run info or no planner cycles, or a topic is missing
+    """
+    info = _run_info(bag)
+    interface = _interface(bag, info)
+    readers = {_topic(bag, s): StreamReader(s) for s in interface.observations}
+    command_topic = _topic(bag, interface.command)
+    command = StreamReader(interface.command)
+    observations = {r.stream.topic: Series() for r in readers.values()}
+    commands = Series() if bag.decoder.is_stamped(bag.topics[command_topic]) else None
+    cycles: list[CycleRecord] = []
+    for raw, msg in bag.decoded([*readers, command_topic, *_of_type(bag, CYCLE_TYPE)]):
+        if raw.topic in readers:
+            reader = readers[raw.topic]
+            observations[reader.stream.topic].add(_stamp(msg, raw.topic, bag), reader.read(msg))
+        elif raw.topic == command_topic:
+            if commands is not None:
+                value = to_unit(command.read(msg), interface.command)
+                commands.add(stamp_ns(msg.header.stamp), value)
+        else:
+            cycles.append(cycle_from_msg(msg))
+    return Recording(interface, info.period_ns, cycles, observations, commands)
+
+
+def trajectories(recording: Recording) -> Iterator[Trajectory]:
+    """
+    Cut the slots of a recording into gapless pieces of episodes.
+
+    The state of a slot is made of the inputs its cycle names; of the newest samples before it
+    where the cycle names none (a skipped slot). Its command is the last one stamped within the
+    slot; without one the command before stays in force, as it did in the world.
+    """
+    for episode in sorted({c.episode for c in recording.cycles}):
+        cycles = sorted((c for c in recording.cycles
+                         if c.episode == episode and c.status != CycleStatus.WARMUP),
+                        key=lambda c: c.slot)
+        yield from _pieces(recording, cycles)
+
+
+def _pieces(recording: Recording, cycles: Sequence[CycleRecord]) -> Iterator[Trajectory]:
+    command = recording.interface.command
+    force = to_unit(np.zeros(len(command.fields)), command)
+    piece = _Piece(force)
+    last_ns: int | None = None
+    for cycle in cycles:
+        state = _state(recording, cycle)
+        period = recording.period_ns
+        gap = last_ns is not None and (
+            abs(cycle.stamp_ns - last_ns - period) > PERIOD_TOLERANCE * period)
+        if piece.rows and (gap or state is None):
+            yield piece.trajectory(cycle.episode)
+            piece = _Piece(force)
+        sent = _command(recording, cycle)
+        if not piece.rows:
+            piece.before = force
+        force = force if sent is None or not np.isfinite(sent).all() else sent
+        if state is not None:
+            piece.rows.append(state)
+            piece.actions.append(force)
+        last_ns = cycle.stamp_ns
+    if piece.rows:
+        yield piece.trajectory(cycles[0].episode)
+
+
+class _Piece:
+    """Slots without a gap, while they are gathered."""
+
+    def __init__(self, before: NDArray[np.float64]) -> None:
+        self.before = before
+        self.rows: list[NDArray[np.float64]] = []
+        self.actions: list[NDArray[np.float64]] = []
+
+    def trajectory(self, episode: int) -> Trajectory:
+        return Trajectory(np.stack(self.rows), np.stack(self.actions), self.before, episode)
+
+
+def _state(recording: Recording, cycle: CycleRecord) -> NDArray[np.float64] | None:
+    """Return the features at the slot's begin, None where one is missing or not finite."""
+    used = {ref.topic.lstrip('/'): ref.stamp_ns for ref in cycle.inputs}
+    parts = []
+    for topic, series in recording.observations.items():
+        stamp = _match(used, topic)
+        value = (series.until(cycle.stamp_ns, cycle.stamp_ns - recording.period_ns)
+                 if stamp is None else series.until(stamp, stamp - 1))
+        if value is None or not np.isfinite(value).all():
+            return None
+        parts.append(value)
+    return np.concatenate(parts)
+
+
+def _command(recording: Recording, cycle: CycleRecord) -> NDArray[np.float64] | None:
+    """Return the last command that reached the plant within the slot, None without one."""
+    if recording.commands is not None:
+        return recording.commands.until(cycle.stamp_ns + recording.period_ns - 1,
+                                        cycle.stamp_ns - 1)
+    if cycle.command_stamp_ns is None or not cycle.action:
+        return None
+    return to_unit(cycle.action, recording.interface.command)
+
+
+def _match(stamps: dict[str, int], topic: str) -> int | None:
+    name = topic.lstrip('/')
+    found = [s for t, s in stamps.items() if t == name or t.endswith(f'/{name}')]
+    return found[0] if found else None
+
+
+def _run_info(bag: Bag) -> RunInfo:
+    topics = [t for t in bag.topics if t.rpartition('/')[2] == RUN_INFO]
+    for _, msg in bag.decoded(topics):
+        return run_info_from_json(msg.data)
+    raise BagError(f'{bag.path}: no {RUN_INFO}, so it is not the bag of a run; `wm-eval openloop` '
+                   'trains on recordings of robots')
+
+
+def _interface(bag: Bag, info: RunInfo) -> Interface:
+    try:
+        return build(Interface, info.settings.get('interface'), f'{bag.path}: {RUN_INFO}.interface')
+    except ConfigError as error:
+        raise BagError(str(error)) from None
+
+
+def _topic(bag: Bag, stream: Stream) -> str:
+    """Return the bag's name of a stream's topic: itself, or within a namespace."""
+    name = stream.topic.lstrip('/')
+    found = [t for t in bag.topics if t.lstrip('/') == name] or [
+        t for t in bag.topics if t.endswith(f'/{name}') and 'proposed/' not in t]
+    if not found:
+        have = ', '.join(sorted(bag.topics)) or 'nothing'
+        raise BagError(f'{bag.path}: no topic {stream.topic}; it holds {have}')
+    return found[0]
+
+
+def _of_type(bag: Bag, type_name: str) -> Iterable[str]:
+    found = [t for t, kind in bag.topics.items() if kind == type_name]
+    if not found:
+        raise BagError(f'{bag.path}: no {type_name}, so no slots to learn from; '
+                       '`wm-eval collect` records them')
+    return found
+
+
+def _stamp(msg: Any, topic: str, bag: Bag) -> int:
+    try:
+        return stamp_ns(msg.header.stamp)
+    except AttributeError:
+        raise BagError(f'{bag.path}: {topic} carries no stamp; slots and states cannot be '
+                       'joined') from None
