@@ -28,7 +28,7 @@ from wm_eval_ros.planning.charge import LatencyCharge
 from wm_eval_ros.planning.decision import Decider, Inputs, cycle_record, published, skipped
 from wm_eval_ros.planning.schedule import Schedule, Slot
 from wm_eval_ros.records import (
-    NEVER_NS, TERMINAL, ClockMode, CycleRecord, CycleStatus, EpisodeEvent, EventKind)
+    NEVER_NS, TERMINAL, ClockMode, CycleRecord, CycleStatus, EpisodeEvent, EventKind, Mode)
 from wm_eval_ros.wire import codec, topics
 from wm_eval_ros.wire.fields import CommandWriter
 
@@ -44,6 +44,8 @@ class StartSettings:
 
     autostart: bool = setting(
         False, doc='configure and activate without being asked by a lifecycle manager')
+    shadow: bool = setting(
+        False, doc='label every slot SHADOW: proposals are recorded, no gate passes them on')
 
 
 class PlannerNode(LifecycleNode):  # type: ignore[misc]
@@ -57,7 +59,9 @@ class PlannerNode(LifecycleNode):  # type: ignore[misc]
         self._run_id = run.run_id
         self._scenario = run_scenario(run)
         self._settings = parameters.declare(PlannerSettings, self._scenario.planner)
-        self._autostart = parameters.declare(StartSettings).autostart
+        start = parameters.declare(StartSettings)
+        self._autostart = start.autostart
+        self._mode = Mode.SHADOW if start.shadow else Mode.PLANNER
         parameters.close()
         self._period_ns = round(self._settings.period_ms * 1e6)
         self._deadline_ns = round(self._settings.deadline_ms * 1e6)
@@ -257,9 +261,9 @@ class PlannerNode(LifecycleNode):  # type: ignore[misc]
             return
         missed, slot = self._schedule.take(time.monotonic_ns())
         for passed in missed:
-            self._record(skipped(passed, stamp_ns=time.time_ns(), episode=episode.episode,
+            self._record(skipped(passed, stamp_ns=self._ros_ns(), episode=episode.episode,
                                  period_ns=self._period_ns, deadline_ns=self._deadline_ns))
-        start_ns, stamp_ns = time.monotonic_ns(), time.time_ns()
+        start_ns, stamp_ns = time.monotonic_ns(), self._ros_ns()
         inputs = self._inputs.snapshot()
         decision = self._decider.decide(slot.number, inputs, stamp_ns, episode.stamp_ns,
                                         slot.due_ns + self._budget_ns())
@@ -268,11 +272,11 @@ class PlannerNode(LifecycleNode):  # type: ignore[misc]
                               deadline_ns=self._deadline_ns, inputs=inputs,
                               with_rollout=self._settings.record_rollout)
         if decision.action is not None and self._active.is_set():
-            system_ns = time.time_ns()
-            self._send(decision.action, system_ns)
+            command_ns = self._ros_ns()
+            self._send(decision.action, command_ns)
+            record = published(record, self._command_topic, decision.action, stamp_ns=command_ns,
+                               steady_ns=time.monotonic_ns(), system_ns=time.time_ns())
             self._decider.sent(slot.number, decision.action)
-            record = published(record, self._command_topic, decision.action, stamp_ns=system_ns,
-                               steady_ns=time.monotonic_ns(), system_ns=system_ns)
         self._record(record)
 
     def _answer(self) -> None:
@@ -332,8 +336,9 @@ class PlannerNode(LifecycleNode):  # type: ignore[misc]
         if episode is None or episode.episode == self._announced or not self._active.is_set():
             return
         goal = self._inputs.snapshot().goal
+        oldest_ns = 0 if self._scenario.plant.kind == 'hardware' else episode.stamp_ns
         if self._scenario.interface.goal is None or (
-                goal is not None and goal.ref.stamp_ns >= episode.stamp_ns):
+                goal is not None and goal.ref.stamp_ns >= oldest_ns):
             self._announced = episode.episode
             self._ready.announce(episode.episode)
 
@@ -356,7 +361,11 @@ class PlannerNode(LifecycleNode):  # type: ignore[misc]
         self._commands.publish(message)
 
     def _record(self, record: CycleRecord) -> None:
-        self._cycles.publish(codec.cycle_to_msg(record, TYPES))
+        self._cycles.publish(codec.cycle_to_msg(replace(record, mode=self._mode), TYPES))
+
+    def _ros_ns(self) -> int:
+        """Return the time on the clock of the stamps; never called in a callback."""
+        return int(self.get_clock().now().nanoseconds)
 
     def _publish_run_info(self) -> None:
         message = message_type(topics.TYPES[topics.RUN_INFO])()

@@ -33,7 +33,7 @@ DEPTH = 1000
 class BagSettings:
     """Where the bag goes."""
 
-    bag: str = setting(doc='folder of the bag; must not exist')
+    bag: str = setting('', doc='folder of the bag, new or empty; empty: bag_ and the time of day')
     match_timeout_s: float = setting(
         60.0, doc='how long a topic of the interface is waited for', unit='s', low=0.1)
 
@@ -46,15 +46,16 @@ class RecorderNode:
         self.node = Node('recorder', automatically_declare_parameters_from_overrides=True)
         parameters = Parameters(self.node)
         scenario = run_scenario(parameters.declare(RunSettings))
-        parameters.declare(RecorderSettings, scenario.recorder)
+        settings = parameters.declare(RecorderSettings, scenario.recorder)
         self._settings = parameters.declare(BagSettings)
         parameters.close()
         self._wanted = {self.node.resolve_topic_name(name): kind
-                        for name, kind in run_topics(scenario).items()}
+                        for name, kind in run_topics(scenario, settings.exclude).items()}
         self._subscriptions: dict[str, Any] = {}
         self._matched: set[str] = set()
         self._count = 0
-        self._writer = BagWriter(Path(self._settings.bag))
+        folder = self._settings.bag or time.strftime('bag_%Y%m%d_%H%M%S')
+        self._writer = BagWriter(Path(folder))
         self._ready = Ready(self.node)
 
     def spin(self, executor: SingleThreadedExecutor, stop: Stop) -> None:

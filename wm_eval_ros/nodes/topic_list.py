@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.records import ClockMode
 from wm_eval_ros.wire import topics
 
 
-def run_topics(scenario: Scenario) -> dict[str, str]:
+def run_topics(scenario: Scenario, exclude: Collection[str] = ()) -> dict[str, str]:
     """Return topic -> type of everything that belongs into the bag of a run."""
     interface = scenario.interface
     listed = {s.topic: s.type for s in interface.observations}
@@ -21,4 +23,4 @@ def run_topics(scenario: Scenario) -> dict[str, str]:
     if scenario.plant.camera_hz > 0:
         ours.append(topics.CAMERA_IMAGE)
     listed.update({name: topics.TYPES[name] for name in ours})
-    return {name: kind for name, kind in listed.items() if name not in scenario.recorder.exclude}
+    return {name: kind for name, kind in listed.items() if name not in exclude}

@@ -1,0 +1,58 @@
+"""A bag as the source of observations; the planner proposes in shadow mode, nothing is driven."""
+
+from launch import LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument, EmitEvent, ExecuteProcess, RegisterEventHandler, Shutdown)
+from launch.events import matches_action
+from launch.event_handlers import OnProcessStart
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode, Node
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState
+from launch_ros.parameter_descriptions import ParameterValue
+from lifecycle_msgs.msg import Transition
+
+
+def generate_launch_description():
+    """Declare the arguments, start the nodes, play the bag once the planner is active."""
+    run = {'scenario': LaunchConfiguration('scenario'), 'use_sim_time': True}
+    bag = {'bag': ParameterValue(LaunchConfiguration('bag'), value_type=str),
+           'exclude': ParameterValue(LaunchConfiguration('exclude'))}
+    planner = LifecycleNode(package='wm_eval_ros', executable='planner_node', name='planner',
+                            namespace='', parameters=[run, {'shadow': True}], output='screen')
+    play = ExecuteProcess(
+        cmd=['ros2', 'bag', 'play', '--clock', '100', '--delay',
+             LaunchConfiguration('delay_s'), LaunchConfiguration('replay')],
+        output='screen', on_exit=Shutdown(reason='the bag has been played'))
+
+    def change(transition):
+        return EmitEvent(event=ChangeState(
+            lifecycle_node_matcher=matches_action(planner), transition_id=transition))
+
+    return LaunchDescription([
+        DeclareLaunchArgument('replay', description='bag that is played as the sensor side'),
+        DeclareLaunchArgument('scenario',
+                              description='scenario file whose interface names the bag\'s topics '
+                                          'and whose plant.kind is hardware'),
+        DeclareLaunchArgument('bag', default_value='',
+                              description='folder of the new bag; empty: bag_ and the time of day'),
+        DeclareLaunchArgument('exclude', default_value="['/clock']",
+                              description='topics that are not recorded: a YAML list; name the '
+                                          'command topic here, nobody publishes it'),
+        DeclareLaunchArgument('delay_s', default_value='5.0',
+                              description='pause before the bag is played: its first messages '
+                                          'are lost while the nodes match [s]'),
+        RegisterEventHandler(OnProcessStart(
+            target_action=planner, on_start=[change(Transition.TRANSITION_CONFIGURE)])),
+        RegisterEventHandler(OnStateTransition(
+            target_lifecycle_node=planner, goal_state='inactive',
+            entities=[change(Transition.TRANSITION_ACTIVATE)])),
+        RegisterEventHandler(OnStateTransition(
+            target_lifecycle_node=planner, goal_state='active', entities=[play])),
+        planner,
+        Node(package='wm_eval_ros', executable='monitor_node', parameters=[run], output='screen'),
+        Node(package='wm_eval_ros', executable='recorder_node', parameters=[run, bag],
+             output='screen'),
+        Node(package='wm_eval_ros', executable='plant_node', output='screen',
+             parameters=[run, {'kind': 'hardware', 'wait_for': ['planner', 'monitor']}]),
+    ])
