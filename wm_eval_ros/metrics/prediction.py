@@ -96,8 +96,8 @@ def useful_horizon(ratios: dict[int, MetricValue]) -> MetricValue:
     if not sure:
         return missing(name, 'steps', 'no error ratio has an interval')
     best = max((h for h, better in sure.items() if better), default=0)
-    return MetricValue(name, float(best), 'steps', len(sure), why='' if best else
-                       'beats persistence at no horizon')
+    why = 'read off the intervals of the ratios' if best else 'beats persistence at no horizon'
+    return MetricValue(name, float(best), 'steps', len(sure), why=why)
 
 
 class Prediction(TableMetric):

@@ -85,8 +85,9 @@ def latency(run: Run) -> Figure | None:
     mark = _vertical(limit, f'deadline {limit:g} ms') if limit is not None else {}
     figure = layout(f'Plan latency, n = {len(plan)} calls in {run.due} due slots',
                     'latency [ms]', 'share of calls at or below', **mark)
-    figure['xaxis']['rangemode'] = 'tozero'
-    figure['yaxis']['range'] = [0, 1.02]
+    ends = [limit or 0.0, *(float(np.max(samples)) for _, samples, _ in lines if len(samples))]
+    figure['xaxis']['range'] = [0, 1.06 * max(ends)]
+    figure['yaxis']['range'] = [0, 1.03]
     return {'data': data, 'layout': figure}
 
 
@@ -155,7 +156,7 @@ def episode_strip(card: Scorecard) -> Figure | None:
         if own:
             data.append({
                 'type': 'bar', 'name': f'{outcome} ({len(own)})', 'x': [e.episode for e in own],
-                'y': [e.time_s or 0.0 for e in own], 'marker': {'color': colour},
+                'y': [e.time_s or 0.0 for e in own], 'width': 0.85, 'marker': {'color': colour},
                 'customdata': [[e.seed, e.slots, e.misses, e.label, ' · solved at start'
                                 if e.solved_at_start else ''] for e in own],
                 'hovertemplate': 'episode %{x} · seed %{customdata[0]}%{customdata[4]}<br>'
@@ -164,7 +165,7 @@ def episode_strip(card: Scorecard) -> Figure | None:
     limit = card.manifest.get('time_limit_s') or 0
     mark = _horizontal(limit, f'time limit {limit:g} s') if limit > 0 else {}
     title = f'Episodes, n = {len(card.episodes)}'
-    figure = layout(title, 'episode', 'task time [s]', bargap=0.15, barmode='overlay', **mark)
+    figure = layout(title, 'episode', 'task time [s]', barmode='overlay', **mark)
     return {'data': data, 'layout': figure}
 
 
@@ -217,5 +218,6 @@ def baselines(card: Scorecard, others: Sequence[Scorecard]) -> Figure | None:
              'hovertemplate': '%{y}: %{x:.1%}<extra></extra>'}
     figure = layout('Success by planner, 95 % Clopper-Pearson', 'success rate', '')
     figure['xaxis'].update(range=[-0.03, 1.03], tickformat='.0%')
-    figure['yaxis']['automargin'] = True
+    figure['yaxis'].update(automargin=True, range=[-0.6, len(known) - 0.4])
+    figure['height'] = 150 + 55 * len(known)
     return {'data': [trace], 'layout': figure}

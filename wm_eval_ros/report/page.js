@@ -13,7 +13,7 @@ function dressed(figure, narrow) {
   layout.title = Object.assign({x: 0, xref: 'paper', xanchor: 'left', y: 0.985, yanchor: 'top',
     font: {size: narrow ? 12 : 14}}, layout.title);
   if (narrow) {
-    layout.legend = {orientation: 'h', y: -0.22, yanchor: 'top', x: 0};
+    layout.legend = {orientation: 'h', yref: 'container', y: 0, yanchor: 'bottom', x: 0};
     layout.margin.t = 40;
     layout.margin.b = 90;
   }
@@ -27,7 +27,7 @@ function draw(place, label) {
   const figure = figures[place][label];
   const box = document.getElementById(place);
   Plotly.react(box, figure.data, dressed(figure, box.clientWidth < 560),
-    {responsive: true, displaylogo: false, displayModeBar: 'hover'});
+    {responsive: true, displaylogo: false, displayModeBar: false});
 }
 
 for (const place of Object.keys(figures)) draw(place, Object.keys(figures[place])[0]);

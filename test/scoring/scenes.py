@@ -1,0 +1,152 @@
+"""Runs made up for tests: from a JSON scene, at random, or written into a bag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wm_eval_ros.records import (
+    ClockMode, CycleRecord, CycleStatus, EpisodeEvent, EventKind, InputRef, Mode, NEVER_NS,
+    NO_SEQUENCE, Record, RunInfo, SampleRecord)
+
+MS = 1_000_000
+PERIOD = 50 * MS
+#: steady and ROS clock of a made-up run begin here, far apart
+STEADY = 10**12
+ROS = 1_700_000_000 * 10**9
+
+
+def info(**changes: Any) -> RunInfo:
+    fields: dict[str, Any] = {
+        'schema_version': 1, 'run_id': 'r1', 'scenario': 'reacher', 'task': 'reacher',
+        'clock': ClockMode.REALTIME, 'seed': 7, 'episodes': 4, 'planner': 'cem',
+        'period_ns': PERIOD, 'deadline_ns': PERIOD, 'time_limit_s': 3.0,
+        'package_version': '0.1.0', 'host': {'name': 'here'},
+        'model': {'name': 'reacher', 'latent_names': ['elbow [rad]', 'tip x [m]'],
+                  'latent_mean': [0.5, 0.1], 'latent_scale': [1.2, 0.2]}}
+    return RunInfo(**{**fields, **changes})
+
+
+def cycle(slot: int, status: str = 'OK', *, episode: int = 0, took_ms: float = 10.0,
+          stamp_ms: float | None = None, publish_ms: float | None = None, lag_ms: float = 0.0,
+          inputs: Iterable[dict[str, Any]] = (), **changes: Any) -> CycleRecord:
+    """Make slot k of a schedule of 50 ms: starts on time, publishes 1 ms after the plan."""
+    kind = CycleStatus[status]
+    due = STEADY + slot * PERIOD
+    start = due + round(lag_ms * MS)
+    ros = ROS + (slot * PERIOD + round(lag_ms * MS) if stamp_ms is None else round(stamp_ms * MS))
+    called = kind in (CycleStatus.OK, CycleStatus.LATE, CycleStatus.WARMUP,
+                      CycleStatus.INVALID_OUTPUT, CycleStatus.STALE_INPUT)
+    sent = kind in (CycleStatus.OK, CycleStatus.LATE)
+    after = round((took_ms + 1 if publish_ms is None else publish_ms) * MS)
+    fields: dict[str, Any] = {
+        'stamp_ns': ros, 'slot': slot, 'episode': episode, 'status': kind, 'due_ns': due,
+        'start_ns': start if called else NEVER_NS,
+        'infer_start_ns': start if called else NEVER_NS,
+        'infer_end_ns': start + round(took_ms * MS) if called else NEVER_NS,
+        'publish_ns': start + after if sent else NEVER_NS,
+        'publish_system_ns': ros + after if sent else NEVER_NS,
+        'period_ns': PERIOD, 'deadline_ns': PERIOD, 'mode': Mode.PLANNER,
+        'inputs': tuple(InputRef(i['topic'], ros - round(i['age_ms'] * MS),
+                                 sequence=i.get('sequence', NO_SEQUENCE)) for i in inputs),
+        'cpu_ns': 8 * MS if called else 0, 'horizon': 2, 'samples': 64, 'iterations': 3}
+    for name in ('latent', 'rollout'):
+        if changes.get(name) is not None:
+            changes[name] = np.array(changes[name], np.float32)
+    return CycleRecord(**{**fields, **changes})
+
+
+def event(kind: str, episode: int = 0, at_ms: float = 0.0, label: str = '',
+          value: float = 0.0) -> EpisodeEvent:
+    return EpisodeEvent(ROS + round(at_ms * MS), episode, EventKind[kind], label, value, 'plant')
+
+
+def sample(topic: str, at_ms: float, sequence: int = NO_SEQUENCE) -> SampleRecord:
+    return SampleRecord(topic, ROS + round(at_ms * MS), ROS + round(at_ms * MS) + MS, sequence)
+
+
+def scene(data: dict[str, Any]) -> list[Record]:
+    """Read the records of a golden case."""
+    records: list[Record] = []
+    if 'info' in data:
+        records.append(info(**data['info']))
+    records += [event(**e) for e in data.get('events', [])]
+    records += [cycle(**c) for c in data.get('cycles', [])]
+    records += [sample(**s) for s in data.get('samples', [])]
+    return records
+
+
+def busy_run(seed: int = 0, episodes: int = 6, slots: int = 40, **changes: Any) -> list[Record]:
+    """Make a run at random in which everything happens that a record can say."""
+    rng = np.random.default_rng(seed)
+    records: list[Record] = [info(episodes=episodes, **changes)]
+    records += [cycle(s, 'WARMUP', took_ms=90, stamp_ms=-1000) for s in range(3)]
+    z, foreseen = np.zeros(2), np.zeros((3, 2))
+    for e in range(episodes):
+        base = 50.0 * slots * e
+        ends = ('SUCCESS', 'SUCCESS', 'SUCCESS', 'TIMEOUT', 'FAILURE', 'ABORT')
+        records.append(event('START', e, base - 1, 'solved' if e == 5 else '', 100 + e))
+        records.append(event(ends[e % 6], e, base + 50 * (slots - 2) + 3, 'end', 1.0 + 0.1 * e))
+        for k in range(slots):
+            slot = e * slots + k
+            kind = rng.choice(['OK', 'LATE', 'SKIPPED', 'EXCEPTION', 'NO_INPUT', 'gone'],
+                              p=[0.88, 0.04, 0.03, 0.02, 0.01, 0.02])
+            for n in range(2):
+                records.append(sample('/joint_states', slot * 50 - 20 * n, 2 * slot + 2 - n))
+            z = 0.9 * z + rng.normal(size=2) * 0.3
+            foreseen = np.stack([z * 0.9**h for h in (1, 2, 3)]) + 0.02 * rng.normal(size=(3, 2))
+            if kind != 'gone':
+                took = float(rng.gamma(8, 2.5)) if kind == 'OK' else 58.0
+                records.append(cycle(
+                    slot, str(kind), episode=e, took_ms=round(took, 3),
+                    lag_ms=round(float(rng.gamma(2, 0.1)), 3),
+                    inputs=[{'topic': '/joint_states', 'age_ms': round(4 + took / 10, 3),
+                             'sequence': 2 * slot + 2}],
+                    latent=z, rollout=foreseen, surprise=float(rng.gamma(1.0)),
+                    surprise_threshold=4.0, nonfinite=int(rng.integers(2))))
+    records += [event('FALLBACK_ON', 0, 300, 'stale'), event('FALLBACK_OFF', 0, 800)]
+    return records
+
+
+def write_bag(folder: Path, records: Iterable[Record]) -> Path:
+    """Write records into a rosbag2 folder as the recorder would."""
+    from wm_eval_ros.bag.definitions import known_types
+    from wm_eval_ros.bag.writer import BagWriter
+    from wm_eval_ros.wire import codec, topics
+    store = known_types()
+    for name in (codec.CYCLE_TYPE, codec.EVENT_TYPE):
+        codec_register(store, name)
+    types = codec.MessageTypes(lambda name: store.types[name])
+    with BagWriter(folder) as writer:
+        for at, record in enumerate(records):
+            log_ns = ROS + at * MS
+            sequence = NO_SEQUENCE
+            if isinstance(record, CycleRecord):
+                topic, kind = '/' + topics.PLANNER_CYCLE, codec.CYCLE_TYPE
+                message = codec.cycle_to_msg(record, types)
+            elif isinstance(record, EpisodeEvent):
+                topic, kind = '/' + topics.EPISODE_EVENT, codec.EVENT_TYPE
+                message = codec.event_to_msg(record, types)
+            elif isinstance(record, RunInfo):
+                topic, kind = '/' + topics.RUN_INFO, 'std_msgs/msg/String'
+                message = types.make(kind, data=codec.run_info_to_json(record))
+            else:
+                topic, kind = record.topic, 'geometry_msgs/msg/PointStamped'
+                message = types.make(
+                    kind, header=types.header(record.stamp_ns or 0),
+                    point=types.make('geometry_msgs/msg/Point', x=0.0, y=0.0, z=0.0))
+                log_ns, sequence = record.log_ns, record.sequence
+            writer.add_topic(topic, kind)
+            writer.write(topic, bytes(store.serialize_cdr(message, kind)), log_ns,
+                         sequence=sequence)
+    return folder
+
+
+def codec_register(store: Any, name: str) -> None:
+    """Make sure that the store knows one of our types."""
+    from wm_eval_ros.bag.definitions import complete
+    if name not in store.types:
+        complete(store, name)
