@@ -85,7 +85,7 @@ def read_tracks(bag: Bag, robot: RobotMap) -> Tracks:
     """
     streams = (*robot.interface.observations, robot.interface.command)
     raw = _read(bag, streams)
-    findings: list[Finding] = []
+    findings = list(_undefined(bag, robot))
     state: list[Track] = []
     for stream in robot.interface.observations:
         state += _state_tracks(stream, *raw[stream.topic], robot, findings)
@@ -152,6 +152,14 @@ def fresh_interval_ns(times_ns: NDArray[np.int64], values: Floats) -> int:
     return max(1, int(np.median(np.diff(times_ns[changes]))))
 
 
+def _undefined(bag: Bag, robot: RobotMap) -> Iterator[Finding]:
+    for connection in bag.connections:
+        if connection.type in robot.definitions and not connection.text:
+            yield Finding(Severity.WARNING, 'definition', connection.topic,
+                          f'the bag does not define {connection.type}; read by the definition of '
+                          'the map')
+
+
 def _read(
     bag: Bag, streams: tuple[Stream, ...],
 ) -> dict[str, tuple[NDArray[np.int64], Floats]]:
@@ -176,9 +184,9 @@ def _state_tracks(
     for column, name in enumerate(StreamReader(stream).names):
         series = values[:, column]
         good = np.isfinite(series)
-        if not good.all():
-            findings.append(_finding('not_finite', stream.topic, f'{name}: {np.sum(~good)} of '
-                                     f'{len(series)} values are not finite; masked', np.sum(~good)))
+        if bad := int(np.sum(~good)):
+            findings.append(_finding('not_finite', stream.topic, f'{name}: {bad} of '
+                                     f'{len(series)} values are not finite; masked', bad))
         spikes = np.zeros_like(good)
         spikes[good] = outliers(series[good], robot.outlier_mads)
         findings.extend(_spike_findings(stream.topic, name, times_ns, series, spikes))
@@ -206,13 +214,13 @@ def _command_tracks(
     stream: Stream, times_ns: NDArray[np.int64], values: Floats, robot: RobotMap,
     findings: list[Finding],
 ) -> Iterator[Track]:
-    finite = np.isfinite(values).all(axis=1)
-    real = np.abs(np.where(np.isfinite(values), values, 0.0)).max(axis=1) < robot.sentinel
+    finite: Mask = np.isfinite(values).all(axis=1)
+    largest = np.abs(np.where(np.isfinite(values), values, 0.0)).max(axis=1)
+    real: Mask = largest < robot.sentinel
     for kind, mask, what in (('not_finite', finite, 'are not finite'),
                              ('sentinel', real, f'hold a value of {robot.sentinel:.3g} or more, '
                                                 'a mark of "no command"')):
-        if not mask.all():
-            count = int(np.sum(~mask))
+        if count := int(np.sum(~mask)):
             findings.append(_finding(kind, stream.topic, f'{count} of {len(mask)} commands '
                                      f'{what}; masked', count))
     interval = median_interval_ns(times_ns) or 1
