@@ -27,6 +27,8 @@ class PlantSettings:
                                   low=0.01)
     camera_hz: float = setting(0.0, doc='rate of the rendered camera, 0: no camera', unit='Hz',
                                low=0.0, high=120.0)
+    camera_encoding: str = setting(
+        'raw', doc='raw: Image; jpeg or png: CompressedImage', choices=('raw', 'jpeg', 'png'))
     camera_width: int = setting(64, doc='width of the camera image', unit='px', low=16, high=1920)
     camera_height: int = setting(64, doc='height of the camera image', unit='px', low=16, high=1080)
 
@@ -61,6 +63,9 @@ class PlannerSettings:
     samples: int = setting(64, doc='candidate action sequences per iteration', low=2, high=100000)
     iterations: int = setting(3, doc='most refinements per decision', low=1, high=1000)
     horizon: int = setting(10, doc='imagined steps', low=1, high=1000)
+    action_limit: float = setting(
+        1.0, doc='largest command searched and explored, of half the command range', low=0.001,
+        high=1.0)
     elites: int = setting(8, doc='candidates the distribution is refitted to', low=1)
     noise_std: float = setting(0.5, doc='initial standard deviation, of half the command range',
                                low=0.0, high=10.0)

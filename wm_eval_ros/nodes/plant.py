@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from wm_eval_ros.nodes.process import SPIN_S, Stop, run_node
 from wm_eval_ros.nodes.ros import (
     TYPES, message_type, publisher, qos_profile, ready_text, subscription)
 from wm_eval_ros.nodes.worlds import LockstepWorld, RealtimeWorld
+from wm_eval_ros.plants.encode import compressed
 from wm_eval_ros.plants.episode import EpisodeJudge
 from wm_eval_ros.plants.hardware import HardwarePlant
 from wm_eval_ros.plants.protocol import Plant
@@ -134,7 +136,14 @@ class PlantNode:
     def publish_camera(self, stamp_ns: int) -> None:
         """Render and publish one image."""
         image = self.plant.render(self.settings.camera_width, self.settings.camera_height)
-        message = fill(message_type(topics.TYPES[topics.CAMERA_IMAGE])(), image, stamp_ns)
+        topic = topics.camera(self.settings.camera_encoding)
+        message = message_type(topics.TYPES[topic])()
+        if topic == topics.CAMERA_IMAGE:
+            fill(message, image, stamp_ns)
+        else:
+            codec.set_stamp(message.header.stamp, stamp_ns)
+            message.header.frame_id, message.format = image.frame, self.settings.camera_encoding
+            message.data = array('B', compressed(image, self.settings.camera_encoding))
         self._camera.publish(message)
 
     def verdict(self) -> tuple[EventKind, str] | None:
@@ -158,8 +167,8 @@ class PlantNode:
         self._events = publisher(node, topics.TYPES[topics.EPISODE_EVENT], topics.EPISODE_EVENT,
                                  topics.LATCHED)
         if self.settings.camera_hz > 0:
-            self._camera = publisher(node, topics.TYPES[topics.CAMERA_IMAGE], topics.CAMERA_IMAGE,
-                                     topics.SENSOR_OFFER)
+            topic = topics.camera(self.settings.camera_encoding)
+            self._camera = publisher(node, topics.TYPES[topic], topic, topics.SENSOR_OFFER)
         if self.scenario.clock is not ClockMode.REALTIME:
             self._clock = publisher(node, topics.TYPES[topics.CLOCK], topics.CLOCK,
                                     topics.SENSOR_OFFER)

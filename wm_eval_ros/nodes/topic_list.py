@@ -21,6 +21,6 @@ def run_topics(scenario: Scenario, exclude: Collection[str] = ()) -> dict[str, s
     if scenario.clock is not ClockMode.REALTIME:
         ours.append(topics.CLOCK)
     if scenario.plant.camera_hz > 0:
-        ours.append(topics.CAMERA_IMAGE)
+        ours.append(topics.camera(scenario.plant.camera_encoding))
     listed.update({name: topics.TYPES[name] for name in ours})
     return {name: kind for name, kind in listed.items() if name not in exclude}

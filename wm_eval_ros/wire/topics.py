@@ -12,6 +12,7 @@ CLOCK = '/clock'
 #: latched by every node of a run once it can take part; the plant waits for them
 NODE_READY = 'node_ready'
 CAMERA_IMAGE = 'camera/image_raw'
+CAMERA_COMPRESSED = 'camera/image_raw/compressed'
 #: service of the plant
 RESET_EPISODE = 'reset_episode'
 
@@ -23,7 +24,13 @@ TYPES = {
     CLOCK: 'rosgraph_msgs/msg/Clock',
     NODE_READY: 'std_msgs/msg/String',
     CAMERA_IMAGE: 'sensor_msgs/msg/Image',
+    CAMERA_COMPRESSED: 'sensor_msgs/msg/CompressedImage',
 }
+
+
+def camera(encoding: str) -> str:
+    """Return the topic of the rendered camera: ``raw``, or a compressed encoding."""
+    return CAMERA_IMAGE if encoding == 'raw' else CAMERA_COMPRESSED
 
 
 def proposed(command_topic: str) -> str:
