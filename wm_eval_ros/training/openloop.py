@@ -126,7 +126,7 @@ def windows(grid: Grid, history: int, steps: int) -> Index:
     :param history: samples of the past, the point itself included
     :param steps: samples of the future
     """
-    state: Mask = grid.state_good.all(axis=1)
+    state: Mask = np.asarray(grid.state_good.all(axis=1))
     command = grid.command_good
     count = len(state) - history - steps + 1
     if count <= 0:

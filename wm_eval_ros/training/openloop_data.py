@@ -214,9 +214,9 @@ def _command_tracks(
     stream: Stream, times_ns: NDArray[np.int64], values: Floats, robot: RobotMap,
     findings: list[Finding],
 ) -> Iterator[Track]:
-    finite: Mask = np.isfinite(values).all(axis=1)
+    finite: Mask = np.asarray(np.isfinite(values).all(axis=1))
     largest = np.abs(np.where(np.isfinite(values), values, 0.0)).max(axis=1)
-    real: Mask = largest < robot.sentinel
+    real: Mask = np.asarray(largest < robot.sentinel)
     for kind, mask, what in (('not_finite', finite, 'are not finite'),
                              ('sentinel', real, f'hold a value of {robot.sentinel:.3g} or more, '
                                                 'a mark of "no command"')):
