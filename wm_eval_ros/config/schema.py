@@ -67,7 +67,7 @@ def build(cls: type[T], raw: object, where: str) -> T:
     values: dict[str, Any] = {}
     for name, declared in fields.items():
         if name in raw:
-            at = f'{where}.{name}'
+            at = _at(where, name)
             values[name] = _value(hints[name], raw[name], at)
             _check_range(values[name], declared.metadata, at)
         elif declared.default is dataclasses.MISSING and (
@@ -158,6 +158,11 @@ def _check_range(value: Any, metadata: Mapping[str, Any], where: str) -> None:
     if choices and isinstance(value, str) and value not in choices:
         raise ConfigError(f'{where}: {value!r} is none of the choices'
                           f'{did_you_mean(value, choices)}')
+
+
+def _at(where: str, name: str) -> str:
+    """Name a key below a file (`file.yaml: planner`) or below a key (`planner.samples`)."""
+    return f'{where}: {name}' if where.endswith(('.yaml', '.yml')) else f'{where}.{name}'
 
 
 def _name(hint: Any) -> str:

@@ -1,0 +1,62 @@
+"""Nodes in this process, over real DDS, in a domain of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+import json
+import time
+from typing import Any
+
+import pytest
+
+rclpy = pytest.importorskip('rclpy', reason='no ROS 2 here')
+
+
+class Graph:
+    """A context, an executor and a node of the test's own beside the node under test."""
+
+    def __init__(self) -> None:
+        from rclpy.executors import SingleThreadedExecutor
+        self.executor = SingleThreadedExecutor()
+        self.node = rclpy.create_node('probe')
+        self.executor.add_node(self.node)
+
+    def add(self, runnable: Any) -> Any:
+        self.executor.add_node(runnable.node)
+        return runnable
+
+    def publisher(self, type_name: str, topic: str, qos: Any) -> Any:
+        from wm_eval_ros.nodes.ros import publisher
+        return publisher(self.node, type_name, topic, qos)
+
+    def listen(self, type_name: str, topic: str, qos: Any) -> list[Any]:
+        from wm_eval_ros.nodes.ros import subscription
+        heard: list[Any] = []
+        subscription(self.node, type_name, topic, qos, heard.append)
+        return heard
+
+    def until(self, done: Callable[[], object], timeout_s: float = 15.0) -> None:
+        end = time.monotonic() + timeout_s
+        while not done():
+            assert time.monotonic() < end, 'it never happened'
+            self.executor.spin_once(timeout_sec=0.02)
+
+
+@pytest.fixture
+def make_graph(domain_id: int) -> Iterator[Callable[..., Graph]]:
+    """Make a graph whose nodes get these parameters, as from a command line."""
+    from rclpy.signals import SignalHandlerOptions
+    made: list[Graph] = []
+
+    def make(**parameters: object) -> Graph:
+        words = ['--ros-args']
+        for key, value in parameters.items():
+            words += ['-p', f'{key}:={json.dumps(value)}']
+        rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
+        made.append(Graph())
+        return made[-1]
+
+    yield make
+    for graph in made:
+        graph.executor.shutdown()
+    rclpy.try_shutdown()

@@ -1,0 +1,84 @@
+"""The supervisor over DDS: forwards unchanged, refuses, falls back when nothing comes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+rclpy = pytest.importorskip('rclpy', reason='no ROS 2 here')
+
+from wm_eval_ros.nodes.ros import message_type, TYPES  # noqa: E402
+from wm_eval_ros.nodes.supervisor import SupervisorNode  # noqa: E402
+from wm_eval_ros.records import EpisodeEvent, EventKind  # noqa: E402
+from wm_eval_ros.wire import codec, topics  # noqa: E402
+
+JOINTS = 'sensor_msgs/msg/JointState'
+
+
+class Scene:
+    """A supervisor, somebody who proposes, somebody who listens to what comes out."""
+
+    def __init__(self, graph: Any) -> None:
+        self.graph = graph
+        self.proposals = graph.publisher(JOINTS, 'proposed/joint_command', topics.COMMAND)
+        self.events = graph.publisher(topics.TYPES[topics.EPISODE_EVENT], topics.EPISODE_EVENT,
+                                      topics.LATCHED)
+        self.out = graph.listen(JOINTS, 'joint_command', topics.TELEMETRY)
+        self.told = graph.listen(topics.TYPES[topics.EPISODE_EVENT], topics.EPISODE_EVENT,
+                                 topics.LATCHED)
+        self.ready = graph.listen(topics.TYPES[topics.NODE_READY], topics.NODE_READY,
+                                  topics.LATCHED)
+        self.supervisor = graph.add(SupervisorNode())
+        graph.until(lambda: self.proposals.get_subscription_count() == 1)
+        graph.until(lambda: self.events.get_subscription_count() >= 2)
+
+    def start(self) -> None:
+        event = EpisodeEvent(1, 0, EventKind.START, '', 0.0, 'probe')
+        self.events.publish(codec.event_to_msg(event, TYPES))
+        self.graph.until(lambda: 'supervisor 0' in [m.data for m in self.ready])
+
+    def propose(self, *effort: float) -> None:
+        message = message_type(JOINTS)()
+        message.name = ['joint0', 'joint1']
+        message.effort = list(effort)
+        message.header.stamp.sec = 77
+        self.proposals.publish(message)
+
+    def kinds(self) -> list[EventKind]:
+        return [codec.event_from_msg(m).kind for m in self.told]
+
+
+@pytest.fixture
+def scene(make_graph: Any) -> Scene:
+    return Scene(make_graph(scenario='reacher'))
+
+
+def test_a_proposal_passes_unchanged_with_its_own_stamp(scene: Scene) -> None:
+    scene.start()
+    scene.propose(0.25, -0.5)
+    scene.graph.until(lambda: scene.out)
+    assert list(scene.out[0].effort) == [0.25, -0.5]
+    assert scene.out[0].header.stamp.sec == 77
+
+
+@pytest.mark.parametrize('effort', [(math.nan, 0.0), (1.5, 0.0)], ids=['nan', 'out-of-range'])
+def test_a_faulty_proposal_is_replaced_by_the_fallback(
+    scene: Scene, effort: tuple[float, float],
+) -> None:
+    scene.start()
+    scene.propose(*effort)
+    scene.graph.until(lambda: EventKind.FALLBACK_ON in scene.kinds())
+    scene.graph.until(lambda: scene.out)
+    assert all(list(m.effort) == [0.0, 0.0] for m in scene.out)
+
+
+def test_silence_falls_back_and_a_fresh_proposal_returns(scene: Scene) -> None:
+    scene.start()
+    scene.propose(0.5, 0.5)
+    scene.graph.until(lambda: EventKind.FALLBACK_ON in scene.kinds())
+    scene.propose(0.5, 0.5)
+    scene.graph.until(lambda: EventKind.FALLBACK_OFF in scene.kinds())
+    assert list(scene.out[-1].effort) == [0.5, 0.5]
+    assert [0.0, 0.0] in [list(m.effort) for m in scene.out]
