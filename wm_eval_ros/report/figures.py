@@ -166,6 +166,7 @@ def episode_strip(card: Scorecard) -> Figure | None:
     mark = _horizontal(limit, f'time limit {limit:g} s') if limit > 0 else {}
     title = f'Episodes, n = {len(card.episodes)}'
     figure = layout(title, 'episode', 'task time [s]', barmode='overlay', **mark)
+    figure['xaxis']['range'] = [-0.6, max(e.episode for e in card.episodes) + 0.6]
     return {'data': data, 'layout': figure}
 
 

@@ -1,0 +1,109 @@
+"""Folds do not depend on the order of records, nor on how samples are handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from hypothesis import given, HealthCheck, settings
+from hypothesis import strategies as st
+import numpy as np
+import pytest
+
+from wm_eval_ros.errors import BagError
+from wm_eval_ros.metrics.pairing import Pairing, WINDOW
+from wm_eval_ros.metrics.schedule import missed_runs
+from wm_eval_ros.records import CycleRecord, CycleStatus, NO_SEQUENCE, SampleRecord
+from wm_eval_ros.scoring.scorer import FAMILIES, score, Scorer
+
+SLOW = settings(max_examples=25, deadline=None,
+                suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@SLOW
+@given(order=st.randoms(use_true_random=False), seed=st.integers(0, 5))
+def test_order_of_arrival_changes_no_bit(scenes: ModuleType, order: Any, seed: int) -> None:
+    records = scenes.busy_run(seed, episodes=3, slots=15)
+    want = score(records).to_json()
+    order.shuffle(records)
+    assert score(records).to_json() == want
+
+
+@pytest.mark.parametrize('make', FAMILIES, ids=lambda f: f.__name__)
+def test_a_family_alone_gives_what_it_gives_in_the_scorer(
+        scenes: ModuleType, make: Callable[..., Any]) -> None:
+    records = scenes.busy_run()
+    card = score(records)
+    alone = make()
+    for record in records:
+        alone.update(record)
+    for value in alone.compute():
+        assert card[value.name] == value
+
+
+def test_samples_in_arrays_give_what_samples_one_by_one_give(scenes: ModuleType) -> None:
+    records = scenes.busy_run()
+    one, many = Scorer(), Scorer()
+    samples = [r for r in records if isinstance(r, SampleRecord)]
+    for record in records:
+        one.update(record)
+        if not isinstance(record, SampleRecord):
+            many.update(record)
+    many.update_samples('/joint_states', np.array([s.stamp_ns for s in samples]),
+                        np.array([s.log_ns for s in samples]),
+                        np.array([s.sequence for s in samples], np.uint64))
+    assert many.compute().to_json() == one.compute().to_json()
+    one.update(SampleRecord('/bare', None, 5))
+    many.update_samples('/bare', None, np.array([5]), np.array([NO_SEQUENCE], np.uint64))
+    assert many.compute().to_json() == one.compute().to_json()
+
+
+def test_duplicates_are_counted_and_change_no_figure(scenes: ModuleType) -> None:
+    records = scenes.busy_run()
+    once, twice = score(records), score([*records, *records])
+    cycles = sum(isinstance(r, CycleRecord) and r.status != CycleStatus.WARMUP for r in records)
+    assert twice['slots.duplicate'].value == cycles
+    changed = {v.name for v, w in zip(once.values, twice.values, strict=True) if v != w}
+    # a warm-up call has no slot of its own to tell it from another
+    assert changed == {'slots.duplicate', 'plan_latency_warmup.max'}
+
+
+def test_a_slot_number_no_integer_holds_is_counted_and_left_out(scenes: ModuleType) -> None:
+    records = scenes.busy_run()
+    card = score([*records, scenes.cycle(2**63)])
+    assert card.counts['cycles_malformed'] == 1
+    assert card.identity_bytes() == score(records).identity_bytes()
+
+
+def test_a_newer_manifest_is_refused(scenes: ModuleType) -> None:
+    with pytest.raises(BagError, match='schema 99'):
+        score([scenes.info(schema_version=99)])
+
+
+def test_a_huge_gap_in_slot_numbers_costs_no_memory() -> None:
+    runs = missed_runs(np.array([True, True]), np.array([0, 2**50]))
+    assert runs.tolist() == [2**50]
+
+
+def test_pairing_keeps_its_ring_and_pairs_a_long_run(scenes: ModuleType) -> None:
+    pairing = Pairing()
+    count = WINDOW + 50
+    for slot in range(count):
+        pairing.update(scenes.cycle(slot, latent=[slot, 0], rollout=[[slot + 1, 0], [slot, 0]]))
+    pairs = pairing.pairs()
+    assert len(pairs) == (count - 1) + (count - 2)
+    assert np.all(pairs['model'][pairs['steps'] == 1] == 0)
+    assert np.all(pairs['model'][pairs['steps'] == 2] == 2)
+    assert np.all(pairs['persistence'][pairs['steps'] == 2] == 2)
+
+
+def test_rollouts_of_unequal_length_pair_as_far_as_they_reach(scenes: ModuleType) -> None:
+    pairing = Pairing()
+    pairing.update(scenes.cycle(0, latent=[0], rollout=[[1]]))
+    pairing.update(scenes.cycle(1, latent=[1], rollout=[[2], [3], [4]]))
+    pairing.update(scenes.cycle(2, latent=[2]))
+    pairing.update(scenes.cycle(3, latent=[3, 3]))
+    pairs = pairing.pairs()
+    assert [(int(p['slot']), int(p['steps'])) for p in pairs] == [(0, 1), (1, 1)]
+    assert np.all(pairs['model'] == 0)
