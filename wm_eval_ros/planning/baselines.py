@@ -80,8 +80,7 @@ class RandomPlanner(_Blind):
         return self._uniform()
 
 
-#: magnitudes of an exploration command, in units of twice ``planner.noise_std``, which says how
-#: large the commands are that the planner will try: large moves and fine corrections
+#: magnitudes of an exploration command, of ``planner.action_limit``: large moves and fine ones
 MAGNITUDES = (0.1, 0.3, 0.6, 1.0)
 #: longest segment of exploration [slots]
 LONGEST_SEGMENT = 12
@@ -108,7 +107,7 @@ class ExplorePlanner(_Blind):
     ) -> None:
         self._cem = (CemPlanner(settings, model, interface, clock)
                      if model is not None and settings.objective else None)
-        self._scale = settings.noise_std
+        self._limit, self._scale = settings.action_limit, settings.noise_std
         super().__init__(settings, model, interface, clock)
 
     def reset(self, seed: int) -> None:
@@ -136,7 +135,7 @@ class ExplorePlanner(_Blind):
                               in_flight=in_flight)
         if self._planned:
             noise = torch.randn(self._width, generator=self._generator)
-            action = (plan.actions[0] + self._noise * noise).clamp(-1.0, 1.0)
+            action = (plan.actions[0] + self._noise * noise).clamp(-self._limit, self._limit)
         return Plan(actions=action[None], rollout=None, cost=float('nan'))
 
     def _action(self, steps: int) -> torch.Tensor:
@@ -146,6 +145,6 @@ class ExplorePlanner(_Blind):
             self._left = int(draw[0] * LONGEST_SEGMENT)
             self._planned = draw[1] < PLANNED_SHARE
             self._noise = PLAN_NOISE[int(draw[2] * len(PLAN_NOISE))] * self._scale
-            size = min(1.0, 2.0 * self._scale * MAGNITUDES[int(draw[3] * len(MAGNITUDES))])
+            size = self._limit * MAGNITUDES[int(draw[3] * len(MAGNITUDES))]
             self._held = size * self._uniform()
         return self._held

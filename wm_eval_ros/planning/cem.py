@@ -132,7 +132,7 @@ class CemPlanner:
         if search.carried is not None:
             n = min(len(search.carried), self._settings.samples - 1, _CARRIED)
             actions[1:1 + n] = search.carried[:n]
-        return actions.clamp_(-1.0, 1.0)
+        return actions.clamp_(-self._settings.action_limit, self._settings.action_limit)
 
     def _rollout(
         self, z: torch.Tensor, goal: torch.Tensor, actions: torch.Tensor

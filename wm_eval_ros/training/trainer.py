@@ -27,13 +27,15 @@ class TrainSettings:
 
     family: str = setting('ensemble', doc='family of world models', choices=('ensemble',))
     members: int = setting(5, doc='members of the ensemble', low=1, high=64)
-    hidden: int = setting(128, doc='width of the hidden layers', low=1, high=4096)
+    hidden: int = setting(64, doc='width of the hidden layers', low=1, high=4096)
     layers: int = setting(2, doc='hidden layers', low=1, high=8)
     activation: str = setting('silu', doc='activation', choices=('silu', 'relu'))
     steps: int = setting(3000, doc='most gradient steps', low=1, high=10_000_000)
-    batch: int = setting(256, doc='windows per step and member', low=1, high=1_000_000)
-    unroll: int = setting(2, doc='steps imagined within one window of the loss', low=1, high=100)
-    learning_rate: float = setting(2e-3, doc='peak learning rate', low=1e-7, high=1.0)
+    batch: int = setting(128, doc='windows per step and member', low=1, high=1_000_000)
+    unroll: int = setting(
+        6, doc='steps imagined within one window of the loss; one step alone leaves small errors '
+        'that add up, such as creeping through an end stop', low=1, high=100)
+    learning_rate: float = setting(3e-3, doc='peak learning rate', low=1e-7, high=1.0)
     weight_decay: float = setting(1e-5, doc='decoupled weight decay', low=0.0, high=1.0)
     gradient_clip: float = setting(10.0, doc='largest norm of the gradient', low=1e-3)
     val_share: float = setting(0.1, doc='share of the episodes held out', low=0.01, high=0.9)
