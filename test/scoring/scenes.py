@@ -9,8 +9,19 @@ from typing import Any
 import numpy as np
 
 from wm_eval_ros.records import (
-    ClockMode, CycleRecord, CycleStatus, EpisodeEvent, EventKind, InputRef, Mode, NEVER_NS,
-    NO_SEQUENCE, Record, RunInfo, SampleRecord)
+    ClockMode,
+    CycleRecord,
+    CycleStatus,
+    EpisodeEvent,
+    EventKind,
+    InputRef,
+    Mode,
+    NEVER_NS,
+    NO_SEQUENCE,
+    Record,
+    RunInfo,
+    SampleRecord,
+)
 
 MS = 1_000_000
 PERIOD = 50 * MS

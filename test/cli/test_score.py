@@ -1,0 +1,122 @@
+"""`wm-eval score` from the outside: files, output, exit codes, and what it does not import."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+
+from wm_eval_ros.cli import score as verb
+from wm_eval_ros.cli.main import main
+from wm_eval_ros.scoring.scorer import score
+
+BLOCKED = """
+import sys
+for name in ('torch', 'mujoco', 'rclpy', 'gymnasium', 'cv2', *sys.argv[1].split()):
+    sys.modules[name] = None
+from wm_eval_ros.cli.main import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.fixture(scope='module')
+def bag(tmp_path_factory: pytest.TempPathFactory, scenes: ModuleType) -> Path:
+    return scenes.write_bag(tmp_path_factory.mktemp('run') / 'bag', scenes.busy_run())
+
+
+def run(*words: str, block: str = '') -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, '-c', BLOCKED, block, *words], text=True,
+                          capture_output=True, timeout=120, check=False)
+
+
+def test_files_are_written_beside_the_bag_and_the_table_is_printed(
+        bag: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['score', str(bag)]) == 0
+    printed = capsys.readouterr()
+    assert 'success_rate' in printed.out and 'report.html' in printed.err
+    folder = bag.parent / 'score'
+    assert {p.name for p in folder.iterdir()} == {
+        'scorecard.json', 'results.jsonl', 'junit.xml', 'report.html'}
+    assert 'cdn' not in (folder / 'report.html').read_text(encoding='utf-8')[:20_000]
+
+
+def test_a_bag_gives_the_figures_of_its_records_bit_for_bit(
+        bag: Path, scenes: ModuleType) -> None:
+    live = score(scenes.busy_run())
+    assert verb.score_bag(bag).identity_bytes() == live.identity_bytes()
+    assert verb.score_bag(bag).counts == live.counts
+
+
+def test_json_on_stdout_is_the_file(
+        bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['score', str(bag), '--json', '--out', str(tmp_path), '--baseline', str(bag)]) == 0
+    out = capsys.readouterr().out
+    assert out == (tmp_path / 'scorecard.json').read_text(encoding='utf-8')
+    assert json.loads(out)['schema_version'] == 1
+
+
+def test_scoring_needs_no_ros_torch_simulator_or_plots(bag: Path, tmp_path: Path) -> None:
+    done = run('score', str(bag), '--out', str(tmp_path), block='plotly')
+    assert done.returncode == 0, done.stderr
+    assert "pip install 'wm_eval_ros[report]'" in done.stderr
+    assert {p.name for p in tmp_path.iterdir()} == {
+        'scorecard.json', 'results.jsonl', 'junit.xml'}
+
+
+def test_a_bag_of_something_else_is_named_and_pointed_on(
+        tmp_path: Path, scenes: ModuleType) -> None:
+    other = scenes.write_bag(tmp_path / 'odom', [scenes.sample('/odom', n) for n in range(5)])
+    done = run('score', str(other))
+    assert done.returncode == 2
+    assert '/odom' in done.stderr and 'wm-eval openloop' in done.stderr
+    assert done.stderr.count('\n') == 1
+
+
+def test_a_missing_bag_is_one_line(tmp_path: Path) -> None:
+    done = run('score', str(tmp_path / 'nothing'))
+    assert done.returncode == 2
+    assert done.stderr.count('\n') == 1 and 'Traceback' not in done.stderr
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path, scenes: ModuleType) -> None:
+    newer = scenes.write_bag(tmp_path / 'bag', scenes.busy_run(schema_version=99))
+    done = run('score', str(newer))
+    assert done.returncode == 2
+    assert '99' in done.stderr and done.stderr.count('\n') == 1
+
+
+def test_a_cut_bag_is_refused_and_salvaged_on_request(
+        bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cut = tmp_path / 'cut' / 'bag_0.mcap'
+    cut.parent.mkdir()
+    whole = next(bag.glob('*.mcap')).read_bytes()
+    cut.write_bytes(whole[:int(len(whole) * 0.6)])
+    assert main(['score', str(cut)]) == 2
+    assert capsys.readouterr().err.count('\n') == 1
+    assert main(['score', str(cut), '--salvage', '--json']) == 0
+    card = json.loads(capsys.readouterr().out)
+    assert card['counts']['cycles'] > 0
+    suite = (tmp_path / 'cut' / 'score' / 'junit.xml').read_text()
+    assert '<error' in suite
+
+
+def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(['score', '--help'])
+    assert done.value.code == 0
+    text = capsys.readouterr().out
+    assert 'example:' in text and '--salvage' in text
+
+
+def test_the_bar_fills() -> None:
+    assert verb.bar(0, 10).count('.') == 30
+    assert '100%' in verb.bar(10, 10) and verb.bar(3, 0).count('#') == 0
+
+
+def test_progress_passes_everything_through(scenes: ModuleType) -> None:
+    records = scenes.busy_run()
+    assert list(verb.progress(iter(records), len(records))) == records
