@@ -236,7 +236,9 @@ class McapFile:
 
     def _connect(self) -> dict[int, Connection]:
         """Make the connections; without a usable summary, from a pass over all chunks."""
-        if not self._walk.summary_channels or self._salvage:
+        schemas = {c.schema_id for c in self._walk.channels.values()} - {0}
+        if not self._walk.summary_channels or self._salvage or (
+                schemas - self._walk.schemas.keys()):
             for segment in self._walk.segments:
                 times = [m.log_ns for m in self._load(segment, {}, learn=True)]
                 segment.start_ns = min(times, default=segment.start_ns)

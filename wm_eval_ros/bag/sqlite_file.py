@@ -13,6 +13,7 @@ from wm_eval_ros.errors import BagError
 from wm_eval_ros.records import NEVER_NS, NO_SEQUENCE
 
 MAGIC = b'SQLite format 3\x00'
+_HEADER_BYTES = 100
 
 
 class SqliteFile:
@@ -86,8 +87,23 @@ class SqliteFile:
             shutil.copy(log, Path(self._copy.name) / log.name)
             path = Path(shutil.copy(path, self._copy.name))
             return sqlite3.connect(path, check_same_thread=False)
+        self._check_size(path)
         return sqlite3.connect(f'{path.as_uri()}?mode=ro&immutable=1', uri=True,
                                check_same_thread=False)
+
+    def _check_size(self, path: Path) -> None:
+        """Hold the size against the header: sqlite3 does not miss the rest of the last page."""
+        with path.open('rb') as file:
+            head = file.read(_HEADER_BYTES)
+        page = int.from_bytes(head[16:18], 'big')
+        wanted = (65536 if page == 1 else page) * int.from_bytes(head[28:32], 'big')
+        size = path.stat().st_size
+        counted = head[24:28] == head[92:96]
+        if len(head) < _HEADER_BYTES or (counted and size < wanted):
+            what = f'{size} bytes where its header declares {wanted}'
+            if not self._salvage:
+                raise sqlite3.DatabaseError(what)
+            self.notes.append(f'{self.path}: {what}')
 
     def _check(self) -> None:
         """Refuse a file whose pages do not hold together, or that is of no bag."""
