@@ -12,8 +12,9 @@ from typing import Any
 from wm_eval_ros.cli.graph import GraphRun
 from wm_eval_ros.cli.overrides import add_overrides, scenario_of
 from wm_eval_ros.cli.progress import Progress
-from wm_eval_ros.cli.score import score_and_report
+from wm_eval_ros.cli.score import print_result, read, score_bag, write
 from wm_eval_ros.config.scenario import Scenario, with_planner
+from wm_eval_ros.errors import EXIT_PASS
 from wm_eval_ros.records import TERMINAL
 
 EXAMPLE = """example:
@@ -35,13 +36,16 @@ def main(args: argparse.Namespace) -> int:
     scenario = scenario_of(args)
     folder = args.out or default_folder(scenario.name)
     run_one(scenario, folder, args.domain)
-    bags = {}
+    baselines = []
     for name in scenario.baselines if args.baselines else ():
         run = run_one(with_planner(scenario, name), folder / 'baselines' / name, args.domain)
-        bags[name] = run.bag
-    code = score_and_report(folder / 'bag', folder / 'score', baselines=bags, as_json=args.json)
-    print(f'bag: {folder / "bag"}\nreport: {folder / "score" / "report.html"}', file=sys.stderr)
-    return code
+        baselines.append(score_bag(run.bag))
+    found = read(folder / 'bag')
+    print_result(found.card, as_json=args.json)
+    written = write(found, folder / 'score', baselines)
+    print('\n'.join([f'bag: {folder / "bag"}', *(f'written: {path}' for path in written)]),
+          file=sys.stderr)
+    return EXIT_PASS
 
 
 def default_folder(name: str) -> Path:

@@ -239,7 +239,8 @@ class PlannerNode(LifecycleNode):  # type: ignore[misc]
             wait_s = (self._schedule.next_due_ns() - time.monotonic_ns()) / 1e9
             if wait_s > 0:
                 time.sleep(wait_s)
-            self._realtime_slot()
+            if self._episode is anchored:
+                self._realtime_slot()
 
     def _anchor(self, episode: EpisodeEvent) -> None:
         """Make the next slot due at the episode's first samples, or a period from now without."""
