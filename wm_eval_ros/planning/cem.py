@@ -42,6 +42,10 @@ class CemPlanner:
         if not isinstance(model, Decodes):
             raise CheckpointError(f'model {model.spec.name!r} does not decode its latents; '
                                   'the objective cannot name features')
+        if abs(model.spec.dt_s - settings.period_ms / 1e3) > 0.01 * model.spec.dt_s:
+            raise CheckpointError(f'model {model.spec.name!r} imagines steps of '
+                                  f'{model.spec.dt_s * 1e3:g} ms, planner.period_ms is '
+                                  f'{settings.period_ms:g}; use the same, or train anew')
         if settings.elites > settings.samples:
             raise ConfigError(f'planner.elites: {settings.elites} of {settings.samples} samples')
         if settings.uncertainty_weight and not isinstance(model, KnowsUncertainty):
