@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
 
 from wm_eval_ros.errors import BagError, EXIT_PASS, MissingExtraError
-from wm_eval_ros.records import CycleRecord, Record, Verdict
+from wm_eval_ros.records import Verdict
 
 if TYPE_CHECKING:
+    from wm_eval_ros.bag.message import RawMessage
     from wm_eval_ros.bag.preflight import Finding
     from wm_eval_ros.bag.reader import Bag
     from wm_eval_ros.metrics.table import Run
     from wm_eval_ros.report.checks import Check
     from wm_eval_ros.report.trace import TraceCollector
     from wm_eval_ros.scoring.scorecard import Scorecard
+    from wm_eval_ros.scoring.scorer import Scorer
+
+T = TypeVar('T')
 
 EXAMPLE = """example:
   wm-eval score out/reacher/bag --baseline out/noop/bag out/random/bag
@@ -32,6 +39,8 @@ _TICK = 8192
 #: a bar appears once reading took this long [s]
 _PATIENCE_S = 2.0
 _BAR = 30
+#: messages of one topic handed over at once
+_BATCH = 16384
 
 
 @dataclass(frozen=True)
@@ -97,18 +106,58 @@ def read(path: Path | str, *, salvage: bool = False) -> Scored:
         findings = preflight(bag).findings
         if not salvage:
             _refuse_broken(bag, findings)
-        _fold(progress(bag.records(), sum(bag.declared.values())), scorer, trace)
+        _fold(bag, scorer, trace)
     card = scorer.compute()
     checks = (*_preflight_checks(findings), *evidence(card))
     return Scored(card, scorer.run(), trace, checks)
 
 
-def _fold(records: Iterable[Record], scorer: object, trace: TraceCollector) -> None:
-    update = scorer.update  # type: ignore[attr-defined]
-    for record in records:
-        update(record)
-        if isinstance(record, CycleRecord):
-            trace.update(record)
+class _Batch:
+    """Messages of one topic on their way to the scorer: numbers only, many at a time."""
+
+    def __init__(self, topic: str, stamp_of: Callable[[RawMessage], int] | None) -> None:
+        self._topic, self._stamp_of = topic, stamp_of
+        self._clear()
+
+    def _clear(self) -> None:
+        self._stamps, self._logs, self._sequences = array('q'), array('q'), array('Q')
+
+    def add(self, message: RawMessage, scorer: Scorer) -> None:
+        """Take one message in; a full batch goes on."""
+        self._logs.append(message[0])
+        self._sequences.append(message[3])
+        if self._stamp_of is not None:
+            self._stamps.append(self._stamp_of(message))
+        if len(self._logs) >= _BATCH:
+            self.flush(scorer)
+
+    def flush(self, scorer: Scorer) -> None:
+        """Hand over what has gathered."""
+        stamps = np.array(self._stamps, np.int64) if self._stamp_of else None
+        scorer.update_samples(self._topic, stamps, np.array(self._logs, np.int64),
+                              np.array(self._sequences, np.uint64))
+        self._clear()
+
+
+def _fold(bag: Bag, scorer: Scorer, trace: TraceCollector) -> None:
+    """Fold the whole bag; the same figures as from ``bag.records()``, in half the time."""
+    from wm_eval_ros.bag.decode import header_stamp_ns
+    from wm_eval_ros.bag.reader import record_decoder
+    ours = {c: decode for c in bag.connections if (decode := record_decoder(c))}
+    stamped = bag.decoder.is_stamped
+    batches = {c: _Batch(c.topic, header_stamp_ns if stamped(c.type) else None)
+               for c in bag.connections}
+    for message in progress(bag.messages(), sum(bag.declared.values())):
+        decode = ours.get(message[1])
+        if decode is None:
+            batches[message[1]].add(message, scorer)
+            continue
+        record = decode(bag.decoder.decode(message))
+        scorer.update(record)
+        trace.update(record)
+    for connection, batch in batches.items():
+        if connection not in ours:
+            batch.flush(scorer)
 
 
 def _require_ours(bag: Bag) -> None:
@@ -164,7 +213,7 @@ def print_result(card: Scorecard, *, as_json: bool) -> None:
     sys.stdout.write(table(card))
 
 
-def progress(records: Iterable[Record], total: int) -> Iterator[Record]:
+def progress(records: Iterable[T], total: int) -> Iterator[T]:
     """Pass records through; on a terminal, a bar on stderr once it takes longer than 2 s."""
     if not sys.stderr.isatty():
         yield from records
