@@ -77,7 +77,7 @@ class _Series:
     log_ns: array[int] = field(default_factory=lambda: array('q'))
     stamp_ns: array[int] = field(default_factory=lambda: array('q'))
     sequence: array[int] = field(default_factory=lambda: array('Q'))
-    check: array[int] = field(default_factory=lambda: array('L'))
+    check: array[int] = field(default_factory=lambda: array('I'))
 
     def add(self, message: RawMessage) -> None:
         self.log_ns.append(message.log_ns)
@@ -149,7 +149,7 @@ def _look_at(topic: str, series: _Series) -> Iterator[Finding]:
     if missing := timing.lost(known):
         yield _finding('lost', topic, f'{missing} of {missing + len(known)} messages were '
                        'published and not recorded', value=missing)
-    check = np.array(series.check, dtype=np.uint64).astype(np.uint32)
+    check = np.array(series.check, dtype=np.uint32)
     if same := timing.repeats(check):
         yield _finding('repeats', topic, f'{same} of {len(check)} messages equal the one before '
                        'them to the bit', Severity.INFO, same)

@@ -121,18 +121,20 @@ class BagWriter:
 
         :param data: CDR with its encapsulation header
         :param log_ns: when it was received [ns, system]
-        :param publish_ns: when it was published [ns, system], None: as received
+        :param publish_ns: when it was published [ns, system], None or NEVER_NS: as received
         :param sequence: publication sequence number; kept modulo 2**32, as MCAP has it
         :raises RecordingError: the topic was not declared, or writing failed now or before
         """
         entry = self._topics.get(topic)
         if entry is None:
             raise RecordingError(f'{self.folder}: topic {topic} was not declared')
+        if not 0 <= log_ns < 2**63:
+            raise RecordingError(f'{self.folder}: {topic}: log time {log_ns} ns is no time')
+        published_ns = log_ns if publish_ns is None or publish_ns < 0 else publish_ns
         number = 0 if sequence == NO_SEQUENCE else sequence & 0xFFFFFFFF
 
         def append() -> None:
-            self._writer.add_message(entry.channel, log_ns, data,
-                                     log_ns if publish_ns is None else publish_ns, number)
+            self._writer.add_message(entry.channel, log_ns, data, published_ns, number)
 
         self._guard(append)
         entry.count += 1
