@@ -45,11 +45,11 @@ def reaction_time(rows: Rows) -> Floats:
     Return publication minus the stamp of the oldest input used one slot earlier [ms].
 
     A stimulus that comes just after a sample was taken waits for the next slot: this is the
-    longest it can take until a command answers it.
+    longest it can take until a command answers it. Both slots lie in one episode.
     """
     earlier, later = rows[:-1], rows[1:]
     pairs = (later['slot'] - earlier['slot'] == 1) & (earlier['oldest'] != NO_STAMP)
-    pairs &= happened(later['publish_system'])
+    pairs &= (later['episode'] == earlier['episode']) & happened(later['publish_system'])
     return np.asarray((later['publish_system'][pairs] - earlier['oldest'][pairs]) / NS_PER_MS)
 
 

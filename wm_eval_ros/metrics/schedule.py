@@ -103,9 +103,13 @@ def release_drift(rows: Rows) -> MetricValue:
 
 
 def period_error(rows: Rows) -> Floats:
-    """Return (publish_k - publish_(k-1)) - T [ms] over successive slots that both published."""
+    """
+    Return (publish_k - publish_(k-1)) - T [ms] over successive slots that both published.
+
+    Both lie in one episode: a new episode may anchor the schedule anew.
+    """
     sent = happened(rows['publish'])
-    pairs = (np.diff(rows['slot']) == 1) & sent[1:] & sent[:-1]
+    pairs = (np.diff(rows['slot']) == 1) & (np.diff(rows['episode']) == 0) & sent[1:] & sent[:-1]
     error = np.diff(rows['publish']) - rows['period'][1:]
     return np.asarray(error[pairs] / NS_PER_MS)
 

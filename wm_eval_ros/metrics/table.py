@@ -216,17 +216,28 @@ def _due(schedule: Rows, start: int | None, end: int | None) -> tuple[Rows, Ints
         inside &= stamps <= end
     rows = schedule[inside]
     gaps = np.diff(schedule['slot'], prepend=schedule['slot'][:1])[inside] - 1
-    gaps[:1] = 0
+    gaps[:1] = _head(schedule, rows, start)
     return rows, np.maximum(gaps, 0), _tail(schedule, rows, end)
 
 
+def _head(schedule: Rows, rows: Rows, start: int | None) -> int:
+    """Numbered slots before the very first record that lay within the window."""
+    if start is None or len(rows) == 0 or schedule['slot'][0] != rows['slot'][0]:
+        return 0
+    return min(int(rows['slot'][0]), _periods(rows[0], int(rows['stamp'][0]) - start))
+
+
 def _tail(schedule: Rows, rows: Rows, end: int | None) -> int:
-    """Slots the planner owed after its very last record; one is left to jitter."""
+    """Slots the planner owed after its very last record."""
     if end is None or len(rows) == 0 or np.any(schedule['stamp'] > end):
         return 0
-    last = rows[-1]
-    return max(0, (end - int(last['stamp'])) // max(int(last['period']), 1) - 1) \
-        if last['period'] > 0 else 0
+    return _periods(rows[-1], end - int(rows['stamp'][-1]))
+
+
+def _periods(row: np.void, span_ns: int) -> int:
+    """Whole periods of a row's schedule in a span, less one for jitter."""
+    period = int(row['period'])
+    return max(0, span_ns // period - 1) if period > 0 else 0
 
 
 def happened(times: Ints) -> NDArray[np.bool_]:
