@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from operator import itemgetter
 import os
@@ -83,6 +84,7 @@ class McapFile:
         """
         self.path = path
         self.notes: list[str] = []
+        self.read: Counter[str] = Counter()
         self.disordered = 0
         self._salvage = salvage
         self._file: BinaryIO = path.open('rb')
@@ -111,6 +113,7 @@ class McapFile:
         wanted = {n: c if topics is None or c.topic in topics else None
                   for n, c in self._connections.items()}
         read: Counter[str] = Counter()
+        self.read = read
         segments = sorted(self._walk.segments, key=lambda s: s.start_ns)
         starts = [s.start_ns for s in segments[1:]]
         pending: list[RawMessage] = []
@@ -313,25 +316,27 @@ class McapFile:
         messages: list[RawMessage], *, learn: bool,
     ) -> None:
         """Append the messages of a chunk's contents; the innermost loop of reading."""
-        unpack, make, add = _MESSAGE.unpack_from, RawMessage._make, messages.append
+        unpack, add = _MESSAGE.unpack_from, messages.append
+        make = partial(tuple.__new__, RawMessage)
         at, end, head = 0, len(data), _MESSAGE.size
         connections: dict[int, Any] = wanted
         try:
             while at < end:
-                opcode, length = _RECORD.unpack_from(data, at)
-                stop = at + 9 + length
-                if stop > end:
-                    raise BagError(f'{where}: a record is longer than its chunk; '
-                                   'the file is damaged')
-                if opcode == 5:
-                    _, _, channel, sequence, log_ns, publish_ns = unpack(data, at)
+                if data[at] == 5:
+                    _, length, channel, sequence, log_ns, publish_ns = unpack(data, at)
+                    stop = at + 9 + length
                     connection = None if learn else connections[channel]
                     if connection is not None or learn:
                         add(make((log_ns, connection, publish_ns, sequence or NO_SEQUENCE,
                                   data[at + head:stop])))
-                elif learn and opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
-                    self._learn(opcode, ReadDataStream(BytesIO(data[at + 9:stop])))
+                else:
+                    opcode, length = _RECORD.unpack_from(data, at)
+                    stop = at + 9 + length
+                    if learn and opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
+                        self._learn(opcode, ReadDataStream(BytesIO(data[at + 9:stop])))
                 at = stop
+            if at != end:
+                raise BagError(f'{where}: a record is longer than its chunk; the file is damaged')
         except KeyError as error:
             raise BagError(f'{where}: a message of channel {error}, which the file does not '
                            'declare; it is damaged') from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,8 @@ class StorageFile(Protocol):
     declared: dict[str, int] | None
     #: what salvage had to leave out, one sentence each
     notes: list[str]
+    #: messages of the last pass, by topic
+    read: Counter[str]
     #: messages of the last pass that stand after a later one in the file
     disordered: int
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 import zlib
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from wm_eval_ros.bag import timing
 from wm_eval_ros.bag.decode import header_stamp_ns
-from wm_eval_ros.bag.message import Connection, RawMessage
+from wm_eval_ros.bag.message import Connection
 from wm_eval_ros.bag.reader import Bag, record_decoder
 from wm_eval_ros.errors import BagError
 from wm_eval_ros.records import (
@@ -79,12 +79,10 @@ class _Series:
     sequence: array[int] = field(default_factory=lambda: array('Q'))
     check: array[int] = field(default_factory=lambda: array('I'))
 
-    def add(self, message: RawMessage) -> None:
-        self.log_ns.append(message.log_ns)
-        self.sequence.append(message.sequence)
-        self.check.append(zlib.crc32(message.data))
-        if self.stamped:
-            self.stamp_ns.append(header_stamp_ns(message))
+
+#: what takes log time, sequence number, checksum and stamp of a message
+_Append = Callable[[int], None]
+_Adder = tuple[_Append, _Append, _Append, _Append | None]
 
 
 def preflight(bag: Bag, *, closed_loop: bool = True) -> Preflight:
@@ -120,16 +118,29 @@ def preflight(bag: Bag, *, closed_loop: bool = True) -> Preflight:
 def _fill(
     bag: Bag, series: dict[str, _Series], infos: list[RunInfo], events: list[EpisodeEvent],
 ) -> None:
+    adders: dict[Connection, _Adder] = {}
     for connection in bag.connections:
-        series[connection.topic] = _Series(bag.decoder.is_stamped(connection.type))
-    ours: dict[Connection, object] = {
-        c: record_decoder(c) for c in bag.connections if c.type != CYCLE_TYPE}
+        stamped = bag.decoder.is_stamped(connection.type)
+        adders[connection] = _adder(series.setdefault(connection.topic, _Series(stamped)))
+    ours = {c: decode for c in bag.connections
+            if c.type != CYCLE_TYPE and (decode := record_decoder(c))}
+    crc32 = zlib.crc32
     for message in bag.messages():
-        series[message.topic].add(message)
-        decode = ours.get(message.connection)
-        if callable(decode):
-            record = decode(bag.decoder.decode(message))
+        log_ns, connection, _, sequence, data = message
+        add_log, add_sequence, add_check, add_stamp = adders[connection]
+        add_log(log_ns)
+        add_sequence(sequence)
+        add_check(crc32(data))
+        if add_stamp is not None:
+            add_stamp(header_stamp_ns(message))
+        if connection in ours:
+            record = ours[connection](bag.decoder.decode(message))
             (infos if isinstance(record, RunInfo) else events).append(record)
+
+
+def _adder(series: _Series) -> _Adder:
+    return (series.log_ns.append, series.sequence.append, series.check.append,
+            series.stamp_ns.append if series.stamped else None)
 
 
 def _finding(

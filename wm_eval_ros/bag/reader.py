@@ -57,8 +57,6 @@ class Bag:
         """Hold what :func:`open_bag` opened."""
         self.path = path
         self.metadata = metadata
-        #: messages handed out by the last pass, by topic; filled in when the pass ends
-        self.read: Counter[str] = Counter()
         self._files = files
         self._scratch = scratch
         self._notes: list[str] = []
@@ -71,6 +69,11 @@ class Bag:
     def notes(self) -> tuple[str, ...]:
         """What salvage had to leave out so far, one sentence each."""
         return (*self._notes, *(note for file in self._files for note in file.notes))
+
+    @property
+    def read(self) -> Counter[str]:
+        """Messages read by the last pass, by topic; final when the pass has ended."""
+        return sum((file.read for file in self._files), Counter())
 
     @property
     def disordered(self) -> int:
@@ -97,23 +100,16 @@ class Bag:
 
     def messages(self, topics: Collection[str] | None = None) -> Iterator[RawMessage]:
         """
-        Yield raw messages, ordered as the module says.
+        Iterate over raw messages, ordered as the module says.
 
         :param topics: only these, None: all
         :raises BagError: the bag is damaged, or holds fewer messages than it declares
         """
-        self.read.clear()
         streams = [file.messages(topics) for file in self._files]
         merged = streams[0] if len(streams) == 1 else heapq.merge(*streams, key=itemgetter(0))
-        unzip = self.metadata is not None and self.metadata.compression_mode == 'message'
-        read: dict[Connection, int] = dict.fromkeys(self.connections, 0)
-        try:
-            for message in merged:
-                read[message[1]] += 1
-                yield self._unzip(message) if unzip else message
-        finally:
-            for connection, count in read.items():
-                self.read[connection.topic] += count
+        if self.metadata is not None and self.metadata.compression_mode == 'message':
+            merged = map(self._unzip, merged)
+        return iter(merged)
 
     def decoded(self, topics: Collection[str]) -> Iterator[tuple[RawMessage, Any]]:
         """

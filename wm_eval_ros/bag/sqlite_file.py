@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
+from operator import itemgetter
 from pathlib import Path
 import shutil
 import sqlite3
@@ -14,6 +16,8 @@ from wm_eval_ros.records import NEVER_NS, NO_SEQUENCE
 
 MAGIC = b'SQLite format 3\x00'
 _HEADER_BYTES = 100
+#: rows fetched at once
+_BATCH = 256
 
 
 class SqliteFile:
@@ -28,6 +32,7 @@ class SqliteFile:
         """
         self.path = path
         self.notes: list[str] = []
+        self.read: Counter[str] = Counter()
         #: rows of a table have no order
         self.disordered = 0
         self._salvage = salvage
@@ -60,13 +65,14 @@ class SqliteFile:
         query = 'SELECT timestamp, topic_id, data FROM messages'
         if topics is not None:
             query += f' WHERE topic_id IN ({",".join(str(int(n)) for n in wanted)})'
-        make = RawMessage._make
+        read: Counter[str] = Counter()
+        self.read = read
         try:
-            for log_ns, number, data in self._database.execute(
-                    f'{query} ORDER BY timestamp, id'):
-                if type(data) is not bytes or type(log_ns) is not int or number not in wanted:
-                    raise sqlite3.DatabaseError(f'a row of topic {number} is none of a message')
-                yield make((log_ns, wanted[number], NEVER_NS, NO_SEQUENCE, data))
+            rows = self._database.execute(f'{query} ORDER BY timestamp, id')
+            while batch := [_message(row, wanted) for row in rows.fetchmany(_BATCH)]:
+                for connection, count in Counter(map(itemgetter(1), batch)).items():
+                    read[connection.topic] += count
+                yield from batch
         except sqlite3.Error as error:
             if not self._salvage:
                 raise self._damaged(error) from None
@@ -146,3 +152,11 @@ class SqliteFile:
     def _damaged(self, error: Exception) -> BagError:
         return BagError(f'{self.path}: not readable as sqlite3 ({error}); '
                         'it is cut off or damaged')
+
+
+def _message(row: tuple[object, object, object], wanted: dict[int, Connection]) -> RawMessage:
+    log_ns, number, data = row
+    if type(data) is not bytes or type(log_ns) is not int or type(number) is not int or (
+            number not in wanted):
+        raise sqlite3.DatabaseError(f'a row of topic {number!r} is none of a message')
+    return RawMessage(log_ns, wanted[number], NEVER_NS, NO_SEQUENCE, data)
