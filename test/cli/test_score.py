@@ -104,6 +104,13 @@ def test_a_cut_bag_is_refused_and_salvaged_on_request(
     assert '<error' in suite
 
 
+def test_a_folder_that_cannot_be_written_is_one_line(
+        bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / 'file').touch()
+    assert main(['score', str(bag), '--out', str(tmp_path / 'file')]) == 74
+    assert 'cannot be written' in capsys.readouterr().err
+
+
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as done:
         main(['score', '--help'])

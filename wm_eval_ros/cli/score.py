@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from wm_eval_ros.errors import BagError, EXIT_PASS, MissingExtraError
+from wm_eval_ros.errors import BagError, EXIT_PASS, MissingExtraError, RecordingError
 from wm_eval_ros.records import Verdict
 
 if TYPE_CHECKING:
@@ -188,10 +188,11 @@ def write(found: Scored, folder: Path, baselines: Sequence[Scorecard] = ()) -> l
     Write the scorecard, the results, the checks and the report.
 
     Without plotly the report is left out, with a line that says so; the rest is written.
+
+    :raises RecordingError: the folder cannot be written
     """
     from wm_eval_ros.report.files import junit, results_jsonl
     from wm_eval_ros.report.page import page
-    folder.mkdir(parents=True, exist_ok=True)
     files = {'scorecard.json': found.card.to_json(),
              'results.jsonl': results_jsonl(found.card, found.checks),
              'junit.xml': junit(found.card, found.checks)}
@@ -199,8 +200,12 @@ def write(found: Scored, folder: Path, baselines: Sequence[Scorecard] = ()) -> l
         files['report.html'] = page(found.card, found.run, found.trace, found.checks, baselines)
     except MissingExtraError as error:
         print(f'wm-eval score: {error}', file=sys.stderr)
-    for name, text in files.items():
-        (folder / name).write_text(text, encoding='utf-8')
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding='utf-8')
+    except OSError as error:
+        raise RecordingError(f'{folder}: cannot be written ({error.strerror})') from None
     return [folder / name for name in files]
 
 
