@@ -15,7 +15,8 @@ from lifecycle_msgs.msg import Transition
 
 def generate_launch_description():
     """Declare the arguments, start the nodes, play the bag once the planner is active."""
-    run = {'scenario': LaunchConfiguration('scenario'), 'use_sim_time': True}
+    run = {'scenario': LaunchConfiguration('scenario'), 'use_sim_time': True,
+           'nodes': ['plant', 'planner', 'monitor', 'recorder']}
     bag = {'bag': ParameterValue(LaunchConfiguration('bag'), value_type=str),
            'exclude': ParameterValue(LaunchConfiguration('exclude'))}
     planner = LifecycleNode(package='wm_eval_ros', executable='planner_node', name='planner',
@@ -54,5 +55,5 @@ def generate_launch_description():
         Node(package='wm_eval_ros', executable='recorder_node', parameters=[run, bag],
              output='screen'),
         Node(package='wm_eval_ros', executable='plant_node', output='screen',
-             parameters=[run, {'kind': 'hardware', 'wait_for': ['planner', 'monitor']}]),
+             parameters=[run, {'kind': 'hardware'}]),
     ])

@@ -20,19 +20,20 @@ class Graph:
         self.executor = SingleThreadedExecutor()
         self.node = rclpy.create_node('probe')
         self.executor.add_node(self.node)
+        from wm_eval_ros.config.scenario import find_scenario, load_scenario
+        from wm_eval_ros.nodes.ros import Endpoints
+        self.ends = Endpoints(self.node, load_scenario(find_scenario('reacher')), ())
 
     def add(self, runnable: Any) -> Any:
         self.executor.add_node(runnable.node)
         return runnable
 
     def publisher(self, type_name: str, topic: str, qos: Any) -> Any:
-        from wm_eval_ros.nodes.ros import publisher
-        return publisher(self.node, type_name, topic, qos)
+        return self.ends.publisher(type_name, topic, qos)
 
     def listen(self, type_name: str, topic: str, qos: Any) -> list[Any]:
-        from wm_eval_ros.nodes.ros import subscription
         heard: list[Any] = []
-        subscription(self.node, type_name, topic, qos, heard.append)
+        self.ends.subscription(type_name, topic, qos, heard.append)
         return heard
 
     def until(self, done: Callable[[], object], timeout_s: float = 15.0) -> None:

@@ -69,7 +69,7 @@ def test_what_was_sent_is_in_the_bag_byte_for_byte(make_graph: Any, tmp_path: Pa
 
 def test_a_topic_that_never_comes_is_named(make_graph: Any, tmp_path: Path) -> None:
     graph = make_graph(scenario='reacher', bag=str(tmp_path / 'bag'), match_timeout_s=2.0)
-    kept = {name: end for name, end in offers(graph).items()}
+    kept = offers(graph)
     graph.node.destroy_publisher(kept.pop('tip_pose'))
     recorder = graph.add(RecorderNode())
     with pytest.raises(RunError, match='/tip_pose'):

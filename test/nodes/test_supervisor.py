@@ -52,7 +52,7 @@ class Scene:
 
 @pytest.fixture
 def scene(make_graph: Any) -> Scene:
-    return Scene(make_graph(scenario='reacher'))
+    return Scene(make_graph(scenario='reacher', nodes=['supervisor']))
 
 
 def test_a_proposal_passes_unchanged_with_its_own_stamp(scene: Scene) -> None:

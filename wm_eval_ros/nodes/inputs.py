@@ -11,7 +11,7 @@ from rclpy.node import Node
 
 from wm_eval_ros.config.interface import Interface, Stream
 from wm_eval_ros.errors import FieldPathError
-from wm_eval_ros.nodes.ros import subscription
+from wm_eval_ros.nodes.ros import Endpoints
 from wm_eval_ros.planning.decision import Inputs, Reading
 from wm_eval_ros.records import NEVER_NS, NO_SEQUENCE, InputRef
 from wm_eval_ros.wire import codec, topics
@@ -21,7 +21,9 @@ from wm_eval_ros.wire.fields import StreamReader
 class InputBuffer:
     """Subscribes to the interface's observations and goal; holds the newest reading of each."""
 
-    def __init__(self, node: Node, interface: Interface, qos: topics.Qos) -> None:
+    def __init__(
+        self, node: Node, ends: Endpoints, interface: Interface, qos: topics.Qos
+    ) -> None:
         """Subscribe; `qos` is for the observations, the goal is latched."""
         self._node = node
         self._lock = threading.Lock()
@@ -32,9 +34,8 @@ class InputBuffer:
         streams = [(s, qos) for s in interface.observations]
         if interface.goal is not None:
             streams.append((interface.goal, topics.LATCHED))
-        self._subscriptions = [
-            subscription(node, stream.type, stream.topic, wanted, self._callback(stream))
-            for stream, wanted in streams]
+        for stream, wanted in streams:
+            ends.subscription(stream.type, stream.topic, wanted, self._callback(stream))
 
     def snapshot(self) -> Inputs:
         """Return the newest readings."""

@@ -15,7 +15,7 @@ from rclpy.node import Node
 from wm_eval_ros.config.schema import setting
 from wm_eval_ros.nodes.parameters import Parameters, RunSettings, run_scenario
 from wm_eval_ros.nodes.process import Stop, drain, run_node, spin_until
-from wm_eval_ros.nodes.ros import TYPES, Ready, publisher, subscription
+from wm_eval_ros.nodes.ros import TYPES, Endpoints, Ready
 from wm_eval_ros.records import NO_SEQUENCE, Record, SampleRecord
 from wm_eval_ros.scoring.live import slot_values
 from wm_eval_ros.scoring.scorer import Scorer
@@ -37,27 +37,29 @@ class MonitorNode:
         """Read the parameters, subscribe."""
         self.node = Node('monitor', automatically_declare_parameters_from_overrides=True)
         parameters = Parameters(self.node)
-        self._scenario = run_scenario(parameters.declare(RunSettings))
+        run = parameters.declare(RunSettings)
+        scenario = run_scenario(run)
         self._settings = parameters.declare(MonitorSettings)
         parameters.close()
         self._scorer = Scorer()
         self._count = 0
-        self._metrics = publisher(self.node, topics.TYPES[topics.METRICS], topics.METRICS,
-                                  topics.TELEMETRY)
-        self._subscriptions = [self._listen(*entry) for entry in (
-            (topics.RUN_INFO, topics.LATCHED, self._on_run_info),
-            (topics.EPISODE_EVENT, topics.LATCHED, self._on_event),
-            (topics.PLANNER_CYCLE, topics.TELEMETRY, self._on_cycle))]
-        for stream in self._scenario.interface.observations:
-            self._subscriptions.append(subscription(
-                self.node, stream.type, stream.topic, topics.SENSOR_OFFER,
-                self._on_sample(self.node.resolve_topic_name(stream.topic)), raw=True))
-        self._ready = Ready(self.node)
+        ends = Endpoints(self.node, scenario, run.nodes)
+        self._metrics = ends.publisher(topics.TYPES[topics.METRICS], topics.METRICS,
+                                       topics.TELEMETRY)
+        for topic, qos, callback in (
+                (topics.RUN_INFO, topics.LATCHED, self._on_run_info),
+                (topics.EPISODE_EVENT, topics.LATCHED, self._on_event),
+                (topics.PLANNER_CYCLE, topics.TELEMETRY, self._on_cycle)):
+            ends.subscription(topics.TYPES[topic], topic, qos, callback)
+        for stream in scenario.interface.observations:
+            ends.subscription(
+                stream.type, stream.topic, topics.SENSOR_OFFER,
+                self._on_sample(self.node.resolve_topic_name(stream.topic)), raw=True)
+        self._ready = Ready(self.node, ends)
 
     def spin(self, executor: SingleThreadedExecutor, stop: Stop) -> None:
         """Listen until told to stop."""
-        self._ready.announce()
-        spin_until(executor, stop)
+        spin_until(executor, stop, self._ready.announce_when_matched)
 
     def finish(self, executor: SingleThreadedExecutor) -> None:
         """Take in what has already arrived; write the final summary."""
@@ -65,9 +67,6 @@ class MonitorNode:
         if self._settings.scorecard:
             path = Path(self._settings.scorecard)
             path.write_text(self._scorer.compute().to_json(), encoding='utf-8')
-
-    def _listen(self, topic: str, qos: topics.Qos, callback: Callable[[Any], None]) -> Any:
-        return subscription(self.node, topics.TYPES[topic], topic, qos, callback)
 
     def _update(self, record: Record) -> None:
         self._count += 1

@@ -14,6 +14,7 @@ from rclpy.node import Node
 from wm_eval_ros.config.scenario import Scenario, find_scenario, load_scenario
 from wm_eval_ros.config.schema import build, did_you_mean, scalar_fields, setting, to_plain
 from wm_eval_ros.errors import ConfigError
+from wm_eval_ros.nodes.topic_list import ALL_NODES
 
 T = TypeVar('T')
 
@@ -30,6 +31,7 @@ class RunSettings:
     clock: str = setting('', doc='realtime, lockstep or free; empty: as in the scenario')
     seed: int = setting(-1, doc='seed of the run; -1: as in the scenario', low=-1)
     episodes: int = setting(0, doc='number of episodes; 0: as in the scenario', low=0)
+    nodes: tuple[str, ...] = setting(ALL_NODES, doc='nodes that take part in the run')
 
 
 class Parameters:

@@ -23,7 +23,7 @@ from wm_eval_ros.nodes.inputs import InputBuffer
 from wm_eval_ros.nodes.manifest import run_info
 from wm_eval_ros.nodes.parameters import Parameters, RunSettings, run_scenario
 from wm_eval_ros.nodes.process import SPIN_S, Stop, run_node
-from wm_eval_ros.nodes.ros import TYPES, Ready, message_type, publisher, subscription
+from wm_eval_ros.nodes.ros import TYPES, Endpoints, Ready, message_type
 from wm_eval_ros.planning.charge import LatencyCharge
 from wm_eval_ros.planning.decision import Decider, Inputs, cycle_record, published, skipped
 from wm_eval_ros.planning.schedule import Schedule, Slot
@@ -56,7 +56,7 @@ class PlannerNode(LifecycleNode):  # type: ignore[misc]
         super().__init__('planner', automatically_declare_parameters_from_overrides=True)
         parameters = Parameters(self)
         run = parameters.declare(RunSettings)
-        self._run_id = run.run_id
+        self._run_id, self._nodes = run.run_id, run.nodes
         self._scenario = run_scenario(run)
         self._settings = parameters.declare(PlannerSettings, self._scenario.planner)
         start = parameters.declare(StartSettings)
@@ -91,7 +91,8 @@ class PlannerNode(LifecycleNode):  # type: ignore[misc]
             executor.spin_once(timeout_sec=SPIN_S)
             if self._error is not None:
                 raise self._error
-            self._announce_episode()
+            if self._active.is_set() and self._ready.announce_when_matched():
+                self._announce_episode()
             if not self._realtime and self._active.is_set():
                 self._answer()
 
@@ -119,7 +120,6 @@ class PlannerNode(LifecycleNode):  # type: ignore[misc]
         if self._realtime:
             self._thread = threading.Thread(target=self._keep_schedule, name='planning')
             self._thread.start()
-        self._ready.announce()
         return TransitionCallbackReturn.SUCCESS
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -172,18 +172,20 @@ class PlannerNode(LifecycleNode):  # type: ignore[misc]
 
     def _make_endpoints(self) -> None:
         interface = self._scenario.interface
-        self._events = subscription(self, topics.TYPES[topics.EPISODE_EVENT],
-                                    topics.EPISODE_EVENT, topics.LATCHED, self._on_event)
+        ends = Endpoints(self, self._scenario, self._nodes)
+        ends.subscription(topics.TYPES[topics.EPISODE_EVENT], topics.EPISODE_EVENT,
+                          topics.LATCHED, self._on_event)
         sensor = topics.SENSOR if self._realtime else topics.SENSOR_OFFER
-        self._inputs = InputBuffer(self, interface, sensor)
-        self._command_topic = self.resolve_topic_name(topics.proposed(interface.command.topic))
-        self._commands = publisher(self, interface.command.type, self._command_topic,
-                                   topics.COMMAND if self._realtime else topics.TELEMETRY)
-        self._cycles = publisher(self, topics.TYPES[topics.PLANNER_CYCLE], topics.PLANNER_CYCLE,
-                                 topics.TELEMETRY)
-        self._info = publisher(self, topics.TYPES[topics.RUN_INFO], topics.RUN_INFO,
-                               topics.LATCHED)
-        self._ready = Ready(self)
+        self._inputs = InputBuffer(self, ends, interface, sensor)
+        proposed = topics.proposed(interface.command.topic)
+        self._command_topic = self.resolve_topic_name(proposed)
+        self._commands = ends.publisher(interface.command.type, proposed,
+                                        topics.COMMAND if self._realtime else topics.TELEMETRY)
+        self._cycles = ends.publisher(topics.TYPES[topics.PLANNER_CYCLE], topics.PLANNER_CYCLE,
+                                      topics.TELEMETRY)
+        self._info = ends.publisher(topics.TYPES[topics.RUN_INFO], topics.RUN_INFO,
+                                    topics.LATCHED)
+        self._ready = Ready(self, ends)
 
     def _warm_up(self) -> None:
         """Plan on a made-up state, so that allocators and caches are warm; then freeze the heap."""
@@ -334,7 +336,7 @@ class PlannerNode(LifecycleNode):  # type: ignore[misc]
     def _announce_episode(self) -> None:
         """Say that START and the goal are here: only then the plant moves."""
         episode = self._episode
-        if episode is None or episode.episode == self._announced or not self._active.is_set():
+        if episode is None or episode.episode == self._announced:
             return
         goal = self._inputs.snapshot().goal
         oldest_ns = 0 if self._scenario.plant.kind == 'hardware' else episode.stamp_ns

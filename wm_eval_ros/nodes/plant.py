@@ -23,7 +23,7 @@ from wm_eval_ros.errors import RunError
 from wm_eval_ros.nodes.parameters import Parameters, RunSettings, run_scenario
 from wm_eval_ros.nodes.process import SPIN_S, Stop, run_node
 from wm_eval_ros.nodes.ros import (
-    TYPES, message_type, publisher, qos_profile, ready_text, subscription)
+    TYPES, Endpoints, message_type, qos_profile, ready_text)
 from wm_eval_ros.nodes.worlds import LockstepWorld, RealtimeWorld
 from wm_eval_ros.plants.encode import compressed
 from wm_eval_ros.plants.episode import EpisodeJudge
@@ -43,13 +43,11 @@ ACK_S = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class WaitSettings:
-    """Who must be there before the first slot."""
+    """How patient the plant is."""
 
-    wait_for: tuple[str, ...] = setting(
-        ('planner', 'supervisor', 'monitor', 'recorder'),
-        doc='nodes that must have announced themselves before the first episode')
     ready_timeout_s: float = setting(
-        60.0, doc='how long they, and in lockstep a command, are waited for', unit='s', low=0.1)
+        60.0, doc='how long the other nodes, and in lockstep a command, are waited for', unit='s',
+        low=0.1)
 
 
 class PlantNode:
@@ -59,7 +57,9 @@ class PlantNode:
         """Read parameters, make the plant and the endpoints."""
         self.node = Node('plant', automatically_declare_parameters_from_overrides=True)
         parameters = Parameters(self.node)
-        self.scenario: Scenario = run_scenario(parameters.declare(RunSettings))
+        run = parameters.declare(RunSettings)
+        self.scenario: Scenario = run_scenario(run)
+        self._others = set(run.nodes) - {'plant'}
         self.settings = parameters.declare(PlantSettings, self.scenario.plant)
         self._wait = parameters.declare(WaitSettings)
         parameters.close()
@@ -72,12 +72,13 @@ class PlantNode:
         self._next_seed = self.scenario.seed
         self._abort = ''
         self._ready: set[str] = set()
-        self._make_endpoints()
+        self._ends = Endpoints(self.node, self.scenario, run.nodes)
+        self._make_endpoints(self._ends)
 
     def spin(self, executor: SingleThreadedExecutor, stop: Stop) -> None:
         """Wait for the others, run the episodes, make sure that the last word arrived."""
         self._executor, self.stop = executor, stop
-        self._await(set(self._wait.wait_for))
+        self._await(self._others)
         world = RealtimeWorld if self.scenario.clock is ClockMode.REALTIME else LockstepWorld
         run = world(self)
         while not stop and self._episode + 1 < self.scenario.episodes:
@@ -116,7 +117,7 @@ class PlantNode:
         solved = self._judge.begin()
         self._publish_goal(stamp_ns)
         self.event(stamp_ns, EventKind.START, SOLVED_AT_START if solved else '', float(seed))
-        followers = EPISODE_NODES & set(self._wait.wait_for)
+        followers = EPISODE_NODES & self._others
         self._await({ready_text(name, self._episode) for name in followers})
 
     def event(self, stamp_ns: int, kind: EventKind, label: str, value: float) -> None:
@@ -154,34 +155,34 @@ class PlantNode:
 
     # endpoints ----------------------------------------------------------------------------------
 
-    def _make_endpoints(self) -> None:
-        node, interface = self.node, self.scenario.interface
+    def _make_endpoints(self, ends: Endpoints) -> None:
+        interface = self.scenario.interface
         simulated = not isinstance(self.plant, HardwarePlant)
         self._types: dict[str, Any] = {
             s.topic: message_type(s.type) for s in interface.observations}
         self._streams: dict[str, Publisher] = {
-            s.topic: publisher(node, s.type, s.topic, topics.SENSOR_OFFER)
+            s.topic: ends.publisher(s.type, s.topic, topics.SENSOR_OFFER)
             for s in interface.observations if simulated}
-        self._goal = None if interface.goal is None or not simulated else publisher(
-            node, interface.goal.type, interface.goal.topic, topics.LATCHED)
-        self._events = publisher(node, topics.TYPES[topics.EPISODE_EVENT], topics.EPISODE_EVENT,
-                                 topics.LATCHED)
+        self._goal = None if interface.goal is None or not simulated else ends.publisher(
+            interface.goal.type, interface.goal.topic, topics.LATCHED)
+        self._events = ends.publisher(topics.TYPES[topics.EPISODE_EVENT], topics.EPISODE_EVENT,
+                                      topics.LATCHED)
         if self.settings.camera_hz > 0:
             topic = topics.camera(self.settings.camera_encoding)
-            self._camera = publisher(node, topics.TYPES[topic], topic, topics.SENSOR_OFFER)
+            self._camera = ends.publisher(topics.TYPES[topic], topic, topics.SENSOR_OFFER)
         if self.scenario.clock is not ClockMode.REALTIME:
-            self._clock = publisher(node, topics.TYPES[topics.CLOCK], topics.CLOCK,
-                                    topics.SENSOR_OFFER)
+            self._clock = ends.publisher(topics.TYPES[topics.CLOCK], topics.CLOCK,
+                                         topics.SENSOR_OFFER)
         self._reader = CommandWriter(interface.command, message_type)
         self.commands: list[tuple[int, np.ndarray[Any, np.dtype[np.float64]]]] = []
-        self._subscription = subscription(
-            node, interface.command.type, interface.command.topic,
+        ends.subscription(
+            interface.command.type, interface.command.topic,
             topics.COMMAND if self.scenario.clock is ClockMode.REALTIME else topics.TELEMETRY,
             self._on_command)
-        self._ready_subscription = subscription(
-            node, topics.TYPES[topics.NODE_READY], topics.NODE_READY, topics.LATCHED,
+        ends.subscription(
+            topics.TYPES[topics.NODE_READY], topics.NODE_READY, topics.LATCHED,
             lambda message: self._ready.add(message.data))
-        self._service = node.create_service(
+        self.node.create_service(
             message_type('wm_eval_ros/srv/ResetEpisode'), topics.RESET_EPISODE, self._on_reset,
             qos_profile=qos_profile(topics.Qos(depth=10)))
 
@@ -219,9 +220,9 @@ class PlantNode:
     def _await(self, wanted: set[str]) -> None:
         """Handle callbacks until all of these have been announced."""
         end = time.monotonic() + self._wait.ready_timeout_s
-        while not wanted <= self._ready and not self.stop:
+        while not self.stop and (not wanted <= self._ready or self._ends.unmatched()):
             if time.monotonic() > end:
-                missing = ', '.join(sorted(wanted - self._ready))
+                missing = ', '.join(sorted(wanted - self._ready)) or self._ends.unmatched()
                 raise RunError(f'not ready within {self._wait.ready_timeout_s:g} s: {missing}; '
                                'see their logs')
             self.handle(SPIN_S)

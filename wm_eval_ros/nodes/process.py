@@ -67,10 +67,18 @@ class Runnable(Protocol):
         ...
 
 
-def spin_until(executor: SingleThreadedExecutor, stop: Stop) -> None:
-    """Handle callbacks until told to stop."""
+def spin_until(
+    executor: SingleThreadedExecutor, stop: Stop, ready: Callable[[], bool] | None = None
+) -> None:
+    """
+    Handle callbacks until told to stop.
+
+    :param ready: asked after every callback until it says yes
+    """
     while not stop:
         executor.spin_once(timeout_sec=SPIN_S)
+        if ready is not None and ready():
+            ready = None
 
 
 def drain(executor: SingleThreadedExecutor, count: Callable[[], int]) -> None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
@@ -20,7 +19,7 @@ from wm_eval_ros.config.schema import setting
 from wm_eval_ros.errors import RunError
 from wm_eval_ros.nodes.parameters import Parameters, RunSettings, run_scenario
 from wm_eval_ros.nodes.process import SPIN_S, Stop, drain, run_node
-from wm_eval_ros.nodes.ros import Ready, message_type, qos_profile
+from wm_eval_ros.nodes.ros import Endpoints, Ready, message_type, qos_profile
 from wm_eval_ros.nodes.topic_list import run_topics
 from wm_eval_ros.records import NO_SEQUENCE
 from wm_eval_ros.wire import topics
@@ -35,7 +34,7 @@ class BagSettings:
 
     bag: str = setting('', doc='folder of the bag, new or empty; empty: bag_ and the time of day')
     match_timeout_s: float = setting(
-        60.0, doc='how long a topic of the interface is waited for', unit='s', low=0.1)
+        30.0, doc='how long a topic of the interface is waited for', unit='s', low=0.1)
 
 
 class RecorderNode:
@@ -45,29 +44,28 @@ class RecorderNode:
         """Read the parameters and open the bag."""
         self.node = Node('recorder', automatically_declare_parameters_from_overrides=True)
         parameters = Parameters(self.node)
-        scenario = run_scenario(parameters.declare(RunSettings))
+        run = parameters.declare(RunSettings)
+        scenario = run_scenario(run)
         settings = parameters.declare(RecorderSettings, scenario.recorder)
         self._settings = parameters.declare(BagSettings)
         parameters.close()
         self._wanted = {self.node.resolve_topic_name(name): kind
                         for name, kind in run_topics(scenario, settings.exclude).items()}
         self._subscriptions: dict[str, Any] = {}
-        self._matched: set[str] = set()
         self._count = 0
         folder = self._settings.bag or time.strftime('bag_%Y%m%d_%H%M%S')
         self._writer = BagWriter(Path(folder))
-        self._ready = Ready(self.node)
+        self._ready = Ready(self.node, Endpoints(self.node, scenario, run.nodes))
 
     def spin(self, executor: SingleThreadedExecutor, stop: Stop) -> None:
         """Match every topic, say so, record until told to stop."""
         end = time.monotonic() + self._settings.match_timeout_s
-        while len(self._matched) < len(self._wanted) and not stop:
+        while (missing := self._unmatched()) and not stop:
             self._discover()
             executor.spin_once(timeout_sec=SPIN_S / 2)
             if time.monotonic() > end:
-                missing = ', '.join(sorted(set(self._wanted) - self._matched))
                 raise RunError(f'nobody publishes within {self._settings.match_timeout_s:g} s: '
-                               f'{missing}')
+                               f'{", ".join(sorted(missing))}')
         self._ready.announce()
         while not stop:
             executor.spin_once(timeout_sec=SPIN_S)
@@ -77,6 +75,10 @@ class RecorderNode:
         """Write what has already arrived; close the bag."""
         drain(executor, lambda: self._count)
         self._writer.close()
+
+    def _unmatched(self) -> set[str]:
+        return {topic for topic in self._wanted if topic not in self._subscriptions
+                or self._subscriptions[topic].get_publisher_count() < 1}
 
     def _discover(self) -> None:
         for topic, kind in self._wanted.items():
@@ -93,14 +95,8 @@ class RecorderNode:
             reliable=all(o.reliability is ReliabilityPolicy.RELIABLE for o in offers),
             latched=all(o.durability is DurabilityPolicy.TRANSIENT_LOCAL for o in offers))
         self._writer.add_topic(topic, kind, qos=asked)
-
-        def matched(info: Any) -> None:
-            if info.current_count > 0:
-                self._matched.add(topic)
-
         self._subscriptions[topic] = self.node.create_subscription(
-            message_type(kind), topic, self._callback(topic), qos_profile(asked), raw=True,
-            event_callbacks=SubscriptionEventCallbacks(matched=matched))
+            message_type(kind), topic, self._callback(topic), qos_profile(asked), raw=True)
 
     def _callback(self, topic: str) -> Callable[[bytes, dict[str, Any]], None]:
         def write(data: bytes, info: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import import_module
 from typing import Any
 
@@ -12,7 +12,9 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
+from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.errors import ConfigError
+from wm_eval_ros.nodes.topic_list import readers, writers
 from wm_eval_ros.wire import topics
 from wm_eval_ros.wire.codec import MessageTypes
 
@@ -46,21 +48,54 @@ def qos_profile(qos: topics.Qos) -> QoSProfile:
     )
 
 
-def publisher(node: Node, type_name: str, topic: str, qos: topics.Qos) -> Publisher:
-    """Create a publisher whose quality of service parameters can override."""
-    return node.create_publisher(
-        message_type(type_name), topic, qos_profile(qos),
-        qos_overriding_options=QoSOverridingOptions.with_default_policies())
+class Endpoints:
+    """
+    Makes a node's publishers and subscriptions, and says when all of them have met the others.
 
+    Until both sides of a DDS connection know each other, what is sent is lost.
+    """
 
-def subscription(
-    node: Node, type_name: str, topic: str, qos: topics.Qos, callback: Callable[..., None],
-    *, raw: bool = False,
-) -> Subscription:
-    """Create a subscription whose quality of service parameters can override."""
-    return node.create_subscription(
-        message_type(type_name), topic, callback, qos_profile(qos), raw=raw,
-        qos_overriding_options=QoSOverridingOptions.with_default_policies())
+    def __init__(self, node: Node, scenario: Scenario, nodes: Collection[str],
+                 exclude: Collection[str] = ()) -> None:
+        """
+        Make no endpoint yet.
+
+        :param nodes: the nodes that take part in the run
+        :param exclude: topics that are not recorded
+        """
+        self._node = node
+        self._readers = {topic: names & set(nodes)
+                         for topic, names in readers(scenario, exclude).items()}
+        self._writers = {topic for topic, name in writers(scenario).items() if name in nodes}
+        self._publishers: list[tuple[Publisher, int]] = []
+        self._subscriptions: list[Subscription] = []
+
+    def publisher(self, type_name: str, topic: str, qos: topics.Qos) -> Publisher:
+        """Create a publisher whose quality of service parameters can override."""
+        made = self._node.create_publisher(
+            message_type(type_name), topic, qos_profile(qos),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies())
+        self._publishers.append((made, len(self._readers.get(topic, ()))))
+        return made
+
+    def subscription(
+        self, type_name: str, topic: str, qos: topics.Qos, callback: Callable[..., None],
+        *, raw: bool = False,
+    ) -> Subscription:
+        """Create a subscription whose quality of service parameters can override."""
+        made = self._node.create_subscription(
+            message_type(type_name), topic, callback, qos_profile(qos), raw=raw,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies())
+        if topic in self._writers:
+            self._subscriptions.append(made)
+        return made
+
+    def unmatched(self) -> str:
+        """Name the endpoints that still wait for another; empty: all have met."""
+        alone = [p.topic_name for p, wanted in self._publishers
+                 if p.get_subscription_count() < wanted]
+        alone += [s.topic_name for s in self._subscriptions if s.get_publisher_count() < 1]
+        return ', '.join(sorted(set(alone)))
 
 
 def ready_text(name: str, episode: int | None = None) -> str:
@@ -71,11 +106,20 @@ def ready_text(name: str, episode: int | None = None) -> str:
 class Ready:
     """Latches this node's name on `node_ready` once it can take part in a run."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, endpoints: Endpoints) -> None:
         """Create the publisher; nothing is said yet."""
         self._node = node
-        self._publisher = publisher(
-            node, topics.TYPES[topics.NODE_READY], topics.NODE_READY, topics.LATCHED)
+        self._endpoints = endpoints
+        self._said = False
+        self._publisher = endpoints.publisher(
+            topics.TYPES[topics.NODE_READY], topics.NODE_READY, topics.LATCHED)
+
+    def announce_when_matched(self) -> bool:
+        """Announce the node once all its endpoints have met the others; say whether it has."""
+        if not self._said and not self._endpoints.unmatched():
+            self._said = True
+            self.announce()
+        return self._said
 
     def announce(self, episode: int | None = None) -> None:
         """Say that the node can take part, or that it has entered this episode."""

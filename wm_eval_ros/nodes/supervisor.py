@@ -12,7 +12,7 @@ from rclpy.node import Node
 from wm_eval_ros.config.scenario import SupervisorSettings
 from wm_eval_ros.nodes.parameters import Parameters, RunSettings, run_scenario
 from wm_eval_ros.nodes.process import Stop, run_node, spin_until
-from wm_eval_ros.nodes.ros import TYPES, Ready, message_type, publisher, subscription
+from wm_eval_ros.nodes.ros import TYPES, Endpoints, Ready, message_type
 from wm_eval_ros.records import TERMINAL, ClockMode, CycleRecord, EpisodeEvent, EventKind
 from wm_eval_ros.safety.gate import CommandGate, Decision
 from wm_eval_ros.wire import codec, topics
@@ -29,7 +29,8 @@ class SupervisorNode:
         """Read the parameters, make the gate and the endpoints."""
         self.node = Node('supervisor', automatically_declare_parameters_from_overrides=True)
         parameters = Parameters(self.node)
-        self._scenario = run_scenario(parameters.declare(RunSettings))
+        run = parameters.declare(RunSettings)
+        self._scenario = run_scenario(run)
         settings = parameters.declare(SupervisorSettings, self._scenario.supervisor)
         parameters.close()
         command = self._scenario.interface.command
@@ -40,38 +41,35 @@ class SupervisorNode:
         self._realtime = self._scenario.clock is ClockMode.REALTIME
         self._episode = 0
         self._substituted_ns = 0
-        self._make_endpoints()
+        self._make_endpoints(Endpoints(self.node, self._scenario, run.nodes))
 
     def spin(self, executor: SingleThreadedExecutor, stop: Stop) -> None:
         """Gate commands until told to stop."""
-        self._ready.announce()
-        spin_until(executor, stop)
+        spin_until(executor, stop, self._ready.announce_when_matched)
 
     def finish(self, executor: SingleThreadedExecutor) -> None:
         """Leave nothing in force: the fallback is the last command."""
         if self._gate.held() and not self._gate.state == 'idle':
             self._send(self._gate.held(), time.time_ns())
 
-    def _make_endpoints(self) -> None:
-        node, command = self.node, self._scenario.interface.command
+    def _make_endpoints(self, ends: Endpoints) -> None:
+        command = self._scenario.interface.command
         self._type = message_type(command.type)
         self._writer = CommandWriter(command, message_type)
         qos = topics.COMMAND if self._realtime else topics.TELEMETRY
-        self._events = publisher(node, topics.TYPES[topics.EPISODE_EVENT], topics.EPISODE_EVENT,
-                                 topics.LATCHED)
-        self._commands = publisher(node, command.type, command.topic, qos)
-        self._on_start = subscription(node, topics.TYPES[topics.EPISODE_EVENT],
-                                      topics.EPISODE_EVENT, topics.LATCHED, self._on_event)
-        self._proposals = subscription(node, command.type, topics.proposed(command.topic), qos,
-                                       self._on_proposal)
+        event = topics.TYPES[topics.EPISODE_EVENT]
+        self._events = ends.publisher(event, topics.EPISODE_EVENT, topics.LATCHED)
+        self._commands = ends.publisher(command.type, command.topic, qos)
+        ends.subscription(event, topics.EPISODE_EVENT, topics.LATCHED, self._on_event)
+        ends.subscription(command.type, topics.proposed(command.topic), qos, self._on_proposal)
         if self._realtime:
-            self._watch = node.create_timer(WATCH_S, self._look)
+            self.node.create_timer(WATCH_S, self._look)
         else:
             self._waiting: dict[int, Any] = {}
             self._cycle: CycleRecord | None = None
-            self._cycles = subscription(node, topics.TYPES[topics.PLANNER_CYCLE],
-                                        topics.PLANNER_CYCLE, topics.TELEMETRY, self._on_cycle)
-        self._ready = Ready(node)
+            ends.subscription(topics.TYPES[topics.PLANNER_CYCLE], topics.PLANNER_CYCLE,
+                              topics.TELEMETRY, self._on_cycle)
+        self._ready = Ready(self.node, ends)
 
     def _on_event(self, message: Any) -> None:
         event = codec.event_from_msg(message)

@@ -1,4 +1,4 @@
-"""Which topics a scenario's run consists of."""
+"""Which topics a scenario's run consists of, and which nodes read and write them."""
 
 from __future__ import annotations
 
@@ -24,3 +24,33 @@ def run_topics(scenario: Scenario, exclude: Collection[str] = ()) -> dict[str, s
         ours.append(topics.camera(scenario.plant.camera_encoding))
     listed.update({name: topics.TYPES[name] for name in ours})
     return {name: kind for name, kind in listed.items() if name not in exclude}
+
+
+#: every node of a run in a simulator
+ALL_NODES = ('plant', 'planner', 'supervisor', 'monitor', 'recorder')
+
+
+def readers(scenario: Scenario, exclude: Collection[str] = ()) -> dict[str, set[str]]:
+    """Return topic -> nodes that read it; latched topics reach late readers and are left out."""
+    command = scenario.interface.command.topic
+    read: dict[str, set[str]] = {s.topic: {'planner', 'monitor'}
+                                 for s in scenario.interface.observations}
+    read |= {topics.PLANNER_CYCLE: {'monitor'}, topics.METRICS: set(), command: {'plant'},
+             topics.proposed(command): {'supervisor'}}
+    if scenario.clock is not ClockMode.REALTIME:
+        read[topics.PLANNER_CYCLE].add('supervisor')
+    for topic in run_topics(scenario, exclude):
+        if topic not in _LATCHED:
+            read.setdefault(topic, set()).add('recorder')
+    return read
+
+
+def writers(scenario: Scenario) -> dict[str, str]:
+    """Return topic -> the one node that writes it, for the topics of `readers`."""
+    command = scenario.interface.command.topic
+    written = {s.topic: 'plant' for s in scenario.interface.observations}
+    return written | {topics.PLANNER_CYCLE: 'planner', topics.METRICS: 'monitor',
+                      command: 'supervisor', topics.proposed(command): 'planner'}
+
+
+_LATCHED = (topics.RUN_INFO, topics.EPISODE_EVENT)
