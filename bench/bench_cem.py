@@ -1,6 +1,7 @@
 """Plan latency of CEM with a 5-member ensemble, and its ratio to the bare matrix products."""
 
 import argparse
+import itertools
 import json
 import sys
 import time
@@ -41,13 +42,13 @@ def floor_of(model: EnsembleModel, settings: PlannerSettings):
     arch = model.arch
     sizes = [arch.latent + arch.actions, *[arch.hidden] * arch.layers, arch.features]
     pairs = [(torch.randn(arch.members, settings.samples, a), torch.randn(arch.members, a, b))
-             for a, b in zip(sizes, sizes[1:])]
+             for a, b in itertools.pairwise(sizes)]
     outs = [torch.empty(x.shape[0], x.shape[1], w.shape[2]) for x, w in pairs]
 
     @torch.inference_mode()
     def products() -> None:
         for _ in range(settings.iterations * settings.horizon):
-            for (x, w), out in zip(pairs, outs):
+            for (x, w), out in zip(pairs, outs, strict=True):
                 torch.bmm(x, w, out=out)
     return products
 

@@ -18,7 +18,10 @@ from wm_eval_ros.config.interface import Interface
 from wm_eval_ros.errors import CheckpointError, UnknownNameError
 from wm_eval_ros.models import checkpoint as module
 from wm_eval_ros.models.checkpoint import (
-    find_checkpoint, load_checkpoint, load_spec, shipped_checkpoints)
+    find_checkpoint,
+    load_checkpoint,
+    shipped_checkpoints,
+)
 
 Edit = Callable[[dict[str, Any]], object]
 

@@ -83,7 +83,8 @@ def test_log_variance_stays_within_its_bounds(model: EnsembleModel) -> None:
 
 @pytest.mark.parametrize(('changes', 'match'), [
     ({'members': 0}, 'members is 0'), ({'hidden': 10**9}, 'hidden'), ({'layers': 2.0}, 'layers'),
-    ({'activation': 'tanh'}, 'silu, relu'), ({'depth': 3}, 'depth'), ({'members': True}, 'members'),
+    ({'activation': 'tanh'}, 'silu, relu'), ({'depth': 3}, 'depth'),
+    ({'members': True}, 'members'),
 ])
 def test_an_architecture_out_of_bounds_is_refused(
     spec: Any, changes: dict[str, Any], match: str

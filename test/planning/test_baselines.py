@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from wm_eval_ros.config.scenario import ObjectiveTerm, PlannerSettings
-from wm_eval_ros.planning.baselines import (
-    ExplorePlanner, HoldPlanner, NoopPlanner, RandomPlanner)
+from wm_eval_ros.planning.baselines import ExplorePlanner, HoldPlanner, NoopPlanner, RandomPlanner
 from wm_eval_ros.planning.scaling import to_command, to_unit
 
 BLIND = (NoopPlanner, HoldPlanner, RandomPlanner, ExplorePlanner)

@@ -7,7 +7,9 @@ import math
 import sys
 from typing import Any
 
-from hypothesis import given, HealthCheck, settings as hypothesis_settings, strategies as st
+from hypothesis import given, HealthCheck
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 import pytest
 import torch
 

@@ -38,7 +38,7 @@ def linear_world(interface: Interface) -> Dataset:
     trajectories = []
     for episode in range(30):
         rows, actions = [np.array([rng.normal(), rng.normal()])], rng.uniform(-1, 1, (40, 1))
-        for before, action in zip(np.vstack([[[0.0]], actions[:-1]]), actions):
+        for before, action in zip(np.vstack([[[0.0]], actions[:-1]]), actions, strict=True):
             x, v = rows[-1]
             force = 0.3 * before[0] + 0.7 * action[0]
             rows.append(np.array([x + 0.05 * v, 0.95 * v + 0.2 * force]))

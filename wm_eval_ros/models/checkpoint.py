@@ -144,7 +144,7 @@ def check_interface(spec: WorldModelSpec, interface: Interface, where: str) -> N
             f'{where}: trained for {len(mine.command.fields)} command fields, the scenario has '
             f'{len(theirs.command.fields)}; choose the scenario it was trained for')
     pairs = [(f'observations[{i}]', a, b)
-             for i, (a, b) in enumerate(zip(mine.observations, theirs.observations))]
+             for i, (a, b) in enumerate(zip(mine.observations, theirs.observations, strict=False))]
     if len(mine.observations) != len(theirs.observations):
         raise CheckpointError(f'{where}: trained on {len(mine.observations)} observation streams, '
                               f'the scenario has {len(theirs.observations)}')
@@ -181,7 +181,7 @@ def _tensors(
                                   'the training diverged or the file is damaged')
         if name.endswith('_scale') and not bool((value > 0).all()):
             raise CheckpointError(f'{where}: tensor {name} has values that are not positive')
-    return cast('dict[str, torch.Tensor]', tensors)
+    return tensors
 
 
 def _header(data: bytes, where: str) -> dict[str, dict[str, Any]]:

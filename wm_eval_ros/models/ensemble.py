@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+import itertools
 from typing import Any
 
 import torch
@@ -18,6 +19,9 @@ from wm_eval_ros.config.interface import CommandStream
 from wm_eval_ros.errors import CheckpointError
 from wm_eval_ros.models.protocol import Latent, WorldModelSpec
 
+#: tensors with one entry a feature
+_PER_FEATURE = ('feature_mean', 'feature_scale', 'delta_mean', 'delta_scale', 'min_logvar',
+                'max_logvar')
 #: largest value each number of the architecture may have: a bound on memory before allocating
 LIMITS = {'features': 4096, 'actions': 256, 'members': 64, 'hidden': 4096, 'layers': 8}
 
@@ -46,11 +50,9 @@ class EnsembleArchitecture:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the name and shape of every tensor of a checkpoint; all are float32."""
-        out: dict[str, tuple[int, ...]] = {
-            name: (self.features,) for name in ('feature_mean', 'feature_scale', 'delta_mean',
-                                                'delta_scale', 'min_logvar', 'max_logvar')}
+        out: dict[str, tuple[int, ...]] = dict.fromkeys(_PER_FEATURE, (self.features,))
         sizes = [self.latent + self.actions, *[self.hidden] * self.layers, 2 * self.features]
-        for i, (rows, columns) in enumerate(zip(sizes, sizes[1:])):
+        for i, (rows, columns) in enumerate(itertools.pairwise(sizes)):
             out[f'weight{i}'] = (self.members, rows, columns)
             out[f'bias{i}'] = (self.members, 1, columns)
         return out
@@ -114,7 +116,7 @@ class EnsembleNet:
 
     def hidden(self, x: torch.Tensor) -> torch.Tensor:
         """(M, N, D + A) -> (M, N, hidden): all layers but the head."""
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1]):
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             x = torch.baddbmm(bias, x, weight)
             x = torch.relu_(x) if self._relu else torch.nn.functional.silu(x, inplace=True)
         return x
@@ -128,7 +130,7 @@ class EnsembleNet:
             log-variance is bounded softly by the learned bounds, as in PETS, appendix A.1
         """
         out = torch.baddbmm(self.biases[-1], self.hidden(x), self.weights[-1])
-        mean, logvar = out.split(self.arch.features, dim=-1)
+        mean, logvar = out[..., :self.arch.features], out[..., self.arch.features:]
         low, high = self.tensors['min_logvar'], self.tensors['max_logvar']
         logvar = high - torch.nn.functional.softplus(high - logvar)
         logvar = low + torch.nn.functional.softplus(logvar - low)

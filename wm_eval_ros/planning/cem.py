@@ -77,8 +77,8 @@ class CemPlanner:
         Decide; see :meth:`wm_eval_ros.planning.protocol.Planner.plan`.
 
         An iteration is begun only if the longest one of this decision so far would fit; the first
-        is always run. Candidates whose cost is not finite are counted and have weight exactly 0. If
-        all are, the shifted warm start is returned with cost NaN.
+        is always run. Candidates whose cost is not finite are counted and have weight exactly 0.
+        If all are, the shifted warm start is returned with cost NaN.
         """
         begun = self._clock()
         z = latent.reshape(1, -1)

@@ -85,7 +85,7 @@ class _Term:
     def __call__(self, features: torch.Tensor, goal: torch.Tensor) -> torch.Tensor:
         """(K, H, F), (G,) -> (K, H)."""
         squares = torch.zeros(features.shape[:2])
-        for column, (kind, value) in zip(self._columns, self._targets):
+        for column, (kind, value) in zip(self._columns, self._targets, strict=True):
             want = (goal[int(value)] if kind == 'goal' else
                     features[..., int(value)] if kind == 'feature' else value)
             squares += (features[..., column] - want).square()

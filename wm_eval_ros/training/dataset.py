@@ -18,8 +18,7 @@ from wm_eval_ros.errors import BagError, ConfigError
 from wm_eval_ros.planning.scaling import to_unit
 from wm_eval_ros.records import CycleRecord, CycleStatus, RunInfo
 from wm_eval_ros.training.trajectory import Dataset, merge, Trajectory
-from wm_eval_ros.wire.codec import (
-    cycle_from_msg, CYCLE_TYPE, run_info_from_json, stamp_ns)
+from wm_eval_ros.wire.codec import cycle_from_msg, CYCLE_TYPE, run_info_from_json, stamp_ns
 from wm_eval_ros.wire.fields import StreamReader
 from wm_eval_ros.wire.topics import RUN_INFO
 
@@ -86,7 +85,7 @@ def load_dataset(paths: Sequence[Path]) -> Dataset:
             raise BagError(f'{path}: {len(recording.cycles)} slots, no two consecutive ones with '
                            'state and command; `wm-eval score` says what is missing')
         parts.append(part)
-    for path, part in zip(paths, parts):
+    for path, part in zip(paths, parts, strict=True):
         if part.interface != parts[0].interface or part.dt_s != parts[0].dt_s:
             raise BagError(f'{path}: another interface or period than {paths[0]}; '
                            'train on bags of one scenario')
@@ -212,7 +211,8 @@ def _run_info(bag: Bag) -> RunInfo:
 
 def _interface(bag: Bag, info: RunInfo) -> Interface:
     try:
-        return build(Interface, info.settings.get('interface'), f'{bag.path}: {RUN_INFO}.interface')
+        return build(Interface, info.settings.get('interface'),
+                     f'{bag.path}: {RUN_INFO}.interface')
     except ConfigError as error:
         raise BagError(str(error)) from None
 

@@ -139,7 +139,7 @@ class _Fit:
         for step in range(1, s.steps + 1):
             loss = self._loss(*self._batch())
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(self._trainable, s.gradient_clip)
             optimiser.step()
             schedule.step()
@@ -188,10 +188,10 @@ class _Fit:
     @torch.no_grad()
     def _validate(self) -> float:
         """Mean squared error over the window in units of the change, of the members' mean."""
-        index = torch.arange(len(self._check))
         total, count = 0.0, 0
-        for part in index.split(4096):
-            batch = self._check.gather(part)
+        for begin in range(0, len(self._check), 4096):
+            end = min(begin + 4096, len(self._check))
+            batch = self._check.gather(torch.arange(begin, end))
             steps = self._imagine(*(v.expand(self._settings.members, *v.shape) for v in batch))
             total += sum(float(e.mean(0).square().sum()) for e, _ in steps)
             count += sum(e[0].numel() for e, _ in steps)

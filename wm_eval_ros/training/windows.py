@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 import torch
 
 from wm_eval_ros.training.trajectory import Trajectory
@@ -61,5 +62,5 @@ def cut(trajectories: Sequence[Trajectory], length: int) -> Windows:
                    torch.from_numpy(np.concatenate(starts)), length)
 
 
-def _tensor(parts: Sequence[np.ndarray]) -> torch.Tensor:  # type: ignore[type-arg]
+def _tensor(parts: Sequence[NDArray[np.float64]]) -> torch.Tensor:
     return torch.from_numpy(np.concatenate(parts).astype(np.float32))
