@@ -103,7 +103,9 @@ def read(path: Path | str, *, salvage: bool = False) -> Scored:
     scorer, trace = Scorer(), TraceCollector()
     with open_bag(path, salvage=salvage) as bag:
         _require_ours(bag)
+        note(f'looking {bag.path} over ...')
         findings = preflight(bag).findings
+        note('')
         if not salvage:
             _refuse_broken(bag, findings)
         _fold(bag, scorer, trace)
@@ -216,6 +218,13 @@ def print_result(card: Scorecard, *, as_json: bool) -> None:
         return
     from wm_eval_ros.report.text import table
     sys.stdout.write(table(card))
+
+
+def note(text: str) -> None:
+    """Show one passing line on a terminal's stderr, in place of the last."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f'\r\033[K{text}')
+        sys.stderr.flush()
 
 
 def progress(records: Iterable[T], total: int) -> Iterator[T]:

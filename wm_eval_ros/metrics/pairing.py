@@ -139,7 +139,7 @@ class Pairing:
 
 def _encoded(cycle: CycleRecord) -> _Encoded | None:
     latent, rollout = cycle.latent, cycle.rollout
-    if cycle.status == CycleStatus.WARMUP or latent is None or latent.ndim != 1:
+    if cycle.status == CycleStatus.WARMUP or latent is None or latent.ndim != 1 or not latent.size:
         return None
     if rollout is None or rollout.ndim != 2 or rollout.shape[1] != len(latent):
         rollout = np.zeros((0, len(latent)), np.float32)
