@@ -157,7 +157,7 @@ def test_the_best_never_gets_worse_over_the_iterations(point_model: Any, interfa
 
 CHANGES: dict[str, Any] = {
     'samples': 32, 'iterations': 2, 'horizon': 5, 'elites': 3, 'noise_std': 0.2,
-    'noise_floor': 0.4, 'noise_beta': 0.7, 'smoothing': 0.6, 'terminal_weight': 3.0,
+    'fresh': 0.5, 'noise_floor': 0.4, 'noise_beta': 0.7, 'smoothing': 0.6, 'terminal_weight': 3.0,
     'control_weight': 5.0, 'uncertainty_weight': 5.0, 'action_limit': 0.3,
     'objective': (ObjectiveTerm(features=('state.position[0]',), target=('-0.4',)),),
 }

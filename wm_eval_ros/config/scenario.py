@@ -75,6 +75,9 @@ class PlannerSettings:
     noise_beta: float = setting(
         0.0, doc='correlation of the search noise between neighbouring steps, 0: white',
         low=0.0, high=0.999)
+    fresh: float = setting(
+        0.0, doc='share of the candidates drawn anew as a few held commands, not about the last '
+        'plan: finds ways round an obstacle', low=0.0, high=0.9)
     smoothing: float = setting(
         0.1, doc='share of the old distribution kept at each refit', low=0.0, high=0.99)
     terminal_weight: float = setting(

@@ -62,6 +62,7 @@ class CemPlanner:
         """Forget the warm start; seed the planner's own generator."""
         self._generator = torch.Generator().manual_seed(seed)
         self._mean = torch.zeros(self._shape)
+        self._best: torch.Tensor | None = None
 
     @torch.inference_mode()
     def plan(
@@ -84,7 +85,9 @@ class CemPlanner:
         z = latent.reshape(1, -1)
         if in_flight is not None and len(in_flight):
             z = self._model.predict(z, in_flight[None])[:, -1]
-        search = _Search(self._shifted(elapsed_steps), self._settings.noise_std)
+        search = _Search(self._shifted(self._mean, elapsed_steps), self._settings.noise_std)
+        if self._best is not None:
+            search.carried = self._shifted(self._best, elapsed_steps)[None]
         longest = 0
         for i in range(self._settings.iterations):
             if i and begun + longest > deadline_ns:
@@ -93,19 +96,19 @@ class CemPlanner:
             now = self._clock()
             longest = max(longest, now - begun)
             begun = now
-        self._mean = search.mean
+        self._mean, self._best = search.mean, search.best
         return Plan(actions=search.best, rollout=search.rollout, cost=search.cost,
                     samples=self._settings.samples, iterations=search.iterations,
                     nonfinite=search.nonfinite)
 
-    def _shifted(self, steps: int) -> torch.Tensor:
-        """Return the last distribution's mean moved on by so many steps, its end held."""
-        mean = torch.zeros(self._shape)
+    def _shifted(self, actions: torch.Tensor, steps: int) -> torch.Tensor:
+        """Return a sequence moved on by so many steps, its end held; zeros when it is over."""
+        out = torch.zeros(self._shape)
         keep = max(0, self._shape[0] - max(0, steps))
-        mean[:keep] = self._mean[self._shape[0] - keep:]
+        out[:keep] = actions[self._shape[0] - keep:]
         if 0 < keep < self._shape[0]:
-            mean[keep:] = self._mean[-1]
-        return mean
+            out[keep:] = actions[-1]
+        return out
 
     def _refine(self, search: _Search, z: torch.Tensor, goal: torch.Tensor) -> None:
         actions = self._candidates(search)                               # (K, H, A)
@@ -128,7 +131,7 @@ class CemPlanner:
             search.best, search.rollout = elites[0].clone(), rollout[order[0]].clone()
 
     def _candidates(self, search: _Search) -> torch.Tensor:
-        """Draw candidates; the first is the mean itself, the next are the last elites."""
+        """Draw candidates; the first is the mean itself, the next are the best so far."""
         white = torch.randn((self._settings.samples, *self._shape), generator=self._generator)
         noise = white if self._color is None else torch.einsum('hg,kga->kha', self._color, white)
         actions = torch.addcmul(search.mean, noise, search.std)
@@ -136,7 +139,19 @@ class CemPlanner:
         if search.carried is not None:
             n = min(len(search.carried), self._settings.samples - 1, _CARRIED)
             actions[1:1 + n] = search.carried[:n]
+        fresh = int(self._settings.fresh * self._settings.samples)
+        if fresh:
+            actions[-fresh:] = self._held(fresh)
         return actions.clamp_(-self._settings.action_limit, self._settings.action_limit)
+
+    def _held(self, count: int) -> torch.Tensor:
+        """Draw sequences of a few commands held in turn, often at their limits."""
+        horizon, width = self._shape
+        values = torch.rand((count, _SEGMENTS, width), generator=self._generator) * 3.0 - 1.5
+        ends = torch.rand((count, _SEGMENTS - 1, 1), generator=self._generator) * horizon
+        segment = (torch.arange(horizon) >= ends).sum(1)                     # (count, H)
+        held = values.gather(1, segment[..., None].expand(-1, -1, width))
+        return held * self._settings.action_limit
 
     def _rollout(
         self, z: torch.Tensor, goal: torch.Tensor, actions: torch.Tensor
@@ -156,6 +171,8 @@ class CemPlanner:
 
 #: elites evaluated again in the next iteration, so that the best is never lost
 _CARRIED = 2
+#: commands held in turn by a candidate drawn anew
+_SEGMENTS = 3
 
 
 class _Search:
