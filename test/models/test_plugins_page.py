@@ -32,7 +32,7 @@ def test_the_example_is_short_loads_and_plans(
     save_checkpoint(tmp_path / 'drift', spec, {'effect': torch.tensor(
         [[0.0, 0.0, 0.5], [0.1, 0.0, 0.0]])})
     model = load_checkpoint(tmp_path / 'drift', interface=interface)
-    exec(checker, {'model': model})  # noqa: S102: the page's own words
+    exec(checker, {'model': model})
     settings = PlannerSettings(objective=(
         ObjectiveTerm(features=('joint_states.velocity[elbow]',), target=('1.0',)),))
     plan = CemPlanner(settings, model, interface).plan(torch.zeros(3), torch.zeros(0), 2**62)
