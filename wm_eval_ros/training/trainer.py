@@ -162,10 +162,17 @@ class _Fit:
     def _loss(
         self, features: torch.Tensor, before: torch.Tensor, actions: torch.Tensor
     ) -> torch.Tensor:
-        """Gaussian negative log-likelihood along each member's own imagined mean."""
+        """
+        Gaussian negative log-likelihood along each member's own imagined mean.
+
+        The variance is fitted to the first step alone: it is that of one step, and errors that
+        have added up over a window are none of it.
+        """
         low, high = self._tensors['min_logvar'], self._tensors['max_logvar']
         loss = 0.01 * (high.sum() - low.sum())
-        for error, logvar in self._imagine(features, before, actions):
+        for u, (error, logvar) in enumerate(self._imagine(features, before, actions)):
+            if u:
+                logvar = logvar.detach()
             loss = loss + (error.square() * (-logvar).exp() + logvar).mean() / actions.shape[-2]
         return loss
 
