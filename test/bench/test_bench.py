@@ -1,0 +1,104 @@
+"""The pure parts of the benches; nothing here is timed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from wm_eval_ros.records import CycleRecord, CycleStatus, InputRef, Interval, MetricValue, NEVER_NS
+
+MS = 1_000_000
+
+
+def cycle() -> CycleRecord:
+    """A slot that starts at 100 ms steady, 1100 ms system, and plans for 20 ms."""
+    return CycleRecord(
+        stamp_ns=1100 * MS, slot=3, episode=0, status=CycleStatus.OK, due_ns=99 * MS,
+        start_ns=100 * MS, infer_start_ns=101 * MS, infer_end_ns=121 * MS,
+        publish_ns=122 * MS, publish_system_ns=1122 * MS, period_ns=50 * MS, deadline_ns=50 * MS,
+        command_stamp_ns=7,
+        # stamped 10 ms before the start; in the callback 8 and 7 ms before it
+        inputs=(InputRef('/a', 1090 * MS, steady_ns=92 * MS),
+                InputRef('/b', 1090 * MS, steady_ns=93 * MS)))
+
+
+def test_the_wait_for_the_slot_and_the_plan_are_no_overhead(load):
+    found = load('_loop').overheads([cycle()], {7: 125 * MS}, {7: 1124 * MS})
+    assert found.sense == [3.0]
+    assert found.decide == [2.0]
+    assert found.act == [3.0]
+    assert found.total == [8.0]
+    assert found.plan == [20.0]
+    assert found.bag == [7.0]
+
+
+def test_a_command_the_plant_never_saw_is_counted_and_not_averaged_in(load):
+    found = load('_loop').overheads([cycle()], {}, {})
+    assert (found.unseen, found.total) == (1, [])
+
+
+@pytest.mark.parametrize('change', [
+    pytest.param({'status': CycleStatus.WARMUP}, id='warm-up'),
+    pytest.param({'publish_ns': NEVER_NS}, id='nothing-published'),
+    pytest.param({'inputs': ()}, id='no-input'),
+])
+def test_a_slot_without_a_whole_path_is_no_sample(load, change):
+    found = load('_loop').overheads([replace(cycle(), **change)], {7: 125 * MS}, {})
+    assert (found.unseen, found.total) == (0, [])
+
+
+def test_quantiles_are_values_that_were_measured(load):
+    found = load('_spread').spread([4.0, 1.0, 3.0, 2.0])
+    assert (found['n'], found['p50'], found['p10'], found['max']) == (4, 3.0, 2.0, 4.0)
+
+
+def test_a_ratio_is_taken_block_by_block_and_over_all(load):
+    found = load('_spread').ratio([[2.0, 2.0], [8.0]], [[1.0], [2.0, 2.0]])
+    assert found['blocks'] == [2.0, 4.0]
+    assert (found['low'], found['high'], found['p50']) == (2.0, 4.0, 1.0)
+
+
+def test_no_block_is_no_ratio(load):
+    assert load('_spread').ratio([[]], [[1.0]])['p50'] is None
+
+
+def test_an_episode_counts_from_its_start_to_its_end_in_wall_time(load):
+    clock = load('_lockstep').EpisodeClock()
+    for said, now_s in (({'episode': 0, 'kind': 'START', 'value': 9.0}, 1.0),
+                        ({'episode': 0, 'kind': 'SUCCESS', 'value': 3.0}, 2.0),
+                        ({'episode': 1, 'kind': 'START', 'value': 9.0}, 50.0),
+                        ({'episode': 1, 'kind': 'TIMEOUT', 'value': 4.0}, 52.0),
+                        ({'done': 2}, 60.0)):
+        clock.tell(said, now_s)
+    assert clock.factors == [3.0, 2.0]
+    assert clock.overall == pytest.approx(7 / 3)
+
+
+def test_no_episode_has_no_speed(load):
+    assert load('_lockstep').EpisodeClock().overall is None
+
+
+def test_every_task_is_a_case_and_random_runs_on_each(load):
+    bench = load('bench_lockstep')
+    assert {task for task, planner in bench.cases() if planner == 'random'} == set(bench.TASKS)
+
+
+def test_a_figure_without_evidence_keeps_its_reason(load):
+    bench = load('bench_success')
+    assert bench.figure(MetricValue('x', None, '1', 0, why='no episode was decided')) == {
+        'value': None, 'n': 0, 'why': 'no episode was decided'}
+    share = bench.figure(MetricValue('x', 1.0, '1', 20, Interval(0.8316, 1.0)))
+    assert bench.limits(share) == '1 [0.832, 1]'
+
+
+def test_a_planner_in_place_of_the_scenarios_has_no_model(load):
+    chosen = load('_graph').scenario('reacher', 'noop', plant__time_limit_s=1.5)
+    assert (chosen.planner.planner, chosen.planner.model) == ('noop', '')
+    assert chosen.plant.time_limit_s == 1.5
+
+
+def test_the_machine_is_described_in_one_line(load):
+    bench = load('_machine')
+    line = bench.machine_line(bench.machine(), 2.0)
+    assert 'cores' in line and 'OMP_NUM_THREADS' in line and '\n' not in line
