@@ -255,23 +255,21 @@ class EnsembleModel:
         return z[..., :self.arch.features] * self._scale + self._mean
 
     def _roll(self, z: Latent, actions: torch.Tensor, spread: torch.Tensor | None) -> Latent:
-        (batch, horizon, _), f, m = actions.shape, self.arch.features, self.arch.members
-        latents = torch.empty(horizon, batch, self.arch.latent)
-        latents[:, :, f:] = actions.transpose(0, 1)
-        inputs = torch.empty(batch, self.arch.latent + self.arch.actions)
-        inputs[:, :f] = z[:, :f]
-        inputs[:, f:self.arch.latent] = z[:, f:]
-        members, x = inputs.expand(m, -1, -1), inputs[:, :f]
+        (batch, horizon, _), f, d = actions.shape, self.arch.features, self.arch.latent
+        # Row h is the input of step h: features, command before, command. Its first D columns
+        # are the latent that step h - 1 led to, so that every value is written once.
+        rows = torch.empty(horizon + 1, batch, d + self.arch.actions)
+        rows[0, :, :d] = z
+        rows[1:, :, f:d] = rows[:-1, :, d:] = actions.transpose(0, 1)
         for h in range(horizon):
-            inputs[:, self.arch.latent:] = latents[h, :, f:]
-            hidden = self.net.hidden(members)
-            if spread is not None:
-                delta = torch.baddbmm(self._head_bias, hidden, self._head)
-                spread[:, h] = delta.std(0, correction=0).mean(-1)
-                x += delta.mean(0)
+            hidden = self.net.hidden(rows[h].expand(self.arch.members, -1, -1))
+            if spread is None:
+                # One product for all members, their mean folded into the weights.
+                delta = torch.addmm(self._fused_bias,
+                                    hidden.transpose(0, 1).reshape(batch, -1), self._fused_head)
             else:
-                x += torch.addmm(self._fused_bias, hidden.transpose(0, 1).reshape(batch, -1),
-                                 self._fused_head)
-            latents[h, :, :f] = x
-            inputs[:, f:self.arch.latent] = latents[h, :, f:]
-        return latents.transpose(0, 1)
+                each = torch.baddbmm(self._head_bias, hidden, self._head)
+                spread[:, h] = each.std(0, correction=0).mean(-1)
+                delta = each.mean(0)
+            torch.add(rows[h, :, :f], delta, out=rows[h + 1, :, :f])
+        return rows[1:, :, :d].transpose(0, 1)
