@@ -1,15 +1,16 @@
 """Simulation: plant, planner, supervisor, monitor and recorder, ended by the last episode."""
 
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, EmitEvent, RegisterEventHandler, Shutdown
-from launch.events import matches_action
 from launch.event_handlers import OnProcessStart
+from launch.events import matches_action
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
 from lifecycle_msgs.msg import Transition
+
+from launch import LaunchDescription
 
 
 def generate_launch_description():
@@ -33,11 +34,11 @@ def generate_launch_description():
         DeclareLaunchArgument('scenario', default_value='reacher',
                               description='scenario file, or the name of a shipped scenario'),
         DeclareLaunchArgument('clock', default_value='',
-                              description='realtime, lockstep or free; empty: the scenario\'s'),
+                              description="realtime, lockstep or free; empty: the scenario's"),
         DeclareLaunchArgument('seed', default_value='-1',
-                              description='seed of the run; -1: the scenario\'s'),
+                              description="seed of the run; -1: the scenario's"),
         DeclareLaunchArgument('episodes', default_value='0',
-                              description='number of episodes; 0: the scenario\'s'),
+                              description="number of episodes; 0: the scenario's"),
         DeclareLaunchArgument('bag', default_value='',
                               description='folder of the bag; empty: bag_ and the time of day'),
         DeclareLaunchArgument('scorecard', default_value='',

@@ -1,15 +1,16 @@
 """A robot instead of a simulator: its own topics are the plant, episodes are kept by time."""
 
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, EmitEvent, RegisterEventHandler, Shutdown
-from launch.events import matches_action
 from launch.event_handlers import OnProcessStart
+from launch.events import matches_action
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
 from lifecycle_msgs.msg import Transition
+
+from launch import LaunchDescription
 
 
 def generate_launch_description():
@@ -31,14 +32,14 @@ def generate_launch_description():
 
     return LaunchDescription([
         DeclareLaunchArgument('scenario',
-                              description='scenario file whose interface is the robot\'s topic map '
+                              description="scenario file whose interface is the robot's topic map "
                                           'and whose plant.kind is hardware'),
         DeclareLaunchArgument('episodes', default_value='0',
-                              description='number of episodes; 0: the scenario\'s'),
+                              description="number of episodes; 0: the scenario's"),
         DeclareLaunchArgument('bag', default_value='',
                               description='folder of the bag; empty: bag_ and the time of day'),
         DeclareLaunchArgument('ready_timeout_s', default_value='60.0',
-                              description='how long the robot\'s topics and the nodes are waited '
+                              description="how long the robot's topics and the nodes are waited "
                                           'for [s]'),
         RegisterEventHandler(OnProcessStart(
             target_action=planner, on_start=[change(Transition.TRANSITION_CONFIGURE)])),

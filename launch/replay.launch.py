@@ -1,16 +1,22 @@
 """A bag as the source of observations; the planner proposes in shadow mode, nothing is driven."""
 
-from launch import LaunchDescription
 from launch.actions import (
-    DeclareLaunchArgument, EmitEvent, ExecuteProcess, RegisterEventHandler, Shutdown)
-from launch.events import matches_action
+    DeclareLaunchArgument,
+    EmitEvent,
+    ExecuteProcess,
+    RegisterEventHandler,
+    Shutdown,
+)
 from launch.event_handlers import OnProcessStart
+from launch.events import matches_action
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
 from lifecycle_msgs.msg import Transition
+
+from launch import LaunchDescription
 
 
 def generate_launch_description():
@@ -33,10 +39,10 @@ def generate_launch_description():
     return LaunchDescription([
         DeclareLaunchArgument('replay', description='bag that is played as the sensor side'),
         DeclareLaunchArgument('scenario',
-                              description='scenario file whose interface names the bag\'s topics '
+                              description="scenario file whose interface names the bag's topics "
                                           'and whose plant.kind is hardware'),
         DeclareLaunchArgument('bag', default_value='',
-                              description='folder of the new bag; empty: bag_ and the time of day'),
+                              description='folder of the bag; empty: bag_ and the time of day'),
         DeclareLaunchArgument('exclude', default_value="['/clock']",
                               description='topics that are not recorded: a YAML list; name the '
                                           'command topic here, nobody publishes it'),

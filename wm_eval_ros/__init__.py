@@ -2,5 +2,5 @@
 
 from pkgutil import extend_path
 
-# A source checkout on sys.path must not hide the generated `msg` and `srv` of the installed package.
+# A source checkout on sys.path must not hide the generated `msg` and `srv` of an installation.
 __path__ = extend_path(__path__, __name__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points, EntryPoint
 from typing import Any
 
 from wm_eval_ros.errors import MissingExtraError, UnknownNameError

@@ -1,8 +1,8 @@
 """
 The schema: every fact that travels between rooms, as frozen dataclasses.
 
-Clocks are named on each field: *steady* is ``CLOCK_MONOTONIC``, *system* is wall time, *ROS* is the
-clock of the message stamps (system time in ``realtime`` and on hardware, simulated time in
+Clocks are named on each field: *steady* is ``CLOCK_MONOTONIC``, *system* is wall time, *ROS* is
+the clock of the message stamps (system time in ``realtime`` and on hardware, simulated time in
 ``lockstep`` and ``free``). Times are integer nanoseconds; stamps and steady times are never
 subtracted from each other.
 """

@@ -14,10 +14,11 @@ import pytest
 
 pytest.importorskip('rclpy', reason='no ROS 2 here')
 
-from wm_eval_ros.bag.reader import open_bag  # noqa: E402
-from wm_eval_ros.models.checkpoint import shipped_checkpoints  # noqa: E402
-from wm_eval_ros.plants.tasks import task_names  # noqa: E402
-from wm_eval_ros.records import CycleRecord, CycleStatus, EpisodeEvent, EventKind  # noqa: E402
+from wm_eval_ros.bag.reader import open_bag
+from wm_eval_ros.cli.main import VERBS
+from wm_eval_ros.models.checkpoint import shipped_checkpoints
+from wm_eval_ros.plants.tasks import task_names
+from wm_eval_ros.records import CycleRecord, CycleStatus, EpisodeEvent, EventKind
 
 #: a run that takes longer hangs [s]
 PATIENCE_S = 180
@@ -245,7 +246,7 @@ def test_list_and_doctor_answer(words: Sequence[str]) -> None:
     assert 'reacher' in done.stdout or 'mujoco' in done.stdout
 
 
-@pytest.mark.parametrize('verb', ['run', 'collect', 'train', 'score', 'openloop', 'list', 'doctor'])
+@pytest.mark.parametrize('verb', VERBS)
 def test_every_verb_has_help_with_an_example(verb: str) -> None:
     done = wm_eval(verb, '--help')
     assert done.returncode == 0

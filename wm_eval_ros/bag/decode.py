@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from struct import error as StructError
-from struct import Struct
 from typing import Any
 
 from rosbags.serde import SerdeError
@@ -12,10 +11,8 @@ from rosbags.serde import SerdeError
 from wm_eval_ros.bag.definitions import bag_types, complete, register, starts_with_header
 from wm_eval_ros.bag.message import Connection, RawMessage
 from wm_eval_ros.errors import BagError
+from wm_eval_ros.wire.header import header_stamp_ns as stamp_of
 
-_NS_PER_S = 1_000_000_000
-#: encapsulation, seconds, nanoseconds: the first 12 bytes of a message that begins with a header
-_STAMP_LE, _STAMP_BE = Struct('<4xiI').unpack_from, Struct('>4xiI').unpack_from
 _DAMAGED = (SerdeError, StructError, UnicodeDecodeError, ValueError, AssertionError, IndexError,
             MemoryError, KeyError, TypeError)
 
@@ -83,13 +80,10 @@ def header_stamp_ns(message: RawMessage) -> int:
 
     :raises BagError: too short to hold a header
     """
-    data = message[4]
-    try:
-        sec, nanosec = _STAMP_LE(data) if data[1] & 1 else _STAMP_BE(data)
-    except (IndexError, StructError):
+    stamp_ns = stamp_of(message[4])
+    if stamp_ns is None:
         raise BagError(f'{message.topic}: the message logged at {message.log_ns} ns has '
-                       f'{len(data)} bytes, too few for a header') from None
-    stamp_ns: int = sec * _NS_PER_S + nanosec
+                       f'{len(message[4])} bytes, too few for a header')
     return stamp_ns
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import sys
 from pathlib import Path
+import sys
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLE
     add_overrides(parser)
     parser.add_argument('--model', default='',
-                        help='checkpoint whose planner drives a share of the time (on-policy data)')
+                        help='checkpoint whose planner drives a share of the time')
     parser.add_argument('--json', action='store_true', help='print the result as JSON')
 
 

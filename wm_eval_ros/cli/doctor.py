@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 import importlib.util
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 
-from wm_eval_ros.cli.processes import choose_domain
+from wm_eval_ros.cli.processes import reserved_domain
 from wm_eval_ros.errors import EXIT_FAIL, EXIT_PASS, WmEvalError
 
 EXAMPLE = """example:
@@ -106,7 +106,7 @@ def _ros() -> list[Finding]:
     launch = importlib.util.find_spec('launch_ros') is not None
     return [Finding('ROS distribution', True, found),
             Finding('ros2 launch', True, 'present' if launch else
-                    'not here (part of a ROS 2 distribution); `wm-eval run` starts the same nodes')]
+                    'not here (part of ROS 2 itself); `wm-eval run` starts the same nodes')]
 
 
 def _messages() -> list[Finding]:
@@ -147,7 +147,7 @@ def _clocks() -> list[Finding]:
     time.sleep(0.001)
     over_ns = time.monotonic_ns() - begun - 1_000_000
     good = over_ns < COARSE_SLEEP_NS
-    return [Finding('steady clock', good, f'{name}, a sleep of 1 ms lasted {over_ns / 1e6 + 1:.2f}',
+    return [Finding('steady clock', good, f'{name}, a sleep of 1 ms took {over_ns / 1e6 + 1:.2f}',
                     '' if good else 'the host is loaded or its timers are coarse: latencies '
                     'measured now say little', needed=False)]
 
@@ -164,7 +164,8 @@ def _threads() -> list[Finding]:
 def _domain() -> list[Finding]:
     wanted = os.environ.get('ROS_DOMAIN_ID', '')
     try:
-        domain = choose_domain(int(wanted) if wanted.isdigit() else None)
+        with reserved_domain(int(wanted) if wanted.isdigit() else None) as domain:
+            found = f'{domain} is free'
     except WmEvalError as error:
         return [Finding('DDS domain', False, str(error), 'unset ROS_DOMAIN_ID, or change it')]
-    return [Finding('DDS domain', True, f'{domain} is free')]
+    return [Finding('DDS domain', True, found)]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
+import signal
+import time
 from typing import Any
 
 import yaml
 
 from wm_eval_ros.cli.processes import (
-    NodeProcess, choose_domain, end, failure, node_environment, watch)
+    end,
+    failure,
+    node_environment,
+    NodeProcess,
+    reserved_domain,
+    watch,
+)
 from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.config.schema import to_plain
 from wm_eval_ros.errors import ConfigError
@@ -41,31 +47,34 @@ class GraphRun:
         self.scenario = folder / 'scenario.yaml'
 
     def execute(
-        self, scenario: Scenario, tell: Callable[[dict[str, Any]], None], domain: int | None = None,
-        plant_parameters: dict[str, Any] | None = None,
+        self, scenario: Scenario, tell: Callable[[dict[str, Any]], None], domain: int | None = None
     ) -> None:
         """
         Run the scenario until its last episode has ended and everything is in the bag.
 
         :param tell: called with every episode event
         :param domain: DDS domain; None: a free one
-        :param plant_parameters: further parameters of the plant node
         :raises RunError: a node died; the bag holds what was recorded until then
         """
         self.scenario.write_text(yaml.safe_dump(to_plain(scenario), sort_keys=False),
                                  encoding='utf-8')
-        environment = node_environment(choose_domain(domain))
+        with reserved_domain(domain) as number:
+            self._execute(node_environment(number), tell)
+
+    def _execute(
+        self, environment: dict[str, str], tell: Callable[[dict[str, Any]], None]
+    ) -> None:
         common = {'scenario': str(self.scenario),
                   'run_id': f'{self.folder.name}-{time.strftime("%Y%m%dT%H%M%S")}'}
         own: dict[str, dict[str, Any]] = {
             'planner': {'autostart': True}, 'monitor': {'scorecard': str(self.live)},
-            'recorder': {'bag': str(self.bag)}, 'plant': plant_parameters or {}}
+            'recorder': {'bag': str(self.bag)}}
         started: list[NodeProcess] = []
         try:
             for name in (*NODES, 'plant'):
-                started.append(NodeProcess(
-                    name, {**common, **own.get(name, {})}, self.folder / 'log' / f'{name}.log',
-                    environment, follow=name == 'plant'))
+                log = self.folder / 'log' / f'{name}.log'
+                started += [NodeProcess(name, {**common, **own.get(name, {})}, log, environment,
+                                        follow=name == 'plant')]
             watch(started[-1], started[:-1], tell)
         except KeyboardInterrupt:
             # the plant first: its ABORT belongs into the bag

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
+import json
 
 from wm_eval_ros import plugins
-from wm_eval_ros.config.scenario import SCENARIO_FOLDER, config_folder, load_scenario
+from wm_eval_ros.config.scenario import config_folder, load_scenario, SCENARIO_FOLDER
 from wm_eval_ros.errors import WmEvalError
 
 EXAMPLE = """example:

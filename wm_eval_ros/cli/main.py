@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from importlib import import_module
+import sys
 
 from wm_eval_ros.errors import EXIT_INTERRUPTED, WmEvalError
 

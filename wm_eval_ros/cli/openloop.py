@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from wm_eval_ros.records import MetricValue
     from wm_eval_ros.training.openloop import Lag, OpenLoop, Score
 
+EXAMPLE = """example:
+  wm-eval openloop recordings/turtlebot3 --map turtlebot3 --out out/turtlebot3
+
+exit: 0 scored, 2 the bag or the map cannot be used."""
 #: version of the layout of the JSON
 SCHEMA_VERSION = 1
 #: name of the file below --out
@@ -26,6 +30,7 @@ FILE_NAME = 'openloop.json'
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the verb."""
+    parser.epilog = EXAMPLE
     parser.add_argument('bag', type=Path, help='rosbag2 folder, or its .mcap or .db3 file')
     parser.add_argument('--map', help='robot map: a name or a YAML file; found by the topics of '
                                       'the bag when not given')

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from wm_eval_ros.config.scenario import Scenario, find_scenario, load_scenario
+from wm_eval_ros.config.scenario import find_scenario, load_scenario, Scenario
 from wm_eval_ros.errors import ConfigError
 
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 import json
 import os
+from pathlib import Path
 import random
 import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from wm_eval_ros.errors import EXIT_BAD_INPUT, ConfigError, RunError
+from wm_eval_ros.errors import ConfigError, EXIT_BAD_INPUT, RunError
 
 #: a node that does not end this long after SIGINT is killed [s]
 END_S = 20.0
-#: DDS: port of a domain's first participant, and ports between two domains
-_PORT_BASE, _PORT_GAIN, _PORT_OFFSET = 7400, 250, 10
+#: DDS: the ports of a domain; the first participant's, and the last, which no participant takes:
+#: it marks a domain whose nodes are still starting
+_PORT_BASE, _PORT_GAIN, _FIRST_OFFSET, _MARK_OFFSET = 7400, 250, 10, 249
 #: domains whose ports lie below the ephemeral ones of Linux
 _DOMAINS = range(1, 101)
 
@@ -122,38 +123,49 @@ def failure(process: NodeProcess) -> RunError | ConfigError:
                 f'(log: {process.log})')
 
 
-def choose_domain(wanted: int | None) -> int:
+@contextmanager
+def reserved_domain(wanted: int | None) -> Iterator[int]:
     """
-    Return a DDS domain nobody on this host uses.
+    Keep a DDS domain nobody on this host uses, for a run.
 
     :param wanted: a domain to use, None: any free one
     :raises ConfigError: the wanted domain is out of range or in use
     """
-    if wanted is None:
-        candidates = random.SystemRandom().sample(list(_DOMAINS), k=len(_DOMAINS))
-        for domain in candidates:
-            if not domain_in_use(domain):
-                return domain
-        raise ConfigError('every DDS domain from 1 to 100 is in use on this host')
-    if not 0 <= wanted <= 232:
+    if wanted is not None and not 0 <= wanted <= 232:
         raise ConfigError(f'domain {wanted}: a DDS domain is 0 to 232')
-    if domain_in_use(wanted):
-        raise ConfigError(f'domain {wanted} is in use on this host; another run would be mixed '
-                          'in: leave --domain out, or name a free one')
-    return wanted
+    candidates = [wanted] if wanted is not None else random.SystemRandom().sample(
+        list(_DOMAINS), k=len(_DOMAINS))
+    for domain in candidates:
+        if domain_in_use(domain):
+            continue
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mark:
+            if _bind(mark, _port(domain, _MARK_OFFSET)):
+                yield domain
+                return
+    if wanted is None:
+        raise ConfigError('every DDS domain from 1 to 100 is in use on this host')
+    raise ConfigError(f'domain {wanted} is in use on this host; another run would be mixed in: '
+                      'leave --domain out, or name a free one')
 
 
 def domain_in_use(domain: int) -> bool:
     """Say whether a DDS participant of this host holds the first port of a domain."""
-    port = _PORT_BASE + _PORT_GAIN * domain + _PORT_OFFSET
-    if port > 65535:
-        return False
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
+        return not _bind(probe, _port(domain, _FIRST_OFFSET))
+
+
+def _port(domain: int, offset: int) -> int:
+    return _PORT_BASE + _PORT_GAIN * domain + offset
+
+
+def _bind(probe: socket.socket, port: int) -> bool:
+    """Take a port; one beyond the range is nobody's."""
+    try:
+        if port <= 65535:
             probe.bind(('', port))
-        except OSError:
-            return True
-    return False
+    except OSError:
+        return False
+    return True
 
 
 def node_environment(domain: int) -> dict[str, str]:
@@ -172,11 +184,3 @@ def _parse(line: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return said if isinstance(said, dict) else {}
-
-
-def settle(seconds: float, ended: Callable[[], bool]) -> bool:
-    """Wait until something has ended, at most so long; say whether it has."""
-    until = time.monotonic() + seconds
-    while not ended() and time.monotonic() < until:
-        time.sleep(0.02)
-    return ended()

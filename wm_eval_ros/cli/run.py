@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 import signal
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from wm_eval_ros.cli.graph import GraphRun
@@ -53,10 +53,7 @@ def default_folder(name: str) -> Path:
     return Path('runs') / f'{name}_{time.strftime("%Y%m%d_%H%M%S")}'
 
 
-def run_one(
-    scenario: Scenario, folder: Path, domain: int | None,
-    plant_parameters: dict[str, Any] | None = None,
-) -> GraphRun:
+def run_one(scenario: Scenario, folder: Path, domain: int | None) -> GraphRun:
     """Run one scenario with a progress bar over its episodes."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     run = GraphRun(folder)
@@ -71,7 +68,7 @@ def run_one(
         bar.update(sum(outcomes.values()), note)
 
     try:
-        run.execute(scenario, tell, domain, plant_parameters)
+        run.execute(scenario, tell, domain)
     finally:
         bar.close()
     return run

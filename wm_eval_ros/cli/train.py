@@ -10,9 +10,15 @@ from typing import Any
 
 from wm_eval_ros.errors import ConfigError
 
+EXAMPLE = """example:
+  wm-eval collect reacher --episodes 100 --out data/reacher
+  wm-eval train data/reacher/bag --name reacher --out models/reacher
+"""
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
+    parser.epilog = EXAMPLE
     parser.add_argument('bags', nargs='*', type=Path, metavar='BAG',
                         help='bags of runs, such as `wm-eval collect` records')
     parser.add_argument('--recipe', default='',

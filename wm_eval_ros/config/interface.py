@@ -12,8 +12,9 @@ class Stream:
     """
     Numbers read from one topic.
 
-    A field path walks attributes by name: ``twist.twist.linear.x``; ``position[3]`` indexes a list,
-    ``position[elbow]`` finds the entry whose ``name`` is ``elbow`` (JointState and JointTrajectory);
+    A field path walks attributes by name: ``twist.twist.linear.x``; ``position[3]`` indexes a
+    list, ``position[elbow]`` finds the entry whose ``name`` is ``elbow`` (JointState and
+    JointTrajectory);
     ``:angle`` at its end turns a radian into its cosine and sine (two features).
     """
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,8 @@ class PlantSettings:
     camera_encoding: str = setting(
         'raw', doc='raw: Image; jpeg or png: CompressedImage', choices=('raw', 'jpeg', 'png'))
     camera_width: int = setting(64, doc='width of the camera image', unit='px', low=16, high=1920)
-    camera_height: int = setting(64, doc='height of the camera image', unit='px', low=16, high=1080)
+    camera_height: int = setting(64, doc='height of the camera image', unit='px', low=16,
+                                 high=1080)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,8 @@ class PlannerSettings:
     planner: str = setting('cem', doc='planner plug-in')
     model: str = setting('', doc='checkpoint: name of a shipped one, or a folder; empty: none')
     model_sha256: str = setting('', doc='sha256 the weights must have; empty: not pinned')
-    period_ms: float = setting(50.0, doc='period of the schedule', unit='ms', low=1.0, high=10000.0)
+    period_ms: float = setting(50.0, doc='period of the schedule', unit='ms', low=1.0,
+                               high=10000.0)
     deadline_ms: float = setting(50.0, doc='deadline after the slot is due', unit='ms', low=1.0,
                                  high=10000.0)
     budget_ms: float = setting(
@@ -87,7 +89,7 @@ class PlannerSettings:
     uncertainty_weight: float = setting(0.0, doc='weight of the ensemble disagreement', low=0.0)
     objective: tuple[ObjectiveTerm, ...] = setting((), doc='what the imagined future should reach')
     latency_ms: float = setting(
-        -1.0, doc='latency charged per decision in lockstep; -1: the measured one (not repeatable)',
+        -1.0, doc='latency charged per decision in lockstep; -1: as measured (not repeatable)',
         unit='ms', low=-1.0, high=10000.0)
     latency_trace: str = setting(
         '', doc='text file of latencies to charge in lockstep, one number [ms] a line, repeated')
@@ -124,7 +126,8 @@ class Scenario:
     seed: int = setting(0, doc='seed of the run; episode i resets with seed + i', low=0,
                         high=2**53)
     episodes: int = setting(20, doc='number of episodes', low=1, high=1000000)
-    baselines: tuple[str, ...] = setting((), doc='planners run on the same starts beside the first')
+    baselines: tuple[str, ...] = setting(
+        (), doc='planners run on the same starts beside the first')
     interface: Interface = setting(doc='topics of state, goal and command')
     plant: PlantSettings = setting(doc='the thing under control')
     planner: PlannerSettings = setting(PlannerSettings, doc='the planner node')
@@ -136,9 +139,10 @@ class Scenario:
         command = self.interface.command
         for name in ('low', 'high'):
             if len(getattr(command, name)) != len(command.fields):
-                raise ConfigError(f'interface.command.{name}: {len(getattr(command, name))} numbers '
-                                  f'for {len(command.fields)} fields; give one each')
-        if any(lo >= hi for lo, hi in zip(command.low, command.high)):
+                have = len(getattr(command, name))
+                raise ConfigError(f'interface.command.{name}: {have} numbers for '
+                                  f'{len(command.fields)} fields; give one each')
+        if any(lo >= hi for lo, hi in zip(command.low, command.high, strict=True)):
             raise ConfigError('interface.command: every low must be below its high')
         if self.planner.elites > self.planner.samples:
             raise ConfigError(f'planner.elites: {self.planner.elites} of '
@@ -150,20 +154,15 @@ SCENARIO_FOLDER = 'scenarios'
 
 
 def config_folder() -> Path:
-    """Return the `config` folder: of the source checkout if there is one, else the installed one."""
-    checkout = Path(__file__).parents[2] / 'config'
-    if (checkout / SCENARIO_FOLDER).is_dir():
-        return checkout
-    import sys
-    for parent in (Path(__file__).parents[4], Path(sys.prefix)):
-        share = parent / 'share' / 'wm_eval_ros' / 'config'
-        if (share / SCENARIO_FOLDER).is_dir():
-            return share
-    # colcon: <prefix>/lib/python3.x/site-packages/wm_eval_ros/config/scenario.py
-    for parent in Path(__file__).parents:
-        share = parent / 'share' / 'wm_eval_ros' / 'config'
-        if (share / SCENARIO_FOLDER).is_dir():
-            return share
+    """
+    Return the folder of the shipped settings, of the source checkout or else of the installation.
+
+    :raises ConfigError: it was not installed
+    """
+    for parent in Path(__file__).parents[2:]:
+        for folder in (parent / 'config', parent / 'share' / 'wm_eval_ros' / 'config'):
+            if (folder / SCENARIO_FOLDER).is_dir():
+                return folder
     raise ConfigError('the config folder of wm_eval_ros was not installed; '
                       'reinstall, or give a path to a scenario file')
 
@@ -204,7 +203,7 @@ def load_scenario(path: Path, overrides: Mapping[str, object] | None = None) -> 
 
 
 def with_planner(scenario: Scenario, planner: str) -> Scenario:
-    """Return the scenario under another planner, without a model: a baseline on the same starts."""
+    """Return the scenario under another planner, without a model: a baseline."""
     return dataclasses.replace(
         scenario, planner=dataclasses.replace(scenario.planner, planner=planner, model=''))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 import dataclasses
 import difflib
+from enum import Enum
 import math
 import types
 import typing
-from collections.abc import Iterator, Mapping
-from enum import Enum
 from typing import Any, TypeVar
 
 from wm_eval_ros.errors import ConfigError
@@ -29,7 +29,7 @@ def setting(
     Declare a field of a settings dataclass.
 
     :param default: default value; left out, the setting is mandatory
-    :param doc: what it does, one sentence: shown in the docs and as the ROS parameter's description
+    :param doc: what it does, one sentence: for the docs and the ROS parameter's description
     :param low: smallest allowed number, also of each entry of a list
     :param high: largest allowed number
     :param choices: allowed strings, empty: any
@@ -92,7 +92,7 @@ def to_plain(value: Any) -> Any:
 
 
 def scalar_fields(cls: type) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
-    """Yield (field, type) of every setting that can be a ROS parameter: scalars and their lists."""
+    """Yield (field, type) of every setting that can be a ROS parameter: scalars, lists."""
     hints = typing.get_type_hints(cls)
     for declared in dataclasses.fields(cls):
         if _is_parameter(hints[declared.name]):

@@ -29,7 +29,7 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: set[object] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if not isinstance(key, (str, int, float, bool)):
                 raise yaml.YAMLError(f'line {key_node.start_mark.line + 1}: keys must be plain')
             if key in seen:
@@ -55,7 +55,7 @@ def load_yaml(path: Path) -> object:
     except UnicodeDecodeError as error:
         raise ConfigError(f'{path}: not UTF-8 text (byte {error.start})') from None
     try:
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506: a SafeLoader, stricter
+        return yaml.load(text, Loader=_StrictLoader)  # a SafeLoader, stricter
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ConfigError(f'{path}: not usable as YAML: {_one_line(error)}') from None
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 from rclpy.node import Node
@@ -13,7 +13,7 @@ from wm_eval_ros.config.interface import Interface, Stream
 from wm_eval_ros.errors import FieldPathError
 from wm_eval_ros.nodes.ros import Endpoints
 from wm_eval_ros.planning.decision import Inputs, Reading
-from wm_eval_ros.records import NEVER_NS, NO_SEQUENCE, InputRef
+from wm_eval_ros.records import InputRef, NEVER_NS, NO_SEQUENCE
 from wm_eval_ros.wire import codec, topics
 from wm_eval_ros.wire.fields import StreamReader
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+import os
 from pathlib import Path
+import platform
+import subprocess
 from typing import Any
 
 from wm_eval_ros.config.scenario import PlannerSettings, Scenario
@@ -33,8 +33,8 @@ def run_info(
 
 def host_facts() -> dict[str, Any]:
     """Describe the machine, the middleware and the load at this moment."""
-    import torch
     from rclpy.utilities import get_rmw_implementation_identifier
+    import torch
     return {
         'machine': platform.machine(), 'kernel': platform.release(), 'cpu': _cpu_name(),
         'cores': len(os.sched_getaffinity(0)), 'python': platform.python_version(),
@@ -49,7 +49,7 @@ def _model_facts(model: WorldModel | None) -> dict[str, Any]:
     if model is None:
         return {}
     spec = model.spec
-    facts = {'name': spec.name, 'version': spec.version, 'sha256': spec.sha256,
+    facts: dict[str, Any] = {'name': spec.name, 'version': spec.version, 'sha256': spec.sha256,
              'family': spec.family, 'feature_names': list(spec.feature_names)}
     for name in ('latent_names', 'latent_mean', 'latent_scale'):
         value = getattr(model, name, None)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+import sys
+import time
 from typing import Any
 
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from wm_eval_ros.config.schema import setting
-from wm_eval_ros.nodes.parameters import Parameters, RunSettings, run_scenario
-from wm_eval_ros.nodes.process import Stop, drain, run_node, spin_until
-from wm_eval_ros.nodes.ros import TYPES, Endpoints, Ready
+from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
+from wm_eval_ros.nodes.process import drain, run_node, spin_until, Stop
+from wm_eval_ros.nodes.ros import Endpoints, Ready, TYPES
 from wm_eval_ros.records import NO_SEQUENCE, Record, SampleRecord
 from wm_eval_ros.scoring.live import slot_values
 from wm_eval_ros.scoring.scorer import Scorer

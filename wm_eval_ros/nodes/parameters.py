@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 
-from wm_eval_ros.config.scenario import Scenario, find_scenario, load_scenario
+from wm_eval_ros.config.scenario import find_scenario, load_scenario, Scenario
 from wm_eval_ros.config.schema import build, did_you_mean, scalar_fields, setting, to_plain
 from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.nodes.topic_list import ALL_NODES

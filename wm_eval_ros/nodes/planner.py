@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 import gc
 import sys
 import threading
 import time
-from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
@@ -21,14 +22,22 @@ from wm_eval_ros.models.checkpoint import find_checkpoint, load_checkpoint
 from wm_eval_ros.models.protocol import WorldModel
 from wm_eval_ros.nodes.inputs import InputBuffer
 from wm_eval_ros.nodes.manifest import run_info
-from wm_eval_ros.nodes.parameters import Parameters, RunSettings, run_scenario
-from wm_eval_ros.nodes.process import SPIN_S, Stop, run_node
-from wm_eval_ros.nodes.ros import TYPES, Endpoints, Ready, message_type
+from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
+from wm_eval_ros.nodes.process import run_node, SPIN_S, Stop
+from wm_eval_ros.nodes.ros import Endpoints, message_type, Ready, TYPES
 from wm_eval_ros.planning.charge import LatencyCharge
-from wm_eval_ros.planning.decision import Decider, Inputs, cycle_record, published, skipped
+from wm_eval_ros.planning.decision import cycle_record, Decider, Inputs, published, skipped
 from wm_eval_ros.planning.schedule import Schedule, Slot
 from wm_eval_ros.records import (
-    NEVER_NS, TERMINAL, ClockMode, CycleRecord, CycleStatus, EpisodeEvent, EventKind, Mode)
+    ClockMode,
+    CycleRecord,
+    CycleStatus,
+    EpisodeEvent,
+    EventKind,
+    Mode,
+    NEVER_NS,
+    TERMINAL,
+)
 from wm_eval_ros.wire import codec, topics
 from wm_eval_ros.wire.fields import CommandWriter
 
@@ -48,7 +57,7 @@ class StartSettings:
         False, doc='label every slot SHADOW: proposals are recorded, no gate passes them on')
 
 
-class PlannerNode(LifecycleNode):  # type: ignore[misc]
+class PlannerNode(LifecycleNode):
     """Wires inputs, :class:`Decider`, :class:`Schedule` and the record together."""
 
     def __init__(self) -> None:
@@ -188,9 +197,7 @@ class PlannerNode(LifecycleNode):  # type: ignore[misc]
         self._ready = Ready(self, ends)
 
     def _warm_up(self) -> None:
-        """Plan on a made-up state, so that allocators and caches are warm; then freeze the heap."""
-        import numpy as np
-
+        """Plan on a made-up state: allocators and caches get warm; then freeze the heap."""
         from wm_eval_ros.planning.decision import Reading
         from wm_eval_ros.records import InputRef
         from wm_eval_ros.wire.fields import feature_names
@@ -358,7 +365,7 @@ class PlannerNode(LifecycleNode):  # type: ignore[misc]
 
     def _send(self, action: tuple[float, ...], stamp_ns: int) -> None:
         message = self._command_type()
-        self._writer.write(message, action)
+        self._writer.write(message, np.asarray(action))
         if hasattr(message, 'header'):
             codec.set_stamp(message.header.stamp, stamp_ns)
         self._commands.publish(message)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Mapping, MutableSequence
+from dataclasses import dataclass
 import json
 import sys
 import time
-from array import array
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,17 +20,15 @@ from wm_eval_ros import plugins
 from wm_eval_ros.config.scenario import PlantSettings, Scenario
 from wm_eval_ros.config.schema import setting
 from wm_eval_ros.errors import RunError
-from wm_eval_ros.nodes.parameters import Parameters, RunSettings, run_scenario
-from wm_eval_ros.nodes.process import SPIN_S, Stop, run_node
-from wm_eval_ros.nodes.ros import (
-    TYPES, Endpoints, message_type, qos_profile, ready_text)
-from wm_eval_ros.nodes.worlds import LockstepWorld, RealtimeWorld
+from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
+from wm_eval_ros.nodes.process import run_node, SPIN_S, Stop
+from wm_eval_ros.nodes.ros import Endpoints, message_type, qos_profile, ready_text, TYPES
+from wm_eval_ros.nodes.worlds import Command, LockstepWorld, RealtimeWorld
 from wm_eval_ros.plants.encode import compressed
 from wm_eval_ros.plants.episode import EpisodeJudge
 from wm_eval_ros.plants.hardware import HardwarePlant
 from wm_eval_ros.plants.protocol import Plant
-from wm_eval_ros.records import (
-    SOLVED_AT_START, ClockMode, EpisodeEvent, EventKind, Sample)
+from wm_eval_ros.records import ClockMode, EpisodeEvent, EventKind, Sample, SOLVED_AT_START
 from wm_eval_ros.wire import codec, topics
 from wm_eval_ros.wire.fields import CommandWriter
 from wm_eval_ros.wire.samples import fill
@@ -174,7 +172,7 @@ class PlantNode:
             self._clock = ends.publisher(topics.TYPES[topics.CLOCK], topics.CLOCK,
                                          topics.SENSOR_OFFER)
         self._reader = CommandWriter(interface.command, message_type)
-        self.commands: list[tuple[int, np.ndarray[Any, np.dtype[np.float64]]]] = []
+        self.commands: MutableSequence[Command] = []
         ends.subscription(
             interface.command.type, interface.command.topic,
             topics.COMMAND if self.scenario.clock is ClockMode.REALTIME else topics.TELEMETRY,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import time
 from types import FrameType
 from typing import Protocol
 
 import rclpy
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
@@ -23,6 +24,8 @@ SPIN_S = 0.1
 
 #: spins of 20 ms without a message after which nothing more is expected
 QUIET_SPINS = 25
+#: somebody may go on publishing for ever [s]
+DRAIN_S = 3.0
 
 
 class Stop:
@@ -82,9 +85,14 @@ def spin_until(
 
 
 def drain(executor: SingleThreadedExecutor, count: Callable[[], int]) -> None:
-    """Handle what has already arrived: until a pass over everything ready changes no count."""
+    """
+    Handle what has already arrived: until nothing new comes, at most `DRAIN_S`.
+
+    :param count: number of messages taken so far
+    """
+    end = time.monotonic() + DRAIN_S
     before = -1
-    while before != count():
+    while before != count() and time.monotonic() < end:
         before = count()
         for _ in range(QUIET_SPINS):
             executor.spin_once(timeout_sec=0.02)
@@ -111,7 +119,7 @@ def run_node(make: Callable[[], Runnable], argv: Sequence[str] | None = None) ->
         print(f'{type(error).__name__}: {error}', file=sys.stderr, flush=True)
         return error.exit_code
     finally:
-        rclpy.try_shutdown()
+        rclpy.utilities.try_shutdown()
 
 
 def _run(make: Callable[[], Runnable], stop: Stop) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+import sys
+import time
 from typing import Any
 
 from rclpy.executors import SingleThreadedExecutor
@@ -17,9 +17,9 @@ from wm_eval_ros.bag.writer import BagWriter
 from wm_eval_ros.config.scenario import RecorderSettings
 from wm_eval_ros.config.schema import setting
 from wm_eval_ros.errors import RunError
-from wm_eval_ros.nodes.parameters import Parameters, RunSettings, run_scenario
-from wm_eval_ros.nodes.process import SPIN_S, Stop, drain, run_node
-from wm_eval_ros.nodes.ros import Endpoints, Ready, message_type, qos_profile
+from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
+from wm_eval_ros.nodes.process import drain, run_node, SPIN_S, Stop
+from wm_eval_ros.nodes.ros import Endpoints, message_type, qos_profile, Ready
 from wm_eval_ros.nodes.topic_list import run_topics
 from wm_eval_ros.records import NO_SEQUENCE
 from wm_eval_ros.wire import topics
@@ -96,7 +96,8 @@ class RecorderNode:
             latched=all(o.durability is DurabilityPolicy.TRANSIENT_LOCAL for o in offers))
         self._writer.add_topic(topic, kind, qos=asked)
         self._subscriptions[topic] = self.node.create_subscription(
-            message_type(kind), topic, self._callback(topic), qos_profile(asked), raw=True)
+            message_type(kind), topic, self._callback(topic),  # type: ignore[arg-type]
+            qos_profile(asked), raw=True)
 
     def _callback(self, topic: str) -> Callable[[bytes, dict[str, Any]], None]:
         def write(data: bytes, info: dict[str, Any]) -> None:

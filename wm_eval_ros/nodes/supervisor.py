@@ -6,15 +6,16 @@ import sys
 import time
 from typing import Any
 
+import numpy as np
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from wm_eval_ros.config.scenario import SupervisorSettings
-from wm_eval_ros.nodes.parameters import Parameters, RunSettings, run_scenario
-from wm_eval_ros.nodes.process import Stop, run_node, spin_until
-from wm_eval_ros.nodes.ros import TYPES, Endpoints, Ready, message_type
-from wm_eval_ros.records import TERMINAL, ClockMode, CycleRecord, EpisodeEvent, EventKind
-from wm_eval_ros.safety.gate import CommandGate, Decision
+from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
+from wm_eval_ros.nodes.process import run_node, spin_until, Stop
+from wm_eval_ros.nodes.ros import Endpoints, message_type, Ready, TYPES
+from wm_eval_ros.records import ClockMode, CycleRecord, EpisodeEvent, EventKind, TERMINAL
+from wm_eval_ros.safety.gate import CommandGate, Decision, GateState
 from wm_eval_ros.wire import codec, topics
 from wm_eval_ros.wire.fields import CommandWriter
 
@@ -49,8 +50,8 @@ class SupervisorNode:
 
     def finish(self, executor: SingleThreadedExecutor) -> None:
         """Leave nothing in force: the fallback is the last command."""
-        if self._gate.held() and not self._gate.state == 'idle':
-            self._send(self._gate.held(), time.time_ns())
+        if self._gate.state is not GateState.IDLE:
+            self._send(self._gate.substitute(), time.time_ns())
 
     def _make_endpoints(self, ends: Endpoints) -> None:
         command = self._scenario.interface.command
@@ -91,7 +92,7 @@ class SupervisorNode:
             self._waiting[codec.stamp_ns(message.header.stamp)] = message
             self._answer()
             return
-        decision = self._gate.offer(self._writer.read(message), time.monotonic_ns())
+        decision = self._gate.offer(self._writer.read(message).tolist(), time.monotonic_ns())
         if decision.forward:
             self._commands.publish(message)
         self._act(decision, time.time_ns())
@@ -130,7 +131,7 @@ class SupervisorNode:
         if proposal is None:
             return
         self._cycle = None
-        decision = self._gate.offer(self._writer.read(proposal), cycle.stamp_ns)
+        decision = self._gate.offer(self._writer.read(proposal).tolist(), cycle.stamp_ns)
         if decision.forward:
             self._commands.publish(proposal)
         else:
@@ -141,7 +142,7 @@ class SupervisorNode:
 
     def _send(self, action: tuple[float, ...], stamp_ns: int) -> None:
         message = self._type()
-        self._writer.write(message, action)
+        self._writer.write(message, np.asarray(action))
         if hasattr(message, 'header'):
             codec.set_stamp(message.header.stamp, stamp_ns)
         self._commands.publish(message)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import MutableSequence
+import time
 from typing import Protocol
 
 import numpy as np
@@ -195,7 +195,7 @@ class LockstepWorld:
         return taken
 
     def _advance(self, pending: list[Command]) -> tuple[EventKind, str] | None:
-        """Advance one slot on the grid of ticks and command stamps; stop where the episode ends."""
+        """Advance one slot by ticks and command stamps; stop where the episode ends."""
         end_ns = self._plant.time_ns + self._period_ns
         tick_ns = self._port.tick_ns
         while self._plant.time_ns < end_ns and not self._port.stop:

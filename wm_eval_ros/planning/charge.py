@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 import itertools
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 from wm_eval_ros.config.scenario import PlannerSettings

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+import time
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+import torch
 
 from wm_eval_ros.config.interface import Interface
 from wm_eval_ros.models.protocol import WorldModel
 from wm_eval_ros.planning.protocol import Plan, Planner
 from wm_eval_ros.planning.scaling import to_command, to_unit
 from wm_eval_ros.planning.schedule import Slot
-from wm_eval_ros.records import NEVER_NS, CycleRecord, CycleStatus, InputRef
+from wm_eval_ros.records import CycleRecord, CycleStatus, InputRef, NEVER_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Decider:
         begun = self._clock()
         try:
             decision = self._plan(slot, inputs, deadline_ns)
-        except Exception as error:  # noqa: BLE001: whatever a plug-in raises is recorded
+        except Exception as error:  # noqa: BLE001 whatever a plug-in raises is recorded
             decision = Decision(CycleStatus.EXCEPTION,
                                 ' '.join(f'{type(error).__name__}: {error}'.split())[:200])
         return replace(decision, infer_start_ns=begun, infer_end_ns=self._clock(),
@@ -115,21 +115,19 @@ class Decider:
         self._last_slot = slot
 
     def _refuse(self, inputs: Inputs, now_ns: int, start_ns: int) -> Decision | None:
-        names = [s.topic for s in self._interface.observations]
-        readings = list(inputs.observations)
-        if self._interface.goal is not None:
-            names.append(self._interface.goal.topic)
-            readings.append(inputs.goal)
-        for name, reading in zip(names, readings):
-            if reading is None or (reading is not inputs.goal and reading.ref.stamp_ns < start_ns):
-                return Decision(CycleStatus.NO_INPUT, f'no sample of {name} in this episode')
-            if not np.isfinite(reading.values).all():
-                return Decision(CycleStatus.NO_INPUT, f'{name} holds a value that is not finite')
+        pairs = zip(self._interface.observations, inputs.observations, strict=True)
+        for stream, reading in pairs:
+            refusal = _unusable(stream.topic, reading, start_ns)
+            if refusal is not None or reading is None:
+                return refusal
             age_ns = now_ns - reading.ref.stamp_ns
-            if reading is not inputs.goal and age_ns > self._stale_ns:
+            if age_ns > self._stale_ns:
                 return Decision(CycleStatus.STALE_INPUT,
-                                f'{name} is {age_ns / 1e6:.0f} ms old')
-        return None
+                                f'{stream.topic} is {age_ns / 1e6:.0f} ms old')
+        if self._interface.goal is None:
+            return None
+        # a goal is set, not sensed: it may be older than the episode
+        return _unusable(self._interface.goal.topic, inputs.goal, 0)
 
     @torch.inference_mode()
     def _plan(self, slot: int, inputs: Inputs, deadline_ns: int) -> Decision:
@@ -159,6 +157,14 @@ class Decider:
         latent = self._model.encode(obs, self._latent, prev_action, torch.tensor([first]))
         self._latent = latent
         return latent[0]
+
+
+def _unusable(topic: str, reading: Reading | None, oldest_ns: int) -> Decision | None:
+    if reading is None or reading.ref.stamp_ns < oldest_ns:
+        return Decision(CycleStatus.NO_INPUT, f'no sample of {topic} in this episode')
+    if not np.isfinite(reading.values).all():
+        return Decision(CycleStatus.NO_INPUT, f'{topic} holds a value that is not finite')
+    return None
 
 
 def cycle_record(

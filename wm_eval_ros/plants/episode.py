@@ -1,4 +1,4 @@
-"""When an episode ends and as what: the success predicate with its hold time, failure, time out."""
+"""When an episode ends and as what: success with its hold time, failure, time out."""
 
 from __future__ import annotations
 

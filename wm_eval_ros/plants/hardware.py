@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
+import time
 
 import numpy as np
 from numpy.typing import NDArray

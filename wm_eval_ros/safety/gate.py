@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+import math
 
 from wm_eval_ros.records import EventKind, NameEnum
 
@@ -65,7 +65,7 @@ class CommandGate:
         self._stale_ns = stale_ns
         self._stop_ns = stop_ns
         self._hold = fallback == 'hold'
-        self._zero = tuple(min(max(0.0, lo), hi) for lo, hi in zip(low, high))
+        self._zero = tuple(min(max(0.0, lo), hi) for lo, hi in zip(low, high, strict=True))
         self._last = self._zero
         self._fresh_ns = 0
 
@@ -108,11 +108,11 @@ class CommandGate:
             return self._fall_back(f'no valid command for {age_ns / 1e6:.0f} ms')
         if self.state is GateState.FALLBACK and age_ns > self._stop_ns:
             self.state = GateState.STOPPED
-        return Decision(substitute=self._substitute())
+        return Decision(substitute=self.substitute())
 
     def held(self) -> tuple[float, ...]:
         """Return the command in force, shape (A,)."""
-        return self._substitute() if self.state in (
+        return self.substitute() if self.state in (
             GateState.FALLBACK, GateState.STOPPED) else self._last
 
     def _fault(self, action: Sequence[float]) -> str:
@@ -128,11 +128,12 @@ class CommandGate:
 
     def _fall_back(self, reason: str) -> Decision:
         if self.state in (GateState.FALLBACK, GateState.STOPPED):
-            return Decision(substitute=self._substitute(), reason=reason)
+            return Decision(substitute=self.substitute(), reason=reason)
         if self.state is GateState.IDLE:
             return Decision(reason=reason)
         self.state = GateState.FALLBACK
-        return Decision(substitute=self._substitute(), event=EventKind.FALLBACK_ON, reason=reason)
+        return Decision(substitute=self.substitute(), event=EventKind.FALLBACK_ON, reason=reason)
 
-    def _substitute(self) -> tuple[float, ...]:
+    def substitute(self) -> tuple[float, ...]:
+        """Return the fallback's command, shape (A,)."""
         return self._last if self._hold else self._zero

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from struct import Struct
 
-#: encapsulation, seconds, nanoseconds: the first 12 bytes of a message that begins with a header
-_LITTLE, _BIG = Struct('<xBxxiI'), Struct('>xBxxiI')
+#: seconds and nanoseconds, after the encapsulation of 4 bytes
+_LITTLE, _BIG = Struct('<iI').unpack_from, Struct('>iI').unpack_from
+_END = 12
 
 
 def header_stamp_ns(data: bytes) -> int | None:
@@ -15,9 +16,8 @@ def header_stamp_ns(data: bytes) -> int | None:
     :param data: CDR with its encapsulation header
     :returns: [ns, ROS]; None where the message is too short to hold one
     """
-    if len(data) < _LITTLE.size:
+    if len(data) < _END:
         return None
-    little, sec, nanosec = _LITTLE.unpack_from(data)
-    if not little & 1:
-        _, sec, nanosec = _BIG.unpack_from(data)
-    return int(sec) * 1_000_000_000 + int(nanosec)
+    sec, nanosec = _LITTLE(data, 4) if data[1] & 1 else _BIG(data, 4)
+    stamp_ns: int = sec * 1_000_000_000 + nanosec
+    return stamp_ns
