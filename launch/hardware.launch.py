@@ -20,8 +20,7 @@ def generate_launch_description():
         'episodes': ParameterValue(LaunchConfiguration('episodes'), value_type=int),
     }
     bag = {'bag': ParameterValue(LaunchConfiguration('bag'), value_type=str)}
-    hardware = {'kind': 'hardware',
-                'ready_timeout_s': ParameterValue(LaunchConfiguration('ready_timeout_s'),
+    patience = {'ready_timeout_s': ParameterValue(LaunchConfiguration('ready_timeout_s'),
                                                   value_type=float)}
     planner = LifecycleNode(package='wm_eval_ros', executable='planner_node', name='planner',
                             namespace='', parameters=[run], output='screen')
@@ -52,6 +51,6 @@ def generate_launch_description():
         Node(package='wm_eval_ros', executable='monitor_node', parameters=[run], output='screen'),
         Node(package='wm_eval_ros', executable='recorder_node', parameters=[run, bag],
              output='screen'),
-        Node(package='wm_eval_ros', executable='plant_node', parameters=[run, hardware],
+        Node(package='wm_eval_ros', executable='plant_node', parameters=[run, patience],
              output='screen', on_exit=Shutdown(reason='the last episode has ended')),
     ])

@@ -60,6 +60,5 @@ def generate_launch_description():
         Node(package='wm_eval_ros', executable='monitor_node', parameters=[run], output='screen'),
         Node(package='wm_eval_ros', executable='recorder_node', parameters=[run, bag],
              output='screen'),
-        Node(package='wm_eval_ros', executable='plant_node', output='screen',
-             parameters=[run, {'kind': 'hardware'}]),
+        Node(package='wm_eval_ros', executable='plant_node', parameters=[run], output='screen'),
     ])

@@ -189,6 +189,20 @@ def test_a_node_that_dies_ends_the_run_with_one_line(tmp_path: Path, name: str) 
     assert wm_eval('score', str(run.out / 'bag'), *salvage).returncode == 0
 
 
+@pytest.mark.slow
+def test_the_nodes_end_when_their_launcher_dies(tmp_path: Path) -> None:
+    run = Started(tmp_path / 'run')
+    run.until(run.in_episode)
+    run.process.kill()
+    run.process.communicate()
+    end = time.monotonic() + 30
+    while subprocess.run(['pgrep', '-f', f'wm_eval_ros.nodes.*{run.out}'], check=False,
+                         capture_output=True).stdout:
+        assert time.monotonic() < end, 'orphans'
+        time.sleep(0.2)
+    assert wm_eval('score', str(run.out / 'bag')).returncode == 0
+
+
 REFUSED = {
     'unknown-scenario': (['run', 'reachr'], "did you mean 'reacher'"),
     'unknown-key': (['run', 'reacher', '--set', 'planner.sampels=3'], "did you mean 'samples'"),

@@ -16,6 +16,7 @@ from wm_eval_ros.cli.processes import (
     node_environment,
     NodeProcess,
     reserved_domain,
+    robot_domain,
     watch,
 )
 from wm_eval_ros.config.scenario import Scenario
@@ -53,13 +54,14 @@ class GraphRun:
         Run the scenario until its last episode has ended and everything is in the bag.
 
         :param tell: called with every episode event
-        :param domain: DDS domain; None: a free one
+        :param domain: DDS domain; None: a free one, or for a robot that of the environment
         :raises RunError: a node died; the bag holds what was recorded until then
         """
         self.scenario.write_text(yaml.safe_dump(to_plain(scenario), sort_keys=False),
                                  encoding='utf-8')
-        with reserved_domain(domain) as number:
-            self._execute(node_environment(number), tell)
+        robot = scenario.plant.kind == 'hardware'
+        with robot_domain(domain) if robot else reserved_domain(domain) as number:
+            self._execute(node_environment(number, robot=robot), tell)
 
     def _execute(
         self, environment: dict[str, str], tell: Callable[[dict[str, Any]], None]

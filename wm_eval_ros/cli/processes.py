@@ -124,6 +124,15 @@ def failure(process: NodeProcess) -> RunError | ConfigError:
 
 
 @contextmanager
+def robot_domain(wanted: int | None) -> Iterator[int]:
+    """Return the domain a robot is in: the wanted one, or the one of the environment."""
+    text = os.environ.get('ROS_DOMAIN_ID', '') or '0'
+    if wanted is None and not text.isdigit():
+        raise ConfigError(f'ROS_DOMAIN_ID={text}: a DDS domain is 0 to 232')
+    yield int(text) if wanted is None else wanted
+
+
+@contextmanager
 def reserved_domain(wanted: int | None) -> Iterator[int]:
     """
     Keep a DDS domain nobody on this host uses, for a run.
@@ -168,11 +177,16 @@ def _bind(probe: socket.socket, port: int) -> bool:
     return True
 
 
-def node_environment(domain: int) -> dict[str, str]:
-    """Return the environment of a run's nodes: its own domain, this host only, few threads."""
+def node_environment(domain: int, *, robot: bool = False) -> dict[str, str]:
+    """
+    Return the environment of a run's nodes: few threads, and without a robot this host only.
+
+    :param robot: the plant is a robot, perhaps on another host
+    """
     environment = dict(os.environ)
     environment['ROS_DOMAIN_ID'] = str(domain)
-    environment.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    if not robot:
+        environment.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     environment.setdefault('OMP_NUM_THREADS', '1')
     environment['PYTHONUNBUFFERED'] = '1'
     return environment

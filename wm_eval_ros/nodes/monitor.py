@@ -51,9 +51,10 @@ class MonitorNode:
                 (topics.EPISODE_EVENT, topics.LATCHED, self._on_event),
                 (topics.PLANNER_CYCLE, topics.TELEMETRY, self._on_cycle)):
             ends.subscription(topics.TYPES[topic], topic, qos, callback)
+        robot = scenario.plant.kind == 'hardware'
         for stream in scenario.interface.observations:
             ends.subscription(
-                stream.type, stream.topic, topics.SENSOR_OFFER,
+                stream.type, stream.topic, topics.ROBOT_SENSOR if robot else topics.SENSOR_OFFER,
                 self._on_sample(self.node.resolve_topic_name(stream.topic)), raw=True)
         self._ready = Ready(self.node, ends)
 

@@ -51,6 +51,8 @@ class Qos:
 SENSOR = Qos(depth=1, reliable=False)
 #: what a simulated sensor offers: a recorder may ask for every sample, the loop still takes SENSOR
 SENSOR_OFFER = Qos(depth=100)
+#: what a listener asks of a robot's sensor: as much as comes, whatever the robot offers
+ROBOT_SENSOR = Qos(depth=100, reliable=False)
 COMMAND = Qos(depth=1)
 TELEMETRY = Qos(depth=1000)
 #: run info, episode events, readiness
