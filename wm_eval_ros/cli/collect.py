@@ -10,8 +10,9 @@ import sys
 
 import numpy as np
 
+from wm_eval_ros.cli.graph import GraphRun
 from wm_eval_ros.cli.overrides import add_overrides, scenario_of
-from wm_eval_ros.cli.run import default_folder, run_one
+from wm_eval_ros.cli.run import default_folder, execute
 from wm_eval_ros.config.scenario import PlannerSettings, Scenario
 from wm_eval_ros.records import ClockMode
 
@@ -38,11 +39,10 @@ def main(args: argparse.Namespace) -> int:
     """Run the verb."""
     scenario = scenario_of(args)
     folder = args.out or default_folder(f'collect_{scenario.name}')
-    trace = folder.parent / f'{folder.name}_latency_ms.txt'
-    trace.parent.mkdir(parents=True, exist_ok=True)
+    run = GraphRun(folder)
+    trace = folder / 'latency_ms.txt'
     write_trace(trace, scenario.seed)
-    run = run_one(exploring(scenario, args.model, trace), folder, args.domain)
-    trace.rename(folder / 'latency_ms.txt')
+    execute(run, exploring(scenario, args.model, trace), args.domain)
     if args.json:
         print(json.dumps({'bag': str(run.bag), 'episodes': scenario.episodes,
                           'seed': scenario.seed}))

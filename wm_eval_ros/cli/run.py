@@ -35,10 +35,11 @@ def main(args: argparse.Namespace) -> int:
     """Run the verb."""
     scenario = scenario_of(args)
     folder = args.out or default_folder(scenario.name)
-    run_one(scenario, folder, args.domain)
+    execute(GraphRun(folder), scenario, args.domain)
     baselines = []
     for name in scenario.baselines if args.baselines else ():
-        run = run_one(with_planner(scenario, name), folder / 'baselines' / name, args.domain)
+        run = GraphRun(folder / 'baselines' / name)
+        execute(run, with_planner(scenario, name), args.domain)
         baselines.append(score_bag(run.bag))
     found = read(folder / 'bag')
     print_result(found.card, as_json=args.json)
@@ -53,10 +54,9 @@ def default_folder(name: str) -> Path:
     return Path('runs') / f'{name}_{time.strftime("%Y%m%d_%H%M%S")}'
 
 
-def run_one(scenario: Scenario, folder: Path, domain: int | None) -> GraphRun:
+def execute(run: GraphRun, scenario: Scenario, domain: int | None) -> None:
     """Run one scenario with a progress bar over its episodes."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    run = GraphRun(folder)
     bar = Progress(f'{scenario.name} ({scenario.planner.planner})', scenario.episodes)
     outcomes: dict[str, int] = {}
 
@@ -71,4 +71,3 @@ def run_one(scenario: Scenario, folder: Path, domain: int | None) -> GraphRun:
         run.execute(scenario, tell, domain)
     finally:
         bar.close()
-    return run
