@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 import random
+import sys
+from types import ModuleType
 
 import pytest
 
@@ -26,3 +29,16 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f'no robot recordings: {folder} is not there')
     return folder
+
+
+@pytest.fixture(scope='session')
+def scenes() -> ModuleType:
+    """Makers of records, runs and bags, shared by the tests of scoring and of what shows it."""
+    # `test` is a module of the standard library: a helper below it cannot be imported by name
+    spec = spec_from_file_location('scenes', ROOT / 'test' / 'scoring' / 'scenes.py')
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules['scenes'] = module
+    spec.loader.exec_module(module)
+    return module

@@ -119,11 +119,6 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     assert 'example:' in text and '--salvage' in text
 
 
-def test_the_bar_fills() -> None:
-    assert verb.bar(0, 10).count('.') == 30
-    assert '100%' in verb.bar(10, 10) and verb.bar(3, 0).count('#') == 0
-
-
 def test_progress_passes_everything_through(scenes: ModuleType) -> None:
     records = scenes.busy_run()
     assert list(verb.progress(iter(records), len(records))) == records

@@ -20,7 +20,8 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE',
                         help='any other setting by its dotted key, such as planner.samples=128')
     parser.add_argument('--out', type=Path, help='folder of the results; must be new or empty')
-    parser.add_argument('--domain', type=int, help='DDS domain; left out: a free one, for a robot ROS_DOMAIN_ID')
+    parser.add_argument('--domain', type=int,
+                        help='DDS domain; left out: a free one, for a robot ROS_DOMAIN_ID')
 
 
 def scenario_of(args: argparse.Namespace) -> Scenario:

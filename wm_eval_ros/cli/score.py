@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 import sys
-import time
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from wm_eval_ros.cli.progress import Progress
 from wm_eval_ros.errors import BagError, EXIT_PASS, MissingExtraError, RecordingError
 from wm_eval_ros.records import Verdict
 
@@ -36,9 +36,6 @@ exit: 0 scored, 2 the bag cannot be scored."""
 
 #: records between two looks at the clock
 _TICK = 8192
-#: a bar appears once reading took this long [s]
-_PATIENCE_S = 2.0
-_BAR = 30
 #: messages of one topic handed over at once
 _BATCH = 16384
 
@@ -228,22 +225,11 @@ def note(text: str) -> None:
 
 
 def progress(records: Iterable[T], total: int) -> Iterator[T]:
-    """Pass records through; on a terminal, a bar on stderr once it takes longer than 2 s."""
-    if not sys.stderr.isatty():
-        yield from records
-        return
-    began, shown = time.monotonic(), False
+    """Pass records through under a progress bar."""
+    shown = Progress('reading', total)
+    count = 0
     for count, record in enumerate(records, 1):
         yield record
-        if count % _TICK == 0 and time.monotonic() - began > _PATIENCE_S:
-            shown = True
-            sys.stderr.write(bar(count, total))
-    if shown:
-        sys.stderr.write('\r\033[K')
-
-
-def bar(count: int, total: int) -> str:
-    """Return one state of the bar, drawn over the last."""
-    share = min(1.0, count / total) if total else 0.0
-    full = int(_BAR * share)
-    return f'\r[{"#" * full}{"." * (_BAR - full)}] {share:4.0%}  {count} messages'
+        if count % _TICK == 0:
+            shown.update(count, 'messages')
+    shown.close()
