@@ -78,5 +78,11 @@ def arrivals_file(folder: Path) -> Path:
 
 def arrivals(folder: Path) -> dict[int, int]:
     """Return command stamp [ns, ROS] -> arrival in the plant's callback [ns, steady]."""
-    return {int(stamp): int(steady) for stamp, steady in
-            json.loads(arrivals_file(folder).read_text(encoding='utf-8'))}
+    noted = json.loads(arrivals_file(folder).read_text(encoding='utf-8'))
+    return {int(stamp): int(steady) for stamp, steady in noted['arrivals']}
+
+
+def is_realtime(folder: Path) -> bool:
+    """Say whether the plant of a run had real-time priority."""
+    policy = json.loads(arrivals_file(folder).read_text(encoding='utf-8'))['policy']
+    return policy in (os.SCHED_FIFO, os.SCHED_RR)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from pathlib import Path
 import random
 import subprocess
@@ -23,15 +24,16 @@ LOST_S = 1.0
 WARMUP = 20
 
 
-def measure(rate_hz: float, count: int) -> dict[str, Any]:
+def measure(rate_hz: float, count: int, *, fifo: bool = False) -> dict[str, Any]:
     """
     Run both processes in a DDS domain of their own.
 
     :param rate_hz: pings a second, 0: each as soon as the last pong is back
+    :param fifo: with real-time priority
     :returns: ``round_trip_ms``, one a pong, without the warm-up; ``lost``
     """
     environment = node_environment(choose_domain(None))
-    words = [sys.executable, str(Path(__file__))]
+    words = [sys.executable, str(Path(__file__)), 'fifo' if fifo else 'normal']
     with subprocess.Popen([*words, 'pong'], env=environment, stdin=subprocess.PIPE) as pong:
         try:
             done = subprocess.run([*words, 'ping', str(rate_hz), str(count)], env=environment,
@@ -108,8 +110,18 @@ def ping(rate_hz: float, count: int) -> dict[str, Any]:
     return {'round_trip_ms': trips[WARMUP:], 'lost': lost}
 
 
+def may_fifo() -> bool:
+    """Say whether this process may give itself real-time priority."""
+    tried = 'import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))'
+    return subprocess.run([sys.executable, '-c', tried], stderr=subprocess.DEVNULL,
+                          check=False).returncode == 0
+
+
 if __name__ == '__main__':
-    if sys.argv[1] == 'pong':
+    if sys.argv[1] == 'fifo':
+        # before rclpy starts threads: they inherit it
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
+    if sys.argv[2] == 'pong':
         pong()
     else:
-        print(json.dumps(ping(float(sys.argv[2]), int(sys.argv[3]))))
+        print(json.dumps(ping(float(sys.argv[3]), int(sys.argv[4]))))
