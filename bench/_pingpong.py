@@ -17,7 +17,7 @@ import sys
 import time
 from typing import Any
 
-from wm_eval_ros.cli.processes import choose_domain, node_environment
+from wm_eval_ros.cli.processes import node_environment, reserved_domain
 
 #: pongs not back after this long are counted as lost [s]
 LOST_S = 1.0
@@ -32,14 +32,16 @@ def measure(rate_hz: float, count: int, *, fifo: bool = False) -> dict[str, Any]
     :param fifo: with real-time priority
     :returns: ``round_trip_ms``, one a pong, without the warm-up; ``lost``
     """
-    environment = node_environment(choose_domain(None))
     words = [sys.executable, str(Path(__file__)), 'fifo' if fifo else 'normal']
-    with subprocess.Popen([*words, 'pong'], env=environment, stdin=subprocess.PIPE) as pong:
-        try:
-            done = subprocess.run([*words, 'ping', str(rate_hz), str(count)], env=environment,
-                                  stdout=subprocess.PIPE, check=True, timeout=600)
-        finally:
-            pong.terminate()
+    with reserved_domain(None) as domain:
+        environment = node_environment(domain)
+        with subprocess.Popen([*words, 'pong'], env=environment) as pong:
+            try:
+                done = subprocess.run(
+                    [*words, 'ping', str(rate_hz), str(count)], env=environment,
+                    stdout=subprocess.PIPE, check=True, timeout=600)
+            finally:
+                pong.terminate()
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+#: samples below which no 99 % quantile is shown
+P99_NEEDS = 299
+
 
 def spread(samples: Sequence[float]) -> dict[str, Any]:
     """
@@ -48,5 +51,7 @@ def shown(found: dict[str, Any], unit: str = '') -> str:
     """Return a summary as text."""
     if not found['n']:
         return 'n = 0: nothing measured'
+    # below 299 samples the 99 % quantile has no upper limit: only the largest is said
+    top = f'p99 {found["p99"]:.3f}' if found['n'] >= P99_NEEDS else f'max {found["max"]:.3f}'
     return (f'{found["p50"]:8.3f} [{found["p10"]:.3f}, {found["p90"]:.3f}] {unit}, '
-            f'p99 {found["p99"]:.3f}, n = {found["n"]}')
+            f'{top}, n = {found["n"]}')

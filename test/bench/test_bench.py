@@ -53,6 +53,13 @@ def test_quantiles_are_values_that_were_measured(load):
     assert (found['n'], found['p50'], found['p10'], found['max']) == (4, 3.0, 2.0, 4.0)
 
 
+def test_a_99_percent_quantile_is_shown_only_with_enough_samples(load):
+    module = load('_spread')
+    few, many = (module.shown(module.spread([1.0] * n)) for n in (298, 299))
+    assert 'p99' not in few and 'max' in few
+    assert 'p99' in many
+
+
 def test_a_ratio_is_taken_block_by_block_and_over_all(load):
     found = load('_spread').ratio([[2.0, 2.0], [8.0]], [[1.0], [2.0, 2.0]])
     assert found['blocks'] == [2.0, 4.0]
