@@ -5,7 +5,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-OUT ?= out/demo
+OUT ?= out/demo_$(shell date +%Y%m%d_%H%M%S)
 PYTEST_ARGS ?=
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c

@@ -74,6 +74,25 @@ def test_a_faulty_proposal_is_replaced_by_the_fallback(
     assert all(list(m.effort) == [0.0, 0.0] for m in scene.out)
 
 
+def test_a_proposal_that_cannot_be_read_is_a_fault_not_a_crash(scene: Scene) -> None:
+    scene.start()
+    message = message_type(JOINTS)()
+    message.name, message.effort = ['elbow'], [0.1]
+    scene.proposals.publish(message)
+    scene.graph.until(lambda: EventKind.FALLBACK_ON in scene.kinds())
+    scene.propose(0.5, 0.5)
+    scene.graph.until(lambda: EventKind.FALLBACK_OFF in scene.kinds())
+
+
+def test_the_fallback_commands_when_the_episode_ends(scene: Scene) -> None:
+    scene.start()
+    scene.propose(0.5, 0.5)
+    scene.graph.until(lambda: scene.out)
+    event = EpisodeEvent(2, 0, EventKind.TIMEOUT, '', 0.0, 'probe')
+    scene.events.publish(codec.event_to_msg(event, TYPES))
+    scene.graph.until(lambda: list(scene.out[-1].effort) == [0.0, 0.0])
+
+
 def test_silence_falls_back_and_a_fresh_proposal_returns(scene: Scene) -> None:
     scene.start()
     scene.propose(0.5, 0.5)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import pytest
 
 from wm_eval_ros.records import EventKind
+from wm_eval_ros.safety.answer import InForce
 from wm_eval_ros.safety.gate import CommandGate, GateState
 
 MS = 1_000_000
@@ -64,12 +65,13 @@ def test_hold_repeats_the_last_valid_command() -> None:
     it.offer([0.25, 1.0], 10 * MS)
     assert it.tick(200 * MS).substitute == (0.25, 1.0)
     it.arm(300 * MS)
-    assert it.held() == (0.0, 0.5), 'nothing is held over from another episode'
+    assert it.substitute() == (0.0, 0.5), 'nothing is held over from another episode'
 
 
 def test_nothing_is_watched_between_episodes() -> None:
     it = gate()
-    it.disarm()
+    it.offer([0.5, 1.0], 10 * MS)
+    assert it.disarm().substitute == (0.0, 0.5), 'the last command does not stay in force'
     assert it.tick(10_000 * MS).substitute is None
 
 
@@ -95,3 +97,10 @@ def test_whatever_happens_only_valid_commands_get_out(
         if decision.event is not None:
             assert fallback_on == (decision.event is EventKind.FALLBACK_OFF), 'events alternate'
             fallback_on = not fallback_on
+
+
+def test_a_command_takes_effect_at_its_stamp_and_not_in_the_slots_before() -> None:
+    in_force = InForce((0.0,))
+    in_force.send((1.0,), 120)
+    assert [in_force.at(t) for t in (0, 50, 100, 120, 150)] == [
+        (0.0,), (0.0,), (0.0,), (1.0,), (1.0,)]

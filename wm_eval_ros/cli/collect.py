@@ -37,6 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the verb."""
+    args.clock = args.clock or ClockMode.LOCKSTEP.value
     scenario = scenario_of(args)
     folder = args.out or default_folder(f'collect_{scenario.name}')
     run = GraphRun(folder)
@@ -52,12 +53,11 @@ def main(args: argparse.Namespace) -> int:
 
 
 def exploring(scenario: Scenario, model: str, trace: Path) -> Scenario:
-    """Return the scenario driven by exploration, in lockstep at the trace's latencies."""
+    """Return the scenario driven by exploration, at the trace's latencies in lockstep."""
     planner: PlannerSettings = dataclasses.replace(
         scenario.planner, planner='explore', model=model, model_sha256='',
         latency_trace=str(trace.resolve()), record_rollout=False)
-    clock = ClockMode.FREE if scenario.clock is ClockMode.FREE else ClockMode.LOCKSTEP
-    return dataclasses.replace(scenario, planner=planner, clock=clock)
+    return dataclasses.replace(scenario, planner=planner)
 
 
 def write_trace(path: Path, seed: int) -> None:

@@ -14,7 +14,14 @@ import subprocess
 import sys
 from typing import Any
 
-from wm_eval_ros.errors import ConfigError, EXIT_BAD_INPUT, RunError
+from wm_eval_ros.errors import (
+    ConfigError,
+    EXIT_BAD_INPUT,
+    EXIT_IO,
+    RecordingError,
+    RunError,
+    WmEvalError,
+)
 
 #: a node that does not end this long after SIGINT is killed [s]
 END_S = 20.0
@@ -23,6 +30,11 @@ END_S = 20.0
 _PORT_BASE, _PORT_GAIN, _FIRST_OFFSET, _MARK_OFFSET = 7400, 250, 10, 249
 #: domains whose ports lie below the ephemeral ones of Linux
 _DOMAINS = range(1, 101)
+
+
+#: what a node's exit code says of the run
+_KINDS: dict[int | None, type[WmEvalError]] = {
+    EXIT_BAD_INPUT: ConfigError, EXIT_IO: RecordingError}
 
 
 class NodeProcess:
@@ -116,9 +128,9 @@ def watch(plant: NodeProcess, others: Sequence[NodeProcess],
                 raise failure(process)
 
 
-def failure(process: NodeProcess) -> RunError | ConfigError:
-    """Return the error of a node that ended by itself."""
-    kind = ConfigError if process.code == EXIT_BAD_INPUT else RunError
+def failure(process: NodeProcess) -> WmEvalError:
+    """Return the error of a node that ended by itself, with the exit code it means."""
+    kind = _KINDS.get(process.code, RunError)
     return kind(f'{process.name} node ended with code {process.code}: {process.last_word()} '
                 f'(log: {process.log})')
 

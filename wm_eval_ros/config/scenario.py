@@ -144,6 +144,8 @@ class Scenario:
                                   f'{len(command.fields)} fields; give one each')
         if any(lo >= hi for lo, hi in zip(command.low, command.high, strict=True)):
             raise ConfigError('interface.command: every low must be below its high')
+        if self.plant.kind == 'hardware' and self.clock is not ClockMode.REALTIME:
+            raise ConfigError(f'clock: {self.clock}; a robot does not wait, only realtime will do')
         if self.planner.elites > self.planner.samples:
             raise ConfigError(f'planner.elites: {self.planner.elites} of '
                               f'{self.planner.samples} samples; at most all of them')

@@ -127,7 +127,7 @@ class PlannerNode(LifecycleNode):
         self._publish_run_info()
         self._active.set()
         if self._realtime:
-            self._thread = threading.Thread(target=self._keep_schedule, name='planning')
+            self._thread = threading.Thread(target=self._plan_on_schedule, name='planning')
             self._thread.start()
         return TransitionCallbackReturn.SUCCESS
 
@@ -230,6 +230,13 @@ class PlannerNode(LifecycleNode):
 
     def _budget_ns(self) -> int:
         return round(self._settings.budget_ms * 1e6)
+
+    def _plan_on_schedule(self) -> None:
+        """Keep the schedule; what breaks it ends the node, not only this thread."""
+        try:
+            self._keep_schedule()
+        except Exception as error:  # noqa: BLE001 it is raised again in the main thread
+            self._error = RunError(f'planning thread: {type(error).__name__}: {error}')
 
     def _keep_schedule(self) -> None:
         """Decide every slot on time; the body of the planning thread (realtime).

@@ -19,7 +19,7 @@ from rclpy.publisher import Publisher
 from wm_eval_ros import plugins
 from wm_eval_ros.config.scenario import PlantSettings, Scenario
 from wm_eval_ros.config.schema import setting
-from wm_eval_ros.errors import RunError
+from wm_eval_ros.errors import FieldPathError, RunError
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.process import run_node, SPIN_S, Stop
 from wm_eval_ros.nodes.ros import Endpoints, message_type, qos_profile, ready_text, TYPES
@@ -185,7 +185,11 @@ class PlantNode:
             qos_profile=qos_profile(topics.Qos(depth=10)))
 
     def _on_command(self, message: Any) -> None:
-        action = np.asarray(self._reader.read(message), dtype=np.float64)
+        try:
+            action = self._reader.read(message)
+        except FieldPathError as error:
+            self.node.get_logger().error(str(error), throttle_duration_sec=5.0)
+            return
         if np.isfinite(action).all():
             header = getattr(message, 'header', None)
             stamp_ns = 0 if header is None else codec.stamp_ns(header.stamp)

@@ -8,7 +8,7 @@ from typing import Any
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
@@ -33,6 +33,9 @@ def message_type(name: str) -> Any:
                           'package/msg/Type and install its package') from None
 
 
+#: what of a quality of service parameters may override
+_OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY,
+                QoSPolicyKind.DURABILITY)
 #: makes our messages of rclpy's classes
 TYPES = MessageTypes(message_type)
 
@@ -74,7 +77,7 @@ class Endpoints:
         """Create a publisher whose quality of service parameters can override."""
         made = self._node.create_publisher(
             message_type(type_name), topic, qos_profile(qos),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies())
+            qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE))
         self._publishers.append((made, len(self._readers.get(topic, ()))))
         return made
 
@@ -85,7 +88,7 @@ class Endpoints:
         """Create a subscription whose quality of service parameters can override."""
         made = self._node.create_subscription(
             message_type(type_name), topic, callback, qos_profile(qos), raw=raw,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies())
+            qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE))
         if topic in self._writers:
             self._subscriptions.append(made)
         return made
@@ -116,9 +119,14 @@ class Ready:
 
     def announce_when_matched(self) -> bool:
         """Announce the node once all its endpoints have met the others; say whether it has."""
-        if not self._said and not self._endpoints.unmatched():
-            self._said = True
-            self.announce()
+        if not self._said:
+            alone = self._endpoints.unmatched()
+            if alone:
+                self._node.get_logger().warning(f'nobody at the other end yet: {alone}',
+                                                throttle_duration_sec=10.0, skip_first=True)
+            else:
+                self._said = True
+                self.announce()
         return self._said
 
     def announce(self, episode: int | None = None) -> None:

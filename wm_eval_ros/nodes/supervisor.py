@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import sys
 import time
 from typing import Any
@@ -11,11 +12,13 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from wm_eval_ros.config.scenario import SupervisorSettings
+from wm_eval_ros.errors import FieldPathError
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.process import run_node, spin_until, Stop
 from wm_eval_ros.nodes.ros import Endpoints, message_type, Ready, TYPES
 from wm_eval_ros.records import ClockMode, CycleRecord, EpisodeEvent, EventKind, TERMINAL
-from wm_eval_ros.safety.gate import CommandGate, Decision, GateState
+from wm_eval_ros.safety.answer import InForce
+from wm_eval_ros.safety.gate import CommandGate, Decision
 from wm_eval_ros.wire import codec, topics
 from wm_eval_ros.wire.fields import CommandWriter
 
@@ -50,7 +53,7 @@ class SupervisorNode:
 
     def finish(self, executor: SingleThreadedExecutor) -> None:
         """Leave nothing in force: the fallback is the last command."""
-        if self._gate.state is not GateState.IDLE:
+        if self._realtime:
             self._send(self._gate.substitute(), time.time_ns())
 
     def _make_endpoints(self, ends: Endpoints) -> None:
@@ -77,9 +80,13 @@ class SupervisorNode:
         if event.kind is EventKind.START:
             self._episode = event.episode
             self._note(self._gate.arm(self._now_ns(event.stamp_ns)), event.stamp_ns)
+            self._in_force = InForce(self._gate.substitute())
             self._ready.announce(event.episode)
         elif event.kind in TERMINAL:
-            self._note(self._gate.disarm(), event.stamp_ns)
+            decision = self._gate.disarm()
+            # in lockstep a command more than one a slot would be taken for an answer
+            self._act(decision if self._realtime else replace(decision, substitute=None),
+                      event.stamp_ns)
 
     def _now_ns(self, stamp_ns: int) -> int:
         """Return the gate's time: steady, or in lockstep the simulated time of a stamp."""
@@ -92,10 +99,16 @@ class SupervisorNode:
             self._waiting[codec.stamp_ns(message.header.stamp)] = message
             self._answer()
             return
-        decision = self._gate.offer(self._writer.read(message).tolist(), time.monotonic_ns())
+        decision = self._judge(message, time.monotonic_ns())
         if decision.forward:
             self._commands.publish(message)
         self._act(decision, time.time_ns())
+
+    def _judge(self, proposal: Any, now_ns: int) -> Decision:
+        try:
+            return self._gate.offer(self._writer.read(proposal).tolist(), now_ns)
+        except FieldPathError as error:
+            return self._gate.reject(str(error))
 
     def _look(self) -> None:
         decision = self._gate.tick(time.monotonic_ns())
@@ -121,22 +134,23 @@ class SupervisorNode:
         cycle = self._cycle
         if cycle is None:
             return
-        if cycle.command_stamp_ns is None:
-            self._cycle = None
-            decision = self._gate.tick(cycle.stamp_ns)
-            self._send(decision.substitute or self._gate.held(), cycle.stamp_ns)
-            self._note(decision, cycle.stamp_ns)
-            return
-        proposal = self._waiting.pop(cycle.command_stamp_ns, None)
-        if proposal is None:
-            return
+        now_ns = cycle.stamp_ns
+        proposal: Any = None
+        if cycle.command_stamp_ns is not None:
+            proposal = self._waiting.pop(cycle.command_stamp_ns, None)
+            if proposal is None:
+                return
         self._cycle = None
-        decision = self._gate.offer(self._writer.read(proposal).tolist(), cycle.stamp_ns)
+        decision = self._gate.tick(now_ns) if proposal is None else self._judge(proposal, now_ns)
         if decision.forward:
+            self._in_force.send(tuple(self._writer.read(proposal).tolist()),
+                                codec.stamp_ns(proposal.header.stamp))
             self._commands.publish(proposal)
         else:
-            self._send(decision.substitute or self._gate.held(), cycle.stamp_ns)
-        self._note(decision, cycle.stamp_ns)
+            if decision.substitute is not None:
+                self._in_force.send(decision.substitute, now_ns)
+            self._send(self._in_force.at(now_ns), now_ns)
+        self._note(decision, now_ns)
 
     # endpoints ----------------------------------------------------------------------------------
 

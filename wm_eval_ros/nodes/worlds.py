@@ -119,13 +119,14 @@ class RealtimeWorld:
         """Handle callbacks until the world is due; a command takes effect when it arrives."""
         while not self._port.stop:
             remaining_s = (due_ns - self._elapsed_ns()) / 1e9
-            if remaining_s <= 0.0:
-                return
-            self._port.handle(remaining_s)
+            # a world that is behind must still hear its commands
+            self._port.handle(max(0.0, remaining_s))
             if self._port.commands:
                 self._advance(min(self._elapsed_ns(), due_ns))
                 self._plant.apply(self._port.commands[-1][1])
                 self._port.commands.clear()
+            if remaining_s <= 0.0:
+                return
 
     def _advance(self, until_ns: float) -> None:
         step_ns = self._plant.step_ns

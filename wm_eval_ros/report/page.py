@@ -88,7 +88,8 @@ def _headline(card: Scorecard, others: Sequence[Scorecard]) -> str:
     low, high = rate.interval[:2]
     text = (f'{done} of {rate.n} episodes succeeded '
             f'<small>({low:.0%} to {high:.0%} at 95 % confidence)</small>')
-    return text + ''.join(_against(card, other) for other in others)
+    chips = ''.join(_against(card, other) for other in others)
+    return text + (f'<br>{chips}' if chips else '')
 
 
 def _against(card: Scorecard, other: Scorecard) -> str:

@@ -79,17 +79,18 @@ class CommandGate:
                         reason='a new episode began' if was_fallback else '')
 
     def disarm(self) -> Decision:
-        """End an episode: nothing is watched until the next begins."""
+        """End an episode: the fallback commands once, nothing is watched until the next begins."""
         was_fallback = self.state in (GateState.FALLBACK, GateState.STOPPED)
         self.state = GateState.IDLE
-        return Decision(event=EventKind.FALLBACK_OFF if was_fallback else None,
+        return Decision(substitute=self.substitute(),
+                        event=EventKind.FALLBACK_OFF if was_fallback else None,
                         reason='the episode ended' if was_fallback else '')
 
     def offer(self, action: Sequence[float], now_ns: int) -> Decision:
         """Judge one proposed command, shape (A,), in the command's units."""
         fault = self._fault(action)
         if fault:
-            return self._fall_back(fault)
+            return self.reject(fault)
         if self.state is GateState.STOPPED:
             return Decision(reason='stopped until the next episode begins')
         self._last = tuple(action)
@@ -99,21 +100,25 @@ class CommandGate:
             return Decision(forward=True, event=EventKind.FALLBACK_OFF, reason='fresh command')
         return Decision(forward=True)
 
+    def reject(self, reason: str) -> Decision:
+        """Take a command for a fault: one that cannot be read, or is not valid."""
+        if self.state in (GateState.FALLBACK, GateState.STOPPED):
+            return Decision(substitute=self.substitute(), reason=reason)
+        if self.state is GateState.IDLE:
+            return Decision(reason=reason)
+        self.state = GateState.FALLBACK
+        return Decision(substitute=self.substitute(), event=EventKind.FALLBACK_ON, reason=reason)
+
     def tick(self, now_ns: int) -> Decision:
         """Look at the time: fall back or stop where the last valid command is too old."""
         age_ns = now_ns - self._fresh_ns
         if self.state is GateState.IDLE or age_ns <= self._stale_ns:
             return Decision()
         if self.state is GateState.NOMINAL:
-            return self._fall_back(f'no valid command for {age_ns / 1e6:.0f} ms')
+            return self.reject(f'no valid command for {age_ns / 1e6:.0f} ms')
         if self.state is GateState.FALLBACK and age_ns > self._stop_ns:
             self.state = GateState.STOPPED
         return Decision(substitute=self.substitute())
-
-    def held(self) -> tuple[float, ...]:
-        """Return the command in force, shape (A,)."""
-        return self.substitute() if self.state in (
-            GateState.FALLBACK, GateState.STOPPED) else self._last
 
     def _fault(self, action: Sequence[float]) -> str:
         if len(action) != len(self._low):
@@ -125,14 +130,6 @@ class CommandGate:
                 return (f'command value {index} is {value:g}, outside '
                         f'[{self._low[index]:g}, {self._high[index]:g}]')
         return ''
-
-    def _fall_back(self, reason: str) -> Decision:
-        if self.state in (GateState.FALLBACK, GateState.STOPPED):
-            return Decision(substitute=self.substitute(), reason=reason)
-        if self.state is GateState.IDLE:
-            return Decision(reason=reason)
-        self.state = GateState.FALLBACK
-        return Decision(substitute=self.substitute(), event=EventKind.FALLBACK_ON, reason=reason)
 
     def substitute(self) -> tuple[float, ...]:
         """Return the fallback's command, shape (A,)."""
