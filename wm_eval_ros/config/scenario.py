@@ -126,6 +126,8 @@ class Scenario:
     seed: int = setting(0, doc='seed of the run; episode i resets with seed + i', low=0,
                         high=2**53)
     episodes: int = setting(20, doc='number of episodes', low=1, high=1000000)
+    realtime_priority: bool = setting(
+        False, doc='in realtime, run plant, supervisor and planner under SCHED_FIFO where allowed')
     baselines: tuple[str, ...] = setting(
         (), doc='planners run on the same starts beside the first')
     interface: Interface = setting(doc='topics of state, goal and command')

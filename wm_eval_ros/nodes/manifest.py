@@ -38,7 +38,7 @@ def host_facts() -> dict[str, Any]:
     return {
         'machine': platform.machine(), 'kernel': platform.release(), 'cpu': _cpu_name(),
         'cores': len(os.sched_getaffinity(0)), 'python': platform.python_version(),
-        'rmw': get_rmw_implementation_identifier(), 'device': 'cpu',
+        'rmw': get_rmw_implementation_identifier(), 'device': 'cpu', 'scheduling': _scheduling(),
         'ros_distro': os.environ.get('ROS_DISTRO', 'wheels'),
         'torch': torch.__version__, 'torch_threads': torch.get_num_threads(),
         'load_average': [round(x, 2) for x in os.getloadavg()],
@@ -84,6 +84,12 @@ def _git_commit() -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ''
     return done.stdout.strip() if done.returncode == 0 else ''
+
+
+def _scheduling() -> str:
+    names = {os.SCHED_OTHER: 'SCHED_OTHER', os.SCHED_FIFO: 'SCHED_FIFO',
+             os.SCHED_RR: 'SCHED_RR', os.SCHED_BATCH: 'SCHED_BATCH'}
+    return names.get(os.sched_getscheduler(0), 'other')
 
 
 def _cpu_name() -> str:

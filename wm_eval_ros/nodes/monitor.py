@@ -14,7 +14,7 @@ from rclpy.node import Node
 
 from wm_eval_ros.config.schema import setting
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
-from wm_eval_ros.nodes.process import drain, run_node, spin_until, Stop
+from wm_eval_ros.nodes.process import drain, run_node, spin_in_batches, Stop
 from wm_eval_ros.nodes.ros import Endpoints, Ready, TYPES
 from wm_eval_ros.records import NO_SEQUENCE, Record, SampleRecord
 from wm_eval_ros.scoring.live import slot_values
@@ -38,7 +38,7 @@ class MonitorNode:
         self.node = Node('monitor', automatically_declare_parameters_from_overrides=True)
         parameters = Parameters(self.node)
         run = parameters.declare(RunSettings)
-        scenario = run_scenario(run)
+        self.scenario = scenario = run_scenario(run)
         self._settings = parameters.declare(MonitorSettings)
         parameters.close()
         self._scorer = Scorer()
@@ -60,7 +60,8 @@ class MonitorNode:
 
     def spin(self, executor: SingleThreadedExecutor, stop: Stop) -> None:
         """Listen until told to stop."""
-        spin_until(executor, stop, self._ready.announce_when_matched)
+        spin_in_batches(executor, stop, lambda: self._count,
+                        self._ready.announce_when_matched)
 
     def finish(self, executor: SingleThreadedExecutor) -> None:
         """Take in what has already arrived; write the final summary."""

@@ -66,15 +66,15 @@ class PlannerNode(LifecycleNode):
         parameters = Parameters(self)
         run = parameters.declare(RunSettings)
         self._run_id, self._nodes = run.run_id, run.nodes
-        self._scenario = run_scenario(run)
-        self._settings = parameters.declare(PlannerSettings, self._scenario.planner)
+        self.scenario = run_scenario(run)
+        self._settings = parameters.declare(PlannerSettings, self.scenario.planner)
         start = parameters.declare(StartSettings)
         self._autostart = start.autostart
         self._mode = Mode.SHADOW if start.shadow else Mode.PLANNER
         parameters.close()
         self._period_ns = round(self._settings.period_ms * 1e6)
         self._deadline_ns = round(self._settings.deadline_ms * 1e6)
-        self._realtime = self._scenario.clock is ClockMode.REALTIME
+        self._realtime = self.scenario.clock is ClockMode.REALTIME
         self._schedule = Schedule(self._period_ns)
         self._episode: EpisodeEvent | None = None
         self._begun = threading.Event()
@@ -162,10 +162,10 @@ class PlannerNode(LifecycleNode):
     def _configure(self) -> None:
         import torch
         torch.set_num_threads(self._settings.torch_threads)
-        interface = self._scenario.interface
+        interface = self.scenario.interface
         kind = plugins.load('wm_eval_ros.planners', self._settings.planner)
         self._model = self._load_model() if self._settings.model else None
-        self._charge = LatencyCharge(self._settings, self._scenario.clock)
+        self._charge = LatencyCharge(self._settings, self.scenario.clock)
         self._decider = Decider(interface, self._model,
                                 kind(self._settings, self._model, interface),
                                 stale_ns=round(self._settings.stale_ms * 1e6))
@@ -176,12 +176,12 @@ class PlannerNode(LifecycleNode):
 
     def _load_model(self) -> WorldModel:
         return load_checkpoint(find_checkpoint(self._settings.model),
-                               interface=self._scenario.interface,
+                               interface=self.scenario.interface,
                                sha256=self._settings.model_sha256)
 
     def _make_endpoints(self) -> None:
-        interface = self._scenario.interface
-        ends = Endpoints(self, self._scenario, self._nodes)
+        interface = self.scenario.interface
+        ends = Endpoints(self, self.scenario, self._nodes)
         ends.subscription(topics.TYPES[topics.EPISODE_EVENT], topics.EPISODE_EVENT,
                           topics.LATCHED, self._on_event)
         sensor = topics.SENSOR if self._realtime else topics.SENSOR_OFFER
@@ -205,7 +205,7 @@ class PlannerNode(LifecycleNode):
         def reading(stream: Any) -> Reading:
             return Reading(InputRef(stream.topic, 0), np.zeros(len(feature_names(stream))))
 
-        interface = self._scenario.interface
+        interface = self.scenario.interface
         inputs = Inputs(tuple(reading(s) for s in interface.observations),
                         None if interface.goal is None else reading(interface.goal))
         self._decider.begin_episode(0)
@@ -266,7 +266,7 @@ class PlannerNode(LifecycleNode):
         latest_ns = time.monotonic_ns() + self._period_ns
         while self._active.is_set() and time.monotonic_ns() < latest_ns:
             stamps = [r.ref.stamp_ns for r in self._inputs.snapshot().observations if r]
-            if len(stamps) == len(self._scenario.interface.observations) and (
+            if len(stamps) == len(self.scenario.interface.observations) and (
                     min(stamps) >= episode.stamp_ns):
                 break
             time.sleep(0.0005)
@@ -353,8 +353,8 @@ class PlannerNode(LifecycleNode):
         if episode is None or episode.episode == self._announced:
             return
         goal = self._inputs.snapshot().goal
-        oldest_ns = 0 if self._scenario.plant.kind == 'hardware' else episode.stamp_ns
-        if self._scenario.interface.goal is None or (
+        oldest_ns = 0 if self.scenario.plant.kind == 'hardware' else episode.stamp_ns
+        if self.scenario.interface.goal is None or (
                 goal is not None and goal.ref.stamp_ns >= oldest_ns):
             self._announced = episode.episode
             self._ready.announce(episode.episode)
@@ -387,7 +387,7 @@ class PlannerNode(LifecycleNode):
     def _publish_run_info(self) -> None:
         message = message_type(topics.TYPES[topics.RUN_INFO])()
         message.data = codec.run_info_to_json(
-            run_info(self._scenario, self._settings, self._run_id, self._model))
+            run_info(self.scenario, self._settings, self._run_id, self._model))
         self._info.publish(message)
 
 

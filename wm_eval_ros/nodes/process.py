@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+import contextlib
+import gc
 import os
 import signal
 import sys
 import time
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -16,14 +18,20 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.errors import EXIT_BAD_INPUT, EXIT_RUN_FAILED, WmEvalError
+from wm_eval_ros.records import ClockMode
 
 #: longest sleep of the spin loop: how late a signal or a lost parent is noticed [s]
 SPIN_S = 0.1
-
-
 #: spins of 20 ms without a message after which nothing more is expected
 QUIET_SPINS = 25
+#: pause of a listener after it has taken all that came [s]
+BATCH_S = 0.02
+#: longest a thread keeps the interpreter from another one of its process [s]
+SWITCH_S = 0.0005
+#: real-time priorities, the one nearest to the actuators first; nodes not named have none
+PRIORITIES = {'plant': 12, 'supervisor': 11, 'planner': 10}
 #: somebody may go on publishing for ever [s]
 DRAIN_S = 3.0
 
@@ -56,6 +64,8 @@ class Stop:
 class Runnable(Protocol):
     """What `run_node` drives: a node with a loop of its own."""
 
+    scenario: Scenario
+
     @property
     def node(self) -> Node:
         """The ROS node."""
@@ -82,6 +92,59 @@ def spin_until(
         executor.spin_once(timeout_sec=SPIN_S)
         if ready is not None and ready():
             ready = None
+
+
+def spin_in_batches(
+    executor: SingleThreadedExecutor, stop: Stop, count: Callable[[], int],
+    then: Callable[[], object],
+) -> None:
+    """
+    Handle what has come, then pause: what only listens must not wake up amid the loop.
+
+    :param count: number of messages taken so far
+    :param then: called after every pass
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    while not stop:
+        before = count()
+        executor.spin_once(timeout_sec=0.0)
+        then()
+        if count() == before:
+            time.sleep(BATCH_S)
+
+
+def settle(name: str, scenario: Scenario) -> None:
+    """
+    Make the process ready for its loop: no long collections, quick hand-over, priority if asked.
+
+    Without the permission for real-time priority (CAP_SYS_NICE, or `rtprio` in limits.conf) the
+    process keeps the one it has; the manifest says which.
+    """
+    gc.collect()
+    gc.freeze()
+    sys.setswitchinterval(SWITCH_S)
+    priority = PRIORITIES.get(name)
+    if priority is None or not scenario.realtime_priority:
+        return
+    if scenario.clock is ClockMode.REALTIME:
+        with contextlib.suppress(OSError, AttributeError):
+            for thread in os.listdir('/proc/self/task'):
+                os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
+
+
+def make_executor(name: str) -> Any:
+    """
+    Return the executor of a node.
+
+    The events executor costs a fraction, but fails on callbacks that take the message info
+    (rclpy 7.1.6: SystemError), and planner, monitor and recorder need the info.
+    """
+    if name in ('plant', 'supervisor'):
+        with contextlib.suppress(ImportError):
+            from rclpy.experimental.events_executor import EventsExecutor
+            return EventsExecutor()
+    return SingleThreadedExecutor()
 
 
 def drain(executor: SingleThreadedExecutor, count: Callable[[], int]) -> None:
@@ -124,10 +187,12 @@ def run_node(make: Callable[[], Runnable], argv: Sequence[str] | None = None) ->
 
 def _run(make: Callable[[], Runnable], stop: Stop) -> int:
     runnable = make()
-    executor = SingleThreadedExecutor()
+    name = runnable.node.get_name()
+    executor = make_executor(name)
     executor.add_node(runnable.node)
     try:
         try:
+            settle(name, runnable.scenario)
             runnable.spin(executor, stop)
         finally:
             runnable.finish(executor)

@@ -18,7 +18,7 @@ from wm_eval_ros.config.scenario import RecorderSettings
 from wm_eval_ros.config.schema import setting
 from wm_eval_ros.errors import RunError
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
-from wm_eval_ros.nodes.process import drain, run_node, SPIN_S, Stop
+from wm_eval_ros.nodes.process import drain, run_node, spin_in_batches, SPIN_S, Stop
 from wm_eval_ros.nodes.ros import Endpoints, message_type, qos_profile, Ready
 from wm_eval_ros.nodes.topic_list import run_topics
 from wm_eval_ros.records import NO_SEQUENCE
@@ -45,7 +45,7 @@ class RecorderNode:
         self.node = Node('recorder', automatically_declare_parameters_from_overrides=True)
         parameters = Parameters(self.node)
         run = parameters.declare(RunSettings)
-        scenario = run_scenario(run)
+        self.scenario = scenario = run_scenario(run)
         settings = parameters.declare(RecorderSettings, scenario.recorder)
         self._settings = parameters.declare(BagSettings)
         parameters.close()
@@ -67,9 +67,7 @@ class RecorderNode:
                 raise RunError(f'nobody publishes within {self._settings.match_timeout_s:g} s: '
                                f'{", ".join(sorted(missing))}')
         self._ready.announce()
-        while not stop:
-            executor.spin_once(timeout_sec=SPIN_S)
-            self._writer.tick()
+        spin_in_batches(executor, stop, lambda: self._count, self._writer.tick)
 
     def finish(self, executor: SingleThreadedExecutor) -> None:
         """Write what has already arrived; close the bag."""

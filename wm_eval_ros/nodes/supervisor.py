@@ -22,8 +22,8 @@ from wm_eval_ros.safety.gate import CommandGate, Decision
 from wm_eval_ros.wire import codec, topics
 from wm_eval_ros.wire.fields import CommandWriter
 
-#: how often the watchdog looks at the steady clock [s]
-WATCH_S = 0.005
+#: looks of the watchdog at the steady clock in one period
+LOOKS = 5
 
 
 class SupervisorNode:
@@ -34,18 +34,18 @@ class SupervisorNode:
         self.node = Node('supervisor', automatically_declare_parameters_from_overrides=True)
         parameters = Parameters(self.node)
         run = parameters.declare(RunSettings)
-        self._scenario = run_scenario(run)
-        settings = parameters.declare(SupervisorSettings, self._scenario.supervisor)
+        self.scenario = run_scenario(run)
+        settings = parameters.declare(SupervisorSettings, self.scenario.supervisor)
         parameters.close()
-        command = self._scenario.interface.command
-        self._period_ns = round(self._scenario.planner.period_ms * 1e6)
+        command = self.scenario.interface.command
+        self._period_ns = round(self.scenario.planner.period_ms * 1e6)
         self._gate = CommandGate(
             command.low, command.high, stale_ns=round(settings.stale_periods * self._period_ns),
             stop_ns=round(settings.stop_ms * 1e6), fallback=settings.fallback)
-        self._realtime = self._scenario.clock is ClockMode.REALTIME
+        self._realtime = self.scenario.clock is ClockMode.REALTIME
         self._episode = 0
         self._substituted_ns = 0
-        self._make_endpoints(Endpoints(self.node, self._scenario, run.nodes))
+        self._make_endpoints(Endpoints(self.node, self.scenario, run.nodes))
 
     def spin(self, executor: SingleThreadedExecutor, stop: Stop) -> None:
         """Gate commands until told to stop."""
@@ -57,7 +57,7 @@ class SupervisorNode:
             self._send(self._gate.substitute(), time.time_ns())
 
     def _make_endpoints(self, ends: Endpoints) -> None:
-        command = self._scenario.interface.command
+        command = self.scenario.interface.command
         self._type = message_type(command.type)
         self._writer = CommandWriter(command, message_type)
         qos = topics.COMMAND if self._realtime else topics.TELEMETRY
@@ -67,7 +67,7 @@ class SupervisorNode:
         ends.subscription(event, topics.EPISODE_EVENT, topics.LATCHED, self._on_event)
         ends.subscription(command.type, topics.proposed(command.topic), qos, self._on_proposal)
         if self._realtime:
-            self.node.create_timer(WATCH_S, self._look)
+            self.node.create_timer(self._period_ns / LOOKS / 1e9, self._look)
         else:
             self._waiting: dict[int, Any] = {}
             self._cycle: CycleRecord | None = None
