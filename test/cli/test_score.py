@@ -122,3 +122,13 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
 def test_progress_passes_everything_through(scenes: ModuleType) -> None:
     records = scenes.busy_run()
     assert list(verb.progress(iter(records), len(records))) == records
+
+
+@pytest.mark.parametrize('name', ['dev_tb3_rasl', 'dev_go2_test4/bag'])
+def test_a_bag_of_a_known_robot_is_scored_open_loop(
+    shared_data: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(['score', str(shared_data / name), '--json', '--out', str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert 'open loop' in err
+    assert json.loads(out)['scores']

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from wm_eval_ros.cli.progress import Progress
-from wm_eval_ros.errors import BagError, EXIT_PASS, MissingExtraError, RecordingError
+from wm_eval_ros.errors import BagError, ConfigError, EXIT_PASS, MissingExtraError, RecordingError
 from wm_eval_ros.records import Verdict
 
 if TYPE_CHECKING:
@@ -66,7 +66,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Score the bag, write the files, print the result."""
+    """Score the bag, write the files, print the result; a robot's own bag is scored open loop."""
+    if _is_of_a_known_robot(args.bag, args.salvage):
+        from wm_eval_ros.cli import openloop
+        print(f'{args.bag}: no run of this package, a bag of a known robot: scored open loop',
+              file=sys.stderr)
+        return openloop.main(argparse.Namespace(**vars(args), map=None))
     found = read(args.bag, salvage=args.salvage)
     baselines = [score_bag(bag, salvage=args.salvage) for bag in args.baseline]
     folder = args.out or args.bag.resolve().parent / 'score'
@@ -74,6 +79,20 @@ def main(args: argparse.Namespace) -> int:
     written = write(found, folder, baselines)
     print(f'written: {", ".join(str(path) for path in written)}', file=sys.stderr)
     return EXIT_PASS
+
+
+def _is_of_a_known_robot(path: Path, salvage: bool) -> bool:
+    """Say whether a bag holds no run of ours, and what a shipped robot map asks for."""
+    from wm_eval_ros.bag.reader import open_bag
+    from wm_eval_ros.config.robot_map import find_map
+    with open_bag(path, salvage=salvage) as bag:
+        if _holds_ours(bag):
+            return False
+        try:
+            find_map(bag.topics)
+        except ConfigError:
+            return False
+    return True
 
 
 def score_bag(path: Path | str, *, salvage: bool = False) -> Scorecard:
@@ -159,9 +178,14 @@ def _fold(bag: Bag, scorer: Scorer, trace: TraceCollector) -> None:
             batch.flush(scorer)
 
 
+def _holds_ours(bag: Bag) -> bool:
+    from wm_eval_ros.wire.codec import CYCLE_TYPE, EVENT_TYPE
+    return bool({CYCLE_TYPE, EVENT_TYPE} & set(bag.topics.values()))
+
+
 def _require_ours(bag: Bag) -> None:
     from wm_eval_ros.wire.codec import CYCLE_TYPE, EVENT_TYPE
-    if {CYCLE_TYPE, EVENT_TYPE} & set(bag.topics.values()):
+    if _holds_ours(bag):
         return
     have = ', '.join(f'{topic} ({kind})' for topic, kind in sorted(bag.topics.items()))
     raise BagError(f'{bag.path}: no {CYCLE_TYPE} and no {EVENT_TYPE}; it holds '

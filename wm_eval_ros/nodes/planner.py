@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import numpy as np
+from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
@@ -43,6 +44,8 @@ from wm_eval_ros.wire.fields import CommandWriter
 
 #: calls of the planner before it is active, so that no slot pays for the first ones
 WARMUP_CALLS = 5
+#: how long the acknowledgement of the last record is waited for [s]
+ACK_S = 3.5
 #: budget of a decision whose latency is charged, not measured: all iterations [ns]
 UNBOUNDED_NS = 2**62
 
@@ -107,10 +110,10 @@ class PlannerNode(LifecycleNode):
 
     def finish(self, executor: SingleThreadedExecutor) -> None:
         """Stop the planning thread; wait until the last record was taken."""
+        was_active = self._active.is_set()
         self._halt()
-        if self._active.is_set() or self._thread is not None:
-            from rclpy.duration import Duration
-            self._cycles.wait_for_all_acked(Duration(seconds=5.0))
+        if was_active:
+            self._cycles.wait_for_all_acked(Duration(seconds=ACK_S))
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the weights, warm up, make the endpoints."""
