@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 rclpy = pytest.importorskip('rclpy', reason='no ROS 2 here')
 
+from wm_eval_ros.config.scenario import find_scenario, load_scenario  # noqa: E402
+from wm_eval_ros.config.schema import to_plain  # noqa: E402
+from wm_eval_ros.errors import ConfigError  # noqa: E402
 from wm_eval_ros.nodes.ros import message_type, TYPES  # noqa: E402
 from wm_eval_ros.nodes.supervisor import SupervisorNode  # noqa: E402
 from wm_eval_ros.records import EpisodeEvent, EventKind  # noqa: E402
@@ -101,3 +106,14 @@ def test_silence_falls_back_and_a_fresh_proposal_returns(scene: Scene) -> None:
     scene.graph.until(lambda: EventKind.FALLBACK_OFF in scene.kinds())
     assert list(scene.out[-1].effort) == [0.5, 0.5]
     assert [0.0, 0.0] in [list(m.effort) for m in scene.out]
+
+
+def test_lockstep_refuses_a_command_without_a_stamp(make_graph: Any, tmp_path: Path) -> None:
+    raw = to_plain(load_scenario(find_scenario('reacher'), {'clock': 'lockstep'}))
+    raw['interface']['command'] |= {'type': 'std_msgs/msg/Float64MultiArray',
+                                    'fields': ['data[0]', 'data[1]']}
+    path = tmp_path / 'unstamped.yaml'
+    path.write_text(yaml.safe_dump(raw))
+    make_graph(scenario=str(path))
+    with pytest.raises(ConfigError, match='has no header'):
+        SupervisorNode()

@@ -12,7 +12,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from wm_eval_ros.config.scenario import SupervisorSettings
-from wm_eval_ros.errors import FieldPathError
+from wm_eval_ros.errors import ConfigError, FieldPathError
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.process import run_node, spin_until, Stop
 from wm_eval_ros.nodes.ros import Endpoints, message_type, Ready, TYPES
@@ -59,6 +59,9 @@ class SupervisorNode:
     def _make_endpoints(self, ends: Endpoints) -> None:
         command = self.scenario.interface.command
         self._type = message_type(command.type)
+        if not self._realtime and not hasattr(self._type, 'header'):
+            raise ConfigError(f'interface.command.type: {command.type} has no header; '
+                              f'in {self.scenario.clock} a command acts from its stamp on')
         self._writer = CommandWriter(command, message_type)
         qos = topics.COMMAND if self._realtime else topics.TELEMETRY
         event = topics.TYPES[topics.EPISODE_EVENT]
