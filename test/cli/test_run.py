@@ -19,6 +19,7 @@ from wm_eval_ros.cli.main import VERBS
 from wm_eval_ros.models.checkpoint import shipped_checkpoints
 from wm_eval_ros.plants.tasks import task_names
 from wm_eval_ros.records import CycleRecord, CycleStatus, EpisodeEvent, EventKind
+from wm_eval_ros.wire import codec
 
 #: a run that takes longer hangs [s]
 PATIENCE_S = 180
@@ -108,6 +109,16 @@ def test_a_charge_of_120_ms_skips_two_of_three_slots(tmp_path: Path) -> None:
     statuses = [c.status for c in records(out / 'bag', CycleRecord)]
     late, skipped = CycleStatus.LATE, CycleStatus.SKIPPED
     assert statuses[:6] == [late, skipped, skipped, late, skipped, skipped]
+    cycles = records(out / 'bag', CycleRecord)
+    with open_bag(out / 'bag') as bag:
+        commands = [(codec.stamp_ns(m.header.stamp), tuple(m.effort))
+                    for _, m in bag.decoded(['/joint_command'])]
+    begin = cycles[0].stamp_ns
+    acting = [next(a for s, a in reversed(commands[:n + 1]) if s <= begin + 50_000_000 * n)
+              if n % 3 else None for n in range(9)]
+    first, second = cycles[0].action, cycles[3].action
+    zero = (0.0, 0.0)
+    assert acting == [None, zero, zero, None, first, first, None, second, second]
     values = {v['name']: v['value'] for v in
               json.loads((out / 'score' / 'scorecard.json').read_text())['values']}
     assert values['deadline_miss_rate'] == 1.0
@@ -140,7 +151,7 @@ class Started:
         return int(found.stdout.split()[0])
 
     def end(self) -> tuple[int, str]:
-        _, said = self.process.communicate(timeout=60)
+        _, said = self.process.communicate(timeout=150)
         return self.process.returncode, said
 
 

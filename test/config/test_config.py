@@ -126,3 +126,13 @@ def test_every_setting_has_a_description() -> None:
                 todo += [inner] if new else []
     assert len(seen) >= 8
     assert {f.name for f, _ in scalar_fields(Small)} == {'rate', 'name', 'count', 'entries'}
+
+
+@pytest.mark.parametrize('path', SHIPPED, ids=lambda p: p.stem)
+def test_a_shipped_scenario_pins_the_weights_of_its_checkpoint(path: Path) -> None:
+    import json
+    planner = load_scenario(path).planner
+    spec = Path(__file__).parents[2] / 'wm_eval_ros' / 'checkpoints' / planner.model / 'spec.json'
+    assert planner.model_sha256 in spec.read_text()
+    assert json.loads(spec.read_text())
+    assert len(planner.model_sha256) == 64

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+import time
 from typing import Any
 
 import pytest
@@ -38,6 +39,7 @@ def test_what_was_sent_is_in_the_bag_byte_for_byte(make_graph: Any, tmp_path: Pa
     states = []
 
     stop = Stop()
+    end = time.monotonic() + 60
 
     def play() -> bool:
         if 'recorder' not in [m.data for m in ready]:
@@ -55,6 +57,7 @@ def test_what_was_sent_is_in_the_bag_byte_for_byte(make_graph: Any, tmp_path: Pa
 
     class Until:
         def __bool__(self) -> bool:
+            assert time.monotonic() < end, 'messages are missing'
             return bool(stop) or play()
 
     recorder.spin(graph.executor, Until())

@@ -95,6 +95,9 @@ def test_a_run_with_a_robot_records_nan_and_silence_as_missed_slots(
     card = json.loads((out / 'score' / 'scorecard.json').read_text())
     live = json.loads((out / 'live.json').read_text())
     assert card['values'] == live['values']
+    success = next(v for v in card['values'] if v['name'] == 'success_rate')
+    assert success['value'] is None
+    assert 'robot' in success['why']
 
 
 @pytest.mark.slow

@@ -57,7 +57,9 @@ class Scene:
 
 @pytest.fixture
 def scene(make_graph: Any) -> Scene:
-    return Scene(make_graph(scenario='reacher', nodes=['supervisor']))
+    # patient: only a fault falls back here, no stall of the machine
+    return Scene(make_graph(scenario='reacher', nodes=['supervisor'], stale_periods=200.0,
+                            stop_ms=60000.0))
 
 
 def test_a_proposal_passes_unchanged_with_its_own_stamp(scene: Scene) -> None:
@@ -98,7 +100,8 @@ def test_the_fallback_commands_when_the_episode_ends(scene: Scene) -> None:
     scene.graph.until(lambda: list(scene.out[-1].effort) == [0.0, 0.0])
 
 
-def test_silence_falls_back_and_a_fresh_proposal_returns(scene: Scene) -> None:
+def test_silence_falls_back_and_a_fresh_proposal_returns(make_graph: Any) -> None:
+    scene = Scene(make_graph(scenario='reacher', nodes=['supervisor'], stop_ms=60000.0))
     scene.start()
     scene.propose(0.5, 0.5)
     scene.graph.until(lambda: EventKind.FALLBACK_ON in scene.kinds())

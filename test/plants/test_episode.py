@@ -15,7 +15,7 @@ def run(solved: list[bool], *, hold_s: float = 0.02, limit_s: float = 0.1,
     """Ask the judge every 10 ms; the answer and the look that gave it."""
     at = [0]
     plant = SimpleNamespace(
-        hold_s=hold_s, solved=lambda: solved[min(at[0], len(solved) - 1)],
+        step_ns=10 * MS, hold_s=hold_s, solved=lambda: solved[min(at[0], len(solved) - 1)],
         failed=lambda: 'fell' if failed_at is not None and at[0] >= failed_at else '')
     judge = EpisodeJudge(plant, limit_s)  # type: ignore[arg-type]
     plant.time_ns = 0
@@ -46,3 +46,7 @@ def test_never_solved_times_out_at_the_limit() -> None:
 
 def test_failure_comes_before_success() -> None:
     assert run([False, True, True, True], failed_at=3) == (EventKind.FAILURE, 3)
+
+
+def test_a_limit_between_two_steps_is_met_at_the_step_before() -> None:
+    assert run([False], limit_s=0.058) == (EventKind.TIMEOUT, 5)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 import pytest
 
 from wm_eval_ros.records import EventKind
-from wm_eval_ros.safety.answer import InForce
 from wm_eval_ros.safety.gate import CommandGate, GateState
+from wm_eval_ros.safety.in_force import InForce
 
 MS = 1_000_000
 
@@ -101,6 +101,27 @@ def test_whatever_happens_only_valid_commands_get_out(
 
 def test_a_command_takes_effect_at_its_stamp_and_not_in_the_slots_before() -> None:
     in_force = InForce((0.0,))
-    in_force.send((1.0,), 120)
-    assert [in_force.at(t) for t in (0, 50, 100, 120, 150)] == [
-        (0.0,), (0.0,), (0.0,), (1.0,), (1.0,)]
+    in_force.send((1.0,), 120, now_ns=0)
+    assert [in_force.at(t) for t in (0, 50, 100)] == [(0.0,)] * 3
+    # the next is sent in the first slot after, and the first goes on acting until its stamp
+    in_force.send((2.0,), 270, now_ns=150)
+    assert [in_force.at(t) for t in (150, 200, 250, 300)] == [
+        (1.0,), (1.0,), (1.0,), (2.0,)]
+
+
+def test_no_command_passes_once_the_episode_has_ended() -> None:
+    it = gate()
+    it.disarm()
+    assert not it.offer([0.0, 1.0], 10 * MS).forward
+
+
+def test_hold_ends_with_the_episode_and_with_a_stop() -> None:
+    it = gate('hold')
+    it.offer([0.25, 1.0], 10 * MS)
+    it.tick(200 * MS)
+    it.tick(511 * MS)
+    assert it.state is GateState.STOPPED
+    assert it.tick(520 * MS).substitute == (0.0, 0.5)
+    it = gate('hold')
+    it.offer([0.25, 1.0], 10 * MS)
+    assert it.disarm().substitute == (0.0, 0.5)

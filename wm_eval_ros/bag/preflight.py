@@ -102,8 +102,9 @@ def preflight(bag: Bag, *, closed_loop: bool = True) -> Preflight:
         findings.append(_finding('damaged', '', str(error), Severity.ERROR))
     for topic in sorted(series):
         findings += _look_at(topic, series[topic])
-    # episodes end when they end: their events have no rate to keep
-    findings = [f for f in findings if f.kind != 'gap' or bag.topics[f.topic] != EVENT_TYPE]
+    # events have no rate to keep, and several writers with sequences of their own
+    findings = [f for f in findings
+                if f.kind not in ('gap', 'lost') or bag.topics[f.topic] != EVENT_TYPE]
     findings += _counts(bag)
     if bag.disordered:
         findings.append(_finding('order', '', f'{bag.disordered} of {sum(bag.read.values())} '

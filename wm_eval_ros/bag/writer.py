@@ -58,7 +58,6 @@ class BagWriter:
         """
         self.folder = Path(folder)
         self.path = self.folder / f'{self.folder.name}_0.mcap'
-        self.custom: dict[str, str] = {}
         self._distribution = distribution
         self._clock = clock
         self._topics: dict[str, _Topic] = {}
@@ -158,10 +157,6 @@ class BagWriter:
         self._guard(self._flush)
         self._pending = 0
 
-    def sync(self) -> None:
-        """Force what was flushed onto the disk; slow, not for the thread that receives."""
-        self._guard(lambda: os.fsync(self._file.fileno()))
-
     def close(self) -> None:
         """
         Finish the file and write metadata.yaml; a second call does nothing.
@@ -215,7 +210,7 @@ class BagWriter:
         topics = [WrittenTopic(name, t.type, t.type_hash, t.qos, t.count)
                   for name, t in self._topics.items()]
         return metadata_yaml(self.path.name, topics, self._start_ns,
-                             max(0, self._end_ns - self._start_ns), self.custom,
+                             max(0, self._end_ns - self._start_ns), {},
                              self._distribution)
 
     def _close_file(self) -> None:

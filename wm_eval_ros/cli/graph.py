@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 import signal
 import time
@@ -25,6 +25,10 @@ from wm_eval_ros.errors import ConfigError
 
 #: nodes of every run beside the plant, in the order of their start
 NODES = ('supervisor', 'planner', 'monitor', 'recorder')
+
+
+#: nodes that only listen
+LISTENERS = ('monitor', 'recorder')
 
 
 class GraphRun:
@@ -83,11 +87,18 @@ class GraphRun:
             end([started[-1]])
             raise
         finally:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not cut the bag
-            listeners = [p for p in started if p.name in ('monitor', 'recorder')]
-            end(listeners)
-            end([p for p in started if p not in listeners])
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        for process in listeners:
+            end_in_order(started)
+        for process in (p for p in started if p.name in LISTENERS):
             if process.code:
                 raise failure(process)
+
+
+def end_in_order(started: Sequence[NodeProcess]) -> None:
+    """End who drives first and who listens last; a second Ctrl-C does not cut the bag."""
+    handlers = {number: signal.signal(number, signal.SIG_IGN)
+                for number in (signal.SIGINT, signal.SIGTERM)}
+    named = {process.name: process for process in started}
+    for names in (('planner',), ('supervisor',), ('plant',), LISTENERS):
+        end([named[name] for name in names if name in named])
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

@@ -34,6 +34,9 @@ def scenario_of(args: argparse.Namespace) -> Scenario:
         if not equals:
             raise ConfigError(f'--set {entry}: write KEY=VALUE')
         overrides[key] = _value(text, entry)
+    if 'planner.model' in overrides:
+        # the scenario pins the weights of its own model, not of another
+        overrides.setdefault('planner.model_sha256', '')
     return load_scenario(find_scenario(args.scenario), overrides)
 
 

@@ -79,8 +79,3 @@ def window(found: tuple[Episode, ...]) -> tuple[int | None, int | None]:
     ends = [e.end_ns for e in found]
     last = None if None in ends else max((e for e in ends if e is not None), default=None)
     return min(starts, default=None), last
-
-
-def is_open(episode: Episode) -> bool:
-    """Say whether the record ended before the episode did."""
-    return episode.outcome is None

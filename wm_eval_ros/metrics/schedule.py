@@ -65,13 +65,22 @@ def misses(run: Run) -> Values:
     if run.due == 0:
         return (missing('deadline_miss_rate', '1', _NO_SLOT),
                 missing('longest_miss_run', 'slots', _NO_SLOT))
-    runs = missed_runs(hit, run.gaps, run.tail)
+    runs = _runs_by_episode(run, hit)
     longest = int(np.max(runs, initial=0))
     return (
         share('deadline_miss_rate', run.due - int(np.sum(hit)), run.due, _NO_SLOT),
         count_value('longest_miss_run', longest, run.due, 'slots'),
         *(count_value(f'miss_runs[m={m}]', int(np.sum(runs >= m)), run.due)
           for m in RUN_LENGTHS))
+
+
+def _runs_by_episode(run: Run, hit: Bools) -> Ints:
+    """Lengths of the runs of missed slots; none goes on into another episode."""
+    borders = np.flatnonzero(np.diff(run.slots['episode'])) + 1
+    parts = list(zip(np.split(hit, borders), np.split(run.gaps, borders), strict=True))
+    tails = [0] * (len(parts) - 1) + [run.tail]
+    return np.concatenate([missed_runs(*part, tail)
+                           for part, tail in zip(parts, tails, strict=True)])
 
 
 def statuses(run: Run) -> Values:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import math
 
 import numpy as np
@@ -16,6 +17,7 @@ from wm_eval_ros.stats.survival import Estimate, kaplan_meier, median, restricte
 #: ends that say the task was not done; an abort or a cut record says nothing
 _NOT_DONE = frozenset({EventKind.FAILURE, EventKind.TIMEOUT})
 _NO_EPISODE = 'no episode was decided'
+_NO_PREDICATE = 'what success is on this robot is not known'
 
 
 def decided(episodes: tuple[Episode, ...]) -> tuple[Episode, ...]:
@@ -134,6 +136,15 @@ class Task(TableMetric):
     """Success, outcomes, and time and steps to success."""
 
     def values(self, run: Run) -> Values:
-        """Return the task's figures."""
-        return (*success(run.episodes), *outcomes(run.episodes), *steps_to_success(run),
-                *time_to_success(run))
+        """Return the task's figures; on a robot what success is is not known."""
+        known = run if not _is_robot(run) else replace(run, episodes=())
+        first, rest = success(known.episodes), (*steps_to_success(known), *time_to_success(known))
+        if known is not run:
+            first, rest = (tuple(replace(v, why=_NO_PREDICATE) for v in values)
+                           for values in (first, rest))
+        return (*first, *outcomes(run.episodes), *rest)
+
+
+def _is_robot(run: Run) -> bool:
+    settings = run.info.settings if run.info is not None else {}
+    return bool(settings.get('plant', {}).get('kind') == 'hardware')

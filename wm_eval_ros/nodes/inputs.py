@@ -30,7 +30,6 @@ class InputBuffer:
         self._names = [s.topic for s in interface.observations]
         self._goal_name = None if interface.goal is None else interface.goal.topic
         self._newest: dict[str, Reading] = {}
-        self._fault = ''
         streams = [(s, qos) for s in interface.observations]
         if interface.goal is not None:
             streams.append((interface.goal, topics.LATCHED))
@@ -50,10 +49,6 @@ class InputBuffer:
                       for n in self._names}
         return stamps.pop() if len(stamps) == 1 else None
 
-    def fault(self) -> str:
-        """Return what kept a message from being read, empty if nothing did."""
-        return self._fault
-
     def _callback(self, stream: Stream) -> Callable[[Any, dict[str, Any]], None]:
         reader = StreamReader(stream)
         resolved = self._node.resolve_topic_name(stream.topic)
@@ -63,7 +58,6 @@ class InputBuffer:
             try:
                 values = reader.read(message)
             except FieldPathError as error:
-                self._fault = str(error)
                 self._node.get_logger().error(str(error), throttle_duration_sec=5.0)
                 return
             header = getattr(message, 'header', None)

@@ -18,7 +18,7 @@ from rclpy.node import Node
 from wm_eval_ros import plugins
 from wm_eval_ros.config.scenario import PlannerSettings
 from wm_eval_ros.config.schema import setting
-from wm_eval_ros.errors import RunError, WmEvalError
+from wm_eval_ros.errors import ConfigError, RunError, WmEvalError
 from wm_eval_ros.models.checkpoint import find_checkpoint, load_checkpoint
 from wm_eval_ros.models.protocol import WorldModel
 from wm_eval_ros.nodes.inputs import InputBuffer
@@ -45,7 +45,7 @@ from wm_eval_ros.wire.fields import CommandWriter
 #: calls of the planner before it is active, so that no slot pays for the first ones
 WARMUP_CALLS = 5
 #: how long the acknowledgement of the last record is waited for [s]
-ACK_S = 3.5
+ACK_S = 0.5
 #: budget of a decision whose latency is charged, not measured: all iterations [ns]
 UNBOUNDED_NS = 2**62
 
@@ -74,6 +74,9 @@ class PlannerNode(LifecycleNode):
         start = parameters.declare(StartSettings)
         self._autostart = start.autostart
         self._mode = Mode.SHADOW if start.shadow else Mode.PLANNER
+        if start.shadow and 'supervisor' in run.nodes:
+            raise ConfigError('shadow: a supervisor in the run would pass the proposals on; '
+                              'leave it out and name the others in nodes')
         parameters.close()
         self._period_ns = round(self._settings.period_ms * 1e6)
         self._deadline_ns = round(self._settings.deadline_ms * 1e6)
@@ -127,7 +130,7 @@ class PlannerNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Send from now on."""
-        self._publish_run_info()
+        self._info.publish(self._manifest)
         self._active.set()
         if self._realtime:
             self._thread = threading.Thread(target=self._plan_on_schedule, name='planning')
@@ -140,7 +143,8 @@ class PlannerNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Forget the model."""
+        """Forget the model and the endpoints."""
+        self._ends.destroy()
         del self._decider
         return TransitionCallbackReturn.SUCCESS
 
@@ -176,6 +180,9 @@ class PlannerNode(LifecycleNode):
         self._command_type = message_type(interface.command.type)
         self._make_endpoints()
         self._warm_up()
+        self._manifest = message_type(topics.TYPES[topics.RUN_INFO])()
+        self._manifest.data = codec.run_info_to_json(
+            run_info(self.scenario, self._settings, self._run_id, self._model))
 
     def _load_model(self) -> WorldModel:
         return load_checkpoint(find_checkpoint(self._settings.model),
@@ -184,7 +191,7 @@ class PlannerNode(LifecycleNode):
 
     def _make_endpoints(self) -> None:
         interface = self.scenario.interface
-        ends = Endpoints(self, self.scenario, self._nodes)
+        ends = self._ends = Endpoints(self, self.scenario, self._nodes)
         ends.subscription(topics.TYPES[topics.EPISODE_EVENT], topics.EPISODE_EVENT,
                           topics.LATCHED, self._on_event)
         sensor = topics.SENSOR if self._realtime else topics.SENSOR_OFFER
@@ -225,7 +232,8 @@ class PlannerNode(LifecycleNode):
             if decision.status is CycleStatus.EXCEPTION:
                 raise RunError(f'planner {self._settings.planner!r} fails on the warm-up state: '
                                f'{decision.reason}')
-        self._schedule.pause()
+        # warm-up calls are no slots: the schedule's own numbers begin at 0
+        self._schedule = Schedule(self._period_ns)
         gc.collect()
         gc.freeze()
 
@@ -291,7 +299,9 @@ class PlannerNode(LifecycleNode):
                               start_ns=start_ns, period_ns=self._period_ns,
                               deadline_ns=self._deadline_ns, inputs=inputs,
                               with_rollout=self._settings.record_rollout)
-        if decision.action is not None and self._active.is_set():
+        # a plan that outlasts its episode is not sent: nobody watches it any more
+        current = self._active.is_set() and self._episode is episode
+        if decision.action is not None and current:
             command_ns = self._ros_ns()
             self._send(decision.action, command_ns)
             record = published(record, self._command_topic, decision.action, stamp_ns=command_ns,
@@ -330,8 +340,9 @@ class PlannerNode(LifecycleNode):
                          deadline_ns=self._deadline_ns, inputs=inputs,
                          with_rollout=self._settings.record_rollout),
             now_ns, done_ns)
-        if decision.action is not None:
+        if decision.infer_end_ns != NEVER_NS:
             self._busy_until_ns = done_ns
+        if decision.action is not None:
             self._send(decision.action, done_ns)
             self._decider.sent(slot.number, decision.action)
             record = published(record, self._command_topic, decision.action, stamp_ns=done_ns,
@@ -386,12 +397,6 @@ class PlannerNode(LifecycleNode):
     def _ros_ns(self) -> int:
         """Return the time on the clock of the stamps; never called in a callback."""
         return int(self.get_clock().now().nanoseconds)
-
-    def _publish_run_info(self) -> None:
-        message = message_type(topics.TYPES[topics.RUN_INFO])()
-        message.data = codec.run_info_to_json(
-            run_info(self.scenario, self._settings, self._run_id, self._model))
-        self._info.publish(message)
 
 
 def _charged(record: CycleRecord, now_ns: int, done_ns: int) -> CycleRecord:

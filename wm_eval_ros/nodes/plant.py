@@ -36,7 +36,7 @@ from wm_eval_ros.wire.samples import fill
 #: nodes that say so when they have entered an episode; only then the world moves
 EPISODE_NODES = frozenset({'planner', 'supervisor'})
 #: how long the acknowledgement of the last event is waited for [s]
-ACK_S = 5.0
+ACK_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +76,8 @@ class PlantNode:
     def spin(self, executor: SingleThreadedExecutor, stop: Stop) -> None:
         """Wait for the others, run the episodes, make sure that the last word arrived."""
         self._executor, self.stop = executor, stop
+        while not stop and self.ros_ns() == 0:
+            self.handle(SPIN_S)  # a replayed clock has not come yet
         self._await(self._others)
         world = RealtimeWorld if self.scenario.clock is ClockMode.REALTIME else LockstepWorld
         run = world(self)

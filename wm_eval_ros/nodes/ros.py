@@ -72,6 +72,7 @@ class Endpoints:
         self._writers = {topic for topic, name in writers(scenario).items() if name in nodes}
         self._publishers: list[tuple[Publisher, int]] = []
         self._subscriptions: list[Subscription] = []
+        self._all_subscriptions: list[Subscription] = []
 
     def publisher(self, type_name: str, topic: str, qos: topics.Qos) -> Publisher:
         """Create a publisher whose quality of service parameters can override."""
@@ -89,9 +90,17 @@ class Endpoints:
         made = self._node.create_subscription(
             message_type(type_name), topic, callback, qos_profile(qos), raw=raw,
             qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE))
+        self._all_subscriptions.append(made)
         if topic in self._writers:
             self._subscriptions.append(made)
         return made
+
+    def destroy(self) -> None:
+        """Take every endpoint back."""
+        for publisher, _ in self._publishers:
+            self._node.destroy_publisher(publisher)
+        for subscription in self._all_subscriptions:
+            self._node.destroy_subscription(subscription)
 
     def unmatched(self) -> str:
         """Name the endpoints that still wait for another; empty: all have met."""

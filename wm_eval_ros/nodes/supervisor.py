@@ -8,6 +8,9 @@ import time
 from typing import Any
 
 import numpy as np
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
@@ -17,13 +20,15 @@ from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.process import run_node, spin_until, Stop
 from wm_eval_ros.nodes.ros import Endpoints, message_type, Ready, TYPES
 from wm_eval_ros.records import ClockMode, CycleRecord, EpisodeEvent, EventKind, TERMINAL
-from wm_eval_ros.safety.answer import InForce
 from wm_eval_ros.safety.gate import CommandGate, Decision
+from wm_eval_ros.safety.in_force import InForce
 from wm_eval_ros.wire import codec, topics
 from wm_eval_ros.wire.fields import CommandWriter
 
 #: looks of the watchdog at the steady clock in one period
 LOOKS = 5
+#: how long the acknowledgement of the last command is waited for [s]
+ACK_S = 0.5
 
 
 class SupervisorNode:
@@ -54,7 +59,8 @@ class SupervisorNode:
     def finish(self, executor: SingleThreadedExecutor) -> None:
         """Leave nothing in force: the fallback is the last command."""
         if self._realtime:
-            self._send(self._gate.substitute(), time.time_ns())
+            self._send(self._gate.zero, time.time_ns())
+            self._commands.wait_for_all_acked(Duration(seconds=ACK_S))
 
     def _make_endpoints(self, ends: Endpoints) -> None:
         command = self.scenario.interface.command
@@ -70,7 +76,9 @@ class SupervisorNode:
         ends.subscription(event, topics.EPISODE_EVENT, topics.LATCHED, self._on_event)
         ends.subscription(command.type, topics.proposed(command.topic), qos, self._on_proposal)
         if self._realtime:
-            self.node.create_timer(self._period_ns / LOOKS / 1e9, self._look)
+            # a stopped or stepping ROS clock must not blind the watchdog
+            self.node.create_timer(self._period_ns / LOOKS / 1e9, self._look,
+                                   clock=Clock(clock_type=ClockType.STEADY_TIME))
         else:
             self._waiting: dict[int, Any] = {}
             self._cycle: CycleRecord | None = None
@@ -83,7 +91,7 @@ class SupervisorNode:
         if event.kind is EventKind.START:
             self._episode = event.episode
             self._note(self._gate.arm(self._now_ns(event.stamp_ns)), event.stamp_ns)
-            self._in_force = InForce(self._gate.substitute())
+            self._in_force = InForce(self._gate.zero)
             self._ready.announce(event.episode)
         elif event.kind in TERMINAL:
             decision = self._gate.disarm()
@@ -147,11 +155,11 @@ class SupervisorNode:
         decision = self._gate.tick(now_ns) if proposal is None else self._judge(proposal, now_ns)
         if decision.forward:
             self._in_force.send(tuple(self._writer.read(proposal).tolist()),
-                                codec.stamp_ns(proposal.header.stamp))
+                                codec.stamp_ns(proposal.header.stamp), now_ns)
             self._commands.publish(proposal)
         else:
             if decision.substitute is not None:
-                self._in_force.send(decision.substitute, now_ns)
+                self._in_force.send(decision.substitute, now_ns, now_ns)
             self._send(self._in_force.at(now_ns), now_ns)
         self._note(decision, now_ns)
 

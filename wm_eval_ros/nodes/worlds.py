@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wm_eval_ros.config.scenario import PlantSettings, Scenario
-from wm_eval_ros.errors import RunError
+from wm_eval_ros.errors import ConfigError, RunError
 from wm_eval_ros.nodes.process import SPIN_S, Stop
 from wm_eval_ros.plants.protocol import Plant
 from wm_eval_ros.records import EventKind
@@ -95,11 +95,11 @@ class RealtimeWorld:
         camera_due_ns = 0
         while not self._port.stop:
             self._sleep_until(due_ns)
-            self._advance(min(due_ns, port.settings.time_limit_s * 1e9))
+            self._advance(due_ns)
             port.publish_state(port.ros_ns())
             if self._camera_ns and due_ns >= camera_due_ns:
                 port.publish_camera(port.ros_ns())
-                camera_due_ns += self._camera_ns
+                camera_due_ns = max(camera_due_ns + self._camera_ns, due_ns)
             verdict = port.verdict()
             if verdict is not None:
                 self.end(*verdict)
@@ -128,9 +128,10 @@ class RealtimeWorld:
             if remaining_s <= 0.0:
                 return
 
-    def _advance(self, until_ns: float) -> None:
+    def _advance(self, until_ns: int) -> None:
         step_ns = self._plant.step_ns
-        steps = (int(until_ns) - self._plant.time_ns) // step_ns
+        until_ns = min(until_ns, round(self._port.settings.time_limit_s * 1e9))
+        steps = (until_ns - self._plant.time_ns) // step_ns
         if steps > 0:
             self._plant.advance(steps * step_ns)
 
@@ -146,7 +147,11 @@ class LockstepWorld:
         self.open = False
         self._origin_ns = 0
         step_ns = self._plant.step_ns
-        self._period_ns = round(port.scenario.planner.period_ms * 1e6 / step_ns) * step_ns
+        self._period_ns = round(port.scenario.planner.period_ms * 1e6)
+        if self._period_ns % step_ns:
+            raise ConfigError(f'planner.period_ms: {port.scenario.planner.period_ms:g}; in '
+                              f'{port.scenario.clock} it must be a multiple of the simulation '
+                              f'step, {step_ns / 1e6:g} ms')
         self._clock_ns = -CLOCK_PERIOD_NS
 
     def episode(self) -> None:

@@ -28,11 +28,6 @@ class Schedule:
         self._number = 0
         self._due_ns: int | None = None
 
-    @property
-    def running(self) -> bool:
-        """Say whether the grid is anchored."""
-        return self._due_ns is not None
-
     def anchor(self, t0_ns: int) -> None:
         """Begin, or go on after a pause: the next slot is due at t0."""
         self._due_ns = t0_ns

@@ -16,7 +16,8 @@ class EpisodeJudge:
         :param time_limit_s: task time after which the episode is a TIMEOUT [s]
         """
         self._plant = plant
-        self._limit_ns = round(time_limit_s * 1e9)
+        # the last whole step within the limit: the world goes no further
+        self._limit_ns = round(time_limit_s * 1e9) // plant.step_ns * plant.step_ns
         self._held_since_ns: int | None = None
 
     def begin(self) -> bool:

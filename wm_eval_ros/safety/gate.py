@@ -12,7 +12,7 @@ from wm_eval_ros.records import EventKind, NameEnum
 class GateState(NameEnum):
     """Who commands, as the gate sees it."""
 
-    #: no episode has begun: everything valid passes, nothing is watched
+    #: no episode is running: nothing passes, nothing is watched
     IDLE = 'idle'
     NOMINAL = 'nominal'
     #: the command is stale or was refused: the fallback commands
@@ -57,7 +57,8 @@ class CommandGate:
         :param high: largest allowed value, shape (A,)
         :param stale_ns: age of the last valid command after which the fallback commands [ns]
         :param stop_ns: age after which only a new episode lets commands pass again [ns]
-        :param fallback: ``zero`` (clipped into the limits) or ``hold`` (the last valid command)
+        :param fallback: ``zero`` (clipped into the limits) or ``hold`` (the last valid
+            command; a stop and an episode's end are zero all the same)
         """
         self.state = GateState.IDLE
         self._low = tuple(low)
@@ -65,24 +66,25 @@ class CommandGate:
         self._stale_ns = stale_ns
         self._stop_ns = stop_ns
         self._hold = fallback == 'hold'
-        self._zero = tuple(min(max(0.0, lo), hi) for lo, hi in zip(low, high, strict=True))
-        self._last = self._zero
+        #: zero, clipped into the limits, shape (A,)
+        self.zero = tuple(min(max(0.0, lo), hi) for lo, hi in zip(low, high, strict=True))
+        self._last = self.zero
         self._fresh_ns = 0
 
     def arm(self, now_ns: int) -> Decision:
         """Begin an episode: watch from now on; a stop is lifted."""
         was_fallback = self.state in (GateState.FALLBACK, GateState.STOPPED)
         self.state = GateState.NOMINAL
-        self._last = self._zero
+        self._last = self.zero
         self._fresh_ns = now_ns
         return Decision(event=EventKind.FALLBACK_OFF if was_fallback else None,
                         reason='a new episode began' if was_fallback else '')
 
     def disarm(self) -> Decision:
-        """End an episode: the fallback commands once, nothing is watched until the next begins."""
+        """End an episode: zero is commanded once, nothing passes until the next begins."""
         was_fallback = self.state in (GateState.FALLBACK, GateState.STOPPED)
         self.state = GateState.IDLE
-        return Decision(substitute=self.substitute(),
+        return Decision(substitute=self.zero,
                         event=EventKind.FALLBACK_OFF if was_fallback else None,
                         reason='the episode ended' if was_fallback else '')
 
@@ -91,8 +93,8 @@ class CommandGate:
         fault = self._fault(action)
         if fault:
             return self.reject(fault)
-        if self.state is GateState.STOPPED:
-            return Decision(reason='stopped until the next episode begins')
+        if self.state in (GateState.IDLE, GateState.STOPPED):
+            return Decision(reason=f'{self.state} until the next episode begins')
         self._last = tuple(action)
         self._fresh_ns = now_ns
         if self.state is GateState.FALLBACK:
@@ -133,4 +135,5 @@ class CommandGate:
 
     def substitute(self) -> tuple[float, ...]:
         """Return the fallback's command, shape (A,)."""
-        return self._last if self._hold else self._zero
+        hold = self._hold and self.state is not GateState.STOPPED
+        return self._last if hold else self.zero

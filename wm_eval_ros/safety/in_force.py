@@ -11,8 +11,9 @@ class InForce:
         self._action = action
         self._next: tuple[int, tuple[float, ...]] | None = None
 
-    def send(self, action: tuple[float, ...], stamp_ns: int) -> None:
-        """Note a command that takes effect at its stamp [ns, ROS]."""
+    def send(self, action: tuple[float, ...], stamp_ns: int, now_ns: int) -> None:
+        """Note a command that is sent now and takes effect at its stamp [ns, ROS]."""
+        self.at(now_ns)
         self._next = (stamp_ns, action)
 
     def at(self, now_ns: int) -> tuple[float, ...]:
