@@ -226,6 +226,8 @@ REFUSED = {
     'wrong-hash': (['run', 'reacher', '--set', f'planner.model_sha256="{"0" * 64}"'], 'sha256'),
     'wrong-dimension': (['run', 'cartpole', '--set', 'planner.model=reacher'], 'trained'),
     'bad-domain': (['run', 'reacher', '--domain', '999'], 'domain'),
+    'bad-baseline': (['run', 'reacher', '--baselines', '--set', 'baselines=[nope]'], 'baselines'),
+    'bad-name': (['run', 'reacher', '--set', 'name=../evil'], 'folder'),
 }
 
 

@@ -152,8 +152,8 @@ class McapFile:
         if self._walk.footer is None:
             self._broken(f'{self.path}: ends at byte {self._size} without a footer (whole up to '
                          f'byte {end}, {len(self._walk.segments)} chunks): it was not closed, or '
-                         'is cut off; read it with salvage, or restore it with `ros2 bag reindex` '
-                         'or `mcap recover`')
+                         'is cut off; --salvage reads it, `ros2 bag reindex` or `mcap recover` '
+                         'restores it')
         else:
             self._check_end()
 

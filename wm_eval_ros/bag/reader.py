@@ -207,6 +207,8 @@ def open_bag(
         path = path.parent
     if not path.exists():
         raise BagError(f'{path}: there is no such file or folder')
+    if not (path.is_file() or path.is_dir()):
+        raise BagError(f'{path}: neither a file nor a folder; give a rosbag2 folder or its file')
     notes: list[str] = []
     metadata, paths = _contents(path, salvage, notes)
     scratch = None
@@ -245,7 +247,7 @@ def _contents(
     what = (f'{path}: no {METADATA}, so it was not closed; it holds '
             f'{", ".join(p.name for p in found)}')
     if not salvage:
-        raise BagError(f'{what}: read it with salvage, or restore it with `ros2 bag reindex`')
+        raise BagError(f'{what}: read it with --salvage, or restore it with `ros2 bag reindex`')
     notes.append(what)
     return None, found
 
@@ -267,7 +269,7 @@ def _listed_files(
             continue
         what = f'{path}: {METADATA} lists {name}, which is not there'
         if not salvage:
-            raise BagError(f'{what}; restore it, or read the rest with salvage')
+            raise BagError(f'{what}; restore it, or read the rest with --salvage')
         notes.append(what)
     if not files:
         raise BagError(f'{path}: none of its storage files is there')

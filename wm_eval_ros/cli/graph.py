@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from wm_eval_ros.cli.overrides import require_new
 from wm_eval_ros.cli.processes import (
     end,
     failure,
@@ -40,8 +41,7 @@ class GraphRun:
 
         :raises ConfigError: it exists and is not empty, or cannot be made
         """
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ConfigError(f'{folder}: exists and is not empty; name another with --out')
+        require_new(folder)
         try:
             (folder / 'log').mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -10,6 +10,9 @@ import yaml
 from wm_eval_ros.config.scenario import find_scenario, load_scenario, Scenario
 from wm_eval_ros.errors import ConfigError
 
+#: the largest DDS domain
+MAX_DOMAIN = 232
+
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
     """Declare the scenario and what can be laid over it."""
@@ -24,8 +27,22 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
                         help='DDS domain; left out: a free one, for a robot ROS_DOMAIN_ID')
 
 
+def require_new(folder: Path) -> None:
+    """
+    Refuse a folder of results that would be mixed with what is there.
+
+    :raises ConfigError: it is a file, or not empty
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ConfigError(f'{folder}: exists and is not empty; name another with --out')
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f'{folder}: is a file; name a folder with --out')
+
+
 def scenario_of(args: argparse.Namespace) -> Scenario:
     """Return the scenario the options describe."""
+    if args.domain is not None and not 0 <= args.domain <= MAX_DOMAIN:
+        raise ConfigError(f'--domain {args.domain}: a DDS domain is 0 to {MAX_DOMAIN}')
     overrides: dict[str, object] = {
         key: value for key in ('episodes', 'seed', 'clock')
         if (value := getattr(args, key)) is not None}

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 import signal
 import sys
 import time
 from typing import Any
 
+from wm_eval_ros import plugins
 from wm_eval_ros.cli.graph import GraphRun
 from wm_eval_ros.cli.overrides import add_overrides, scenario_of
 from wm_eval_ros.cli.progress import Progress
 from wm_eval_ros.cli.score import print_result, read, score_bag, write
 from wm_eval_ros.config.scenario import Scenario, with_planner
-from wm_eval_ros.errors import EXIT_PASS
+from wm_eval_ros.config.schema import did_you_mean
+from wm_eval_ros.errors import EXIT_PASS, UnknownNameError
 from wm_eval_ros.records import TERMINAL
 
 EXAMPLE = """example:
@@ -34,6 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run the verb."""
     scenario = scenario_of(args)
+    check_names(scenario, scenario.baselines if args.baselines else ())
     folder = args.out or default_folder(scenario.name)
     execute(GraphRun(folder), scenario, args.domain)
     baselines = []
@@ -47,6 +51,20 @@ def main(args: argparse.Namespace) -> int:
     print('\n'.join([f'bag: {folder / "bag"}', *(f'written: {path}' for path in written)]),
           file=sys.stderr)
     return EXIT_PASS
+
+
+def check_names(scenario: Scenario, baselines: Sequence[str] = ()) -> None:
+    """
+    Refuse plug-ins nobody registered before anything is started.
+
+    :raises UnknownNameError: naming the key and what is known
+    """
+    asked = [('plant.kind', 'wm_eval_ros.plants', scenario.plant.kind),
+             ('planner.planner', 'wm_eval_ros.planners', scenario.planner.planner),
+             *(('baselines', 'wm_eval_ros.planners', name) for name in baselines)]
+    for key, group, name in asked:
+        if name not in (known := plugins.names(group)):
+            raise UnknownNameError(f'{key}: no {name!r}{did_you_mean(name, known)}')
 
 
 def default_folder(name: str) -> Path:

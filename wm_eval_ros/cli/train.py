@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from wm_eval_ros.cli.overrides import require_new
 from wm_eval_ros.errors import ConfigError
 
 EXAMPLE = """example:
@@ -43,6 +44,7 @@ def main(args: argparse.Namespace) -> int:
     """Train and write the checkpoint."""
     if bool(args.bags) == bool(args.recipe):
         raise ConfigError('give either bags or --recipe NAME, not both and not neither')
+    require_new(args.out)
     import torch
     if args.threads < 1:
         raise ConfigError(f'--threads: {args.threads}; at least 1')

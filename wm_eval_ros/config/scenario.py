@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+import re
 
 from wm_eval_ros.config.interface import Interface
 from wm_eval_ros.config.schema import build, setting
@@ -138,6 +139,9 @@ class Scenario:
 
     def __post_init__(self) -> None:
         """Refuse what no single key shows to be wrong."""
+        if not re.fullmatch(r'[A-Za-z0-9_][A-Za-z0-9_.-]*', self.name):
+            raise ConfigError(f'name: {self.name!r}; letters, digits, _ . and - only, it names a '
+                              'folder')
         command = self.interface.command
         for name in ('low', 'high'):
             if len(getattr(command, name)) != len(command.fields):
