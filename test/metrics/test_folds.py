@@ -81,6 +81,25 @@ def test_a_newer_manifest_is_refused(scenes: ModuleType) -> None:
         score([scenes.info(schema_version=99)])
 
 
+@pytest.mark.parametrize(('end_ms', 'due'), [
+    pytest.param(90.0, 1, id='the-episode-ended-within-the-deadline'),
+    pytest.param(100.0, 2, id='the-deadline-had-passed-at-the-end'),
+])
+def test_a_plan_withheld_at_the_end_of_its_episode_is_no_miss(
+    scenes: ModuleType, end_ms: float, due: int,
+) -> None:
+    from dataclasses import replace
+
+    from wm_eval_ros.records import CycleStatus, NEVER_NS
+    sent, late = scenes.cycle(0), scenes.cycle(1)
+    withheld = replace(late, status=CycleStatus.SKIPPED, action=(), command_stamp_ns=None,
+                       publish_ns=NEVER_NS, publish_system_ns=NEVER_NS)
+    card = score([scenes.info(), scenes.event('START'), sent, withheld,
+                  scenes.event('SUCCESS', at_ms=end_ms)])
+    assert card['slots.due'].value == due
+    assert card['deadline_miss_rate'].value == (due - 1) / due
+
+
 def test_a_huge_gap_in_slot_numbers_costs_no_memory() -> None:
     runs = missed_runs(np.array([True, True]), np.array([0, 2**50]))
     assert runs.tolist() == [2**50]

@@ -30,6 +30,7 @@ Rows = NDArray[np.void]
 
 #: stamp of the oldest input of a slot that used none
 NO_STAMP = -2**63
+_NO_END = 2**62
 _INTEGERS = ('slot', 'episode', 'status', 'mode', 'stamp', 'due', 'start', 'infer_start',
              'infer_end', 'publish', 'publish_system', 'period', 'deadline', 'oldest', 'cpu',
              'calls', 'nonfinite')
@@ -140,7 +141,7 @@ class RunTable:
         warm = rows['status'] == CycleStatus.WARMUP
         schedule, duplicates = _by_slot(rows[~warm])
         found = episodes(self._events)
-        slots, gaps, tail = _due(schedule, *window(found))
+        slots, gaps, tail = _due(schedule, *window(found), _cut_short(schedule, found))
         return Run(
             slots, gaps, tail, _sorted(rows[warm]), schedule, duplicates,
             self._inputs_of(slots['slot']), found, tuple(sorted(self._events, key=order)),
@@ -206,10 +207,12 @@ def _by_slot(rows: Rows) -> tuple[Rows, int]:
     return ordered[first], int(np.sum(~first))
 
 
-def _due(schedule: Rows, start: int | None, end: int | None) -> tuple[Rows, Ints, int]:
+def _due(
+    schedule: Rows, start: int | None, end: int | None, cut: NDArray[np.bool_],
+) -> tuple[Rows, Ints, int]:
     """Return the due slots, the unrecorded slots before each, and those after the last."""
     stamps = schedule['stamp']
-    inside = np.ones(len(schedule), bool)
+    inside = ~cut
     if start is not None:
         inside &= stamps >= start
     if end is not None:
@@ -218,6 +221,16 @@ def _due(schedule: Rows, start: int | None, end: int | None) -> tuple[Rows, Ints
     gaps = np.diff(schedule['slot'], prepend=schedule['slot'][:1])[inside] - 1
     gaps[:1] = _head(schedule, rows, start)
     return rows, np.maximum(gaps, 0), _tail(schedule, rows, end)
+
+
+def _cut_short(schedule: Rows, found: tuple[Episode, ...]) -> NDArray[np.bool_]:
+    """Say whose plan was withheld because the episode had ended, within the slot's deadline."""
+    ends = {e.number: e.end_ns for e in found if e.end_ns is not None}
+    withheld = (schedule['status'] == CycleStatus.SKIPPED) & happened(schedule['infer_end'])
+    rows = schedule[withheld]
+    last = np.array([ends.get(int(n), _NO_END) for n in rows['episode']], np.int64)
+    withheld[withheld] = rows['stamp'] + rows['deadline'] > last
+    return np.asarray(withheld)
 
 
 def _head(schedule: Rows, rows: Rows, start: int | None) -> int:

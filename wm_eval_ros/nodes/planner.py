@@ -307,6 +307,9 @@ class PlannerNode(LifecycleNode):
             record = published(record, self._command_topic, decision.action, stamp_ns=command_ns,
                                steady_ns=time.monotonic_ns(), system_ns=time.time_ns())
             self._decider.sent(slot.number, decision.action)
+        elif decision.action is not None:
+            record = replace(record, status=CycleStatus.SKIPPED,
+                             reason='the episode ended before the plan')
         self._record(record)
 
     def _answer(self) -> None:

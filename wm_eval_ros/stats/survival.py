@@ -102,8 +102,9 @@ def restricted_mean(curve: SurvivalCurve, horizon: float, confidence: float = 0.
     value = float(np.sum(areas))
     if not np.any(inside):
         return Estimate(value, why='no event before the horizon: its spread is unknown')
-    after = np.cumsum(areas[::-1])[::-1][1:]
+    # as shares of the horizon: the square of a time may be beyond what a float holds
+    after = np.cumsum(areas[::-1])[::-1][1:] / horizon
     left = (curve.at_risk * (curve.at_risk - curve.events))[inside]
     terms = np.where(left > 0, curve.events[inside] / np.maximum(left, 1), 0.0) * after**2
-    half = normal_quantile((1 + confidence) / 2) * float(np.sqrt(np.sum(terms)))
+    half = normal_quantile((1 + confidence) / 2) * float(np.sqrt(np.sum(terms))) * horizon
     return Estimate(value, max(0.0, value - half), min(horizon, value + half))
