@@ -279,3 +279,14 @@ def test_every_verb_has_help_with_an_example(verb: str) -> None:
     assert done.returncode == 0
     assert 'example:' in done.stdout
     assert '--json' in done.stdout
+
+
+@pytest.mark.slow
+def test_a_topic_left_out_of_the_bag_is_not_waited_for(tmp_path: Path) -> None:
+    out = tmp_path / 'run'
+    done = wm_eval('run', 'reacher', '--episodes', '1', '--clock', 'lockstep', '--out', str(out),
+                   '--set', 'recorder.exclude=[metrics, tip_pose]', *RANDOM)
+    assert done.returncode == 0, done.stderr
+    with open_bag(out / 'bag') as bag:
+        assert not {'/metrics', '/tip_pose'} & set(bag.topics)
+    check_live_equals_offline(out)

@@ -26,8 +26,6 @@ from wm_eval_ros.errors import ConfigError
 
 #: nodes of every run beside the plant, in the order of their start
 NODES = ('supervisor', 'planner', 'monitor', 'recorder')
-
-
 #: nodes that only listen
 LISTENERS = ('monitor', 'recorder')
 

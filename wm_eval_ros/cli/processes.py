@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-from typing import Any
+from typing import Any, IO
 
 from wm_eval_ros.errors import (
     ConfigError,
@@ -49,7 +49,7 @@ class NodeProcess:
 
         :param parameters: its ROS parameters
         :param log: file of its output
-        :param follow: keep standard output for `lines`
+        :param follow: keep standard output for `output`
         """
         self.name = name
         self.log = log
@@ -66,10 +66,11 @@ class NodeProcess:
         """Return the exit code, None while it runs."""
         return self._process.poll()
 
-    def lines(self) -> Iterator[bytes]:
-        """Yield its standard output line by line until it closes."""
+    @property
+    def output(self) -> IO[bytes]:
+        """Its standard output; only of a node that is followed."""
         assert self._process.stdout is not None
-        yield from self._process.stdout
+        return self._process.stdout
 
     def interrupt(self) -> None:
         """Ask it to end."""
@@ -107,8 +108,7 @@ def watch(plant: NodeProcess, others: Sequence[NodeProcess],
     :raises RunError: a node died first; the message holds its last words
     """
     import selectors
-    stream = plant._process.stdout
-    assert stream is not None
+    stream = plant.output
     selector = selectors.DefaultSelector()
     selector.register(stream, selectors.EVENT_READ)
     os.set_blocking(stream.fileno(), False)

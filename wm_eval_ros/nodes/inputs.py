@@ -11,9 +11,9 @@ from rclpy.node import Node
 
 from wm_eval_ros.config.interface import Interface, Stream
 from wm_eval_ros.errors import FieldPathError
-from wm_eval_ros.nodes.ros import Endpoints
+from wm_eval_ros.nodes.ros import Endpoints, sequence_of
 from wm_eval_ros.planning.decision import Inputs, Reading
-from wm_eval_ros.records import InputRef, NEVER_NS, NO_SEQUENCE
+from wm_eval_ros.records import InputRef, NEVER_NS
 from wm_eval_ros.wire import codec, topics
 from wm_eval_ros.wire.fields import StreamReader
 
@@ -64,14 +64,9 @@ class InputBuffer:
             stamp_ns = codec.stamp_ns(header.stamp) if header is not None else time.time_ns()
             ref = InputRef(resolved, stamp_ns, info.get('source_timestamp', NEVER_NS),
                            info.get('received_timestamp', NEVER_NS), steady_ns,
-                           _sequence(info))
+                           sequence_of(info))
             with self._lock:
                 self._newest[stream.topic] = Reading(ref, values)
 
         # rclpy passes the message info only to callbacks with two positional parameters
         return store
-
-
-def _sequence(info: dict[str, Any]) -> int:
-    number = info.get('publication_sequence_number')
-    return NO_SEQUENCE if number is None else int(number)

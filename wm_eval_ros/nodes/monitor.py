@@ -15,8 +15,8 @@ from rclpy.node import Node
 from wm_eval_ros.config.schema import setting
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.process import drain, run_node, spin_in_batches, Stop
-from wm_eval_ros.nodes.ros import Endpoints, Ready, TYPES
-from wm_eval_ros.records import NO_SEQUENCE, Record, SampleRecord
+from wm_eval_ros.nodes.ros import Endpoints, Ready, sequence_of, TYPES
+from wm_eval_ros.records import Record, SampleRecord
 from wm_eval_ros.scoring.live import slot_values
 from wm_eval_ros.scoring.scorer import Scorer
 from wm_eval_ros.wire import codec, topics
@@ -88,10 +88,9 @@ class MonitorNode:
 
     def _on_sample(self, topic: str) -> Callable[[bytes, dict[str, Any]], None]:
         def take(data: bytes, info: dict[str, Any]) -> None:
-            number = info.get('publication_sequence_number')
             self._update(SampleRecord(
                 topic, header_stamp_ns(data), info.get('received_timestamp') or time.time_ns(),
-                NO_SEQUENCE if number is None else number))
+                sequence_of(info)))
 
         return take
 

@@ -49,10 +49,6 @@ class Stop:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
 
-    def request(self) -> None:
-        """Ask every loop to end."""
-        self._requested = True
-
     def __bool__(self) -> bool:
         """Say whether to stop; an orphan stops too: nobody would ever stop it."""
         return self._requested or os.getppid() != self._parent

@@ -19,9 +19,8 @@ from wm_eval_ros.config.schema import setting
 from wm_eval_ros.errors import RunError
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.process import drain, run_node, spin_in_batches, SPIN_S, Stop
-from wm_eval_ros.nodes.ros import Endpoints, message_type, qos_profile, Ready
+from wm_eval_ros.nodes.ros import Endpoints, message_type, qos_profile, Ready, sequence_of
 from wm_eval_ros.nodes.topic_list import run_topics
-from wm_eval_ros.records import NO_SEQUENCE
 from wm_eval_ros.wire import topics
 
 #: queue of every subscription [messages]
@@ -100,9 +99,8 @@ class RecorderNode:
     def _callback(self, topic: str) -> Callable[[bytes, dict[str, Any]], None]:
         def write(data: bytes, info: dict[str, Any]) -> None:
             log_ns = info.get('received_timestamp') or time.time_ns()
-            number = info.get('publication_sequence_number')
             self._writer.write(topic, data, log_ns, info.get('source_timestamp') or log_ns,
-                               NO_SEQUENCE if number is None else number)
+                               sequence_of(info))
             self._count += 1
 
         return write

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -15,6 +15,7 @@ from rclpy.subscription import Subscription
 from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.nodes.topic_list import readers, writers
+from wm_eval_ros.records import NO_SEQUENCE
 from wm_eval_ros.wire import topics
 from wm_eval_ros.wire.codec import MessageTypes
 
@@ -58,21 +59,18 @@ class Endpoints:
     Until both sides of a DDS connection know each other, what is sent is lost.
     """
 
-    def __init__(self, node: Node, scenario: Scenario, nodes: Collection[str],
-                 exclude: Collection[str] = ()) -> None:
+    def __init__(self, node: Node, scenario: Scenario, nodes: Collection[str]) -> None:
         """
         Make no endpoint yet.
 
         :param nodes: the nodes that take part in the run
-        :param exclude: topics that are not recorded
         """
         self._node = node
         self._readers = {topic: names & set(nodes)
-                         for topic, names in readers(scenario, exclude).items()}
+                         for topic, names in readers(scenario).items()}
         self._writers = {topic for topic, name in writers(scenario).items() if name in nodes}
         self._publishers: list[tuple[Publisher, int]] = []
-        self._subscriptions: list[Subscription] = []
-        self._all_subscriptions: list[Subscription] = []
+        self._subscriptions: list[tuple[Subscription, int]] = []
 
     def publisher(self, type_name: str, topic: str, qos: topics.Qos) -> Publisher:
         """Create a publisher whose quality of service parameters can override."""
@@ -90,24 +88,29 @@ class Endpoints:
         made = self._node.create_subscription(
             message_type(type_name), topic, callback, qos_profile(qos), raw=raw,
             qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE))
-        self._all_subscriptions.append(made)
-        if topic in self._writers:
-            self._subscriptions.append(made)
+        self._subscriptions.append((made, int(topic in self._writers)))
         return made
 
     def destroy(self) -> None:
         """Take every endpoint back."""
         for publisher, _ in self._publishers:
             self._node.destroy_publisher(publisher)
-        for subscription in self._all_subscriptions:
+        for subscription, _ in self._subscriptions:
             self._node.destroy_subscription(subscription)
 
     def unmatched(self) -> str:
         """Name the endpoints that still wait for another; empty: all have met."""
         alone = [p.topic_name for p, wanted in self._publishers
                  if p.get_subscription_count() < wanted]
-        alone += [s.topic_name for s in self._subscriptions if s.get_publisher_count() < 1]
+        alone += [s.topic_name for s, wanted in self._subscriptions
+                  if s.get_publisher_count() < wanted]
         return ', '.join(sorted(set(alone)))
+
+
+def sequence_of(info: Mapping[str, Any]) -> int:
+    """Return the publication sequence number of a message's info, NO_SEQUENCE without one."""
+    number = info.get('publication_sequence_number')
+    return NO_SEQUENCE if number is None else int(number)
 
 
 def ready_text(name: str, episode: int | None = None) -> str:

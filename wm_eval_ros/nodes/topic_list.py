@@ -30,7 +30,7 @@ def run_topics(scenario: Scenario, exclude: Collection[str] = ()) -> dict[str, s
 ALL_NODES = ('plant', 'planner', 'supervisor', 'monitor', 'recorder')
 
 
-def readers(scenario: Scenario, exclude: Collection[str] = ()) -> dict[str, set[str]]:
+def readers(scenario: Scenario) -> dict[str, set[str]]:
     """Return topic -> nodes that read it; latched topics reach late readers and are left out."""
     command = scenario.interface.command.topic
     read: dict[str, set[str]] = {s.topic: {'planner', 'monitor'}
@@ -39,7 +39,7 @@ def readers(scenario: Scenario, exclude: Collection[str] = ()) -> dict[str, set[
              topics.proposed(command): {'supervisor'}}
     if scenario.clock is not ClockMode.REALTIME:
         read[topics.PLANNER_CYCLE].add('supervisor')
-    for topic in run_topics(scenario, exclude):
+    for topic in run_topics(scenario, scenario.recorder.exclude):
         if topic not in _LATCHED:
             read.setdefault(topic, set()).add('recorder')
     return read
