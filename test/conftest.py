@@ -8,7 +8,12 @@ import random
 import sys
 from types import ModuleType
 
+from hypothesis import settings
 import pytest
+
+# how long an example takes says more of the machine than of the code
+settings.register_profile('untimed', deadline=None)
+settings.load_profile('untimed')
 
 ROOT = Path(__file__).resolve().parents[1]
 
