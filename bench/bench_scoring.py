@@ -25,7 +25,7 @@ from wm_eval_ros.bag.definitions import known_types
 from wm_eval_ros.bag.preflight import preflight
 from wm_eval_ros.bag.reader import Bag, open_bag
 from wm_eval_ros.bag.writer import BagWriter
-from wm_eval_ros.cli.score import read as score
+from wm_eval_ros.cli.reading import read as score
 from wm_eval_ros.records import (
     ClockMode,
     CycleRecord,

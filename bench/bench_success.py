@@ -24,7 +24,7 @@ import _graph
 from _machine import machine, machine_line
 
 from wm_eval_ros.cli.progress import Progress
-from wm_eval_ros.cli.score import score_bag
+from wm_eval_ros.cli.reading import score_bag
 from wm_eval_ros.records import MetricValue
 from wm_eval_ros.scoring.scorecard import Scorecard
 

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from wm_eval_ros.cli import score as verb
+from wm_eval_ros.cli import reading
 from wm_eval_ros.cli.main import main
 from wm_eval_ros.scoring.scorer import score
 
@@ -47,8 +47,8 @@ def test_files_are_written_beside_the_bag_and_the_table_is_printed(
 def test_a_bag_gives_the_figures_of_its_records_bit_for_bit(
         bag: Path, scenes: ModuleType) -> None:
     live = score(scenes.busy_run())
-    assert verb.score_bag(bag).identity_bytes() == live.identity_bytes()
-    assert verb.score_bag(bag).counts == live.counts
+    assert reading.score_bag(bag).identity_bytes() == live.identity_bytes()
+    assert reading.score_bag(bag).counts == live.counts
 
 
 def test_json_on_stdout_is_the_file(
@@ -121,7 +121,7 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_progress_passes_everything_through(scenes: ModuleType) -> None:
     records = scenes.busy_run()
-    assert list(verb.progress(iter(records), len(records))) == records
+    assert list(reading.progress(iter(records), len(records))) == records
 
 
 @pytest.mark.parametrize('name', ['dev_tb3_rasl', 'dev_go2_test4/bag'])

@@ -12,9 +12,10 @@ from typing import Any
 
 from wm_eval_ros import plugins
 from wm_eval_ros.cli.graph import GraphRun
+from wm_eval_ros.cli.outputs import print_result, write
 from wm_eval_ros.cli.overrides import add_overrides, scenario_of
 from wm_eval_ros.cli.progress import Progress
-from wm_eval_ros.cli.score import print_result, read, score_bag, write
+from wm_eval_ros.cli.reading import read, score_bag
 from wm_eval_ros.config.scenario import Scenario, with_planner
 from wm_eval_ros.config.schema import did_you_mean
 from wm_eval_ros.errors import EXIT_PASS, UnknownNameError
