@@ -136,6 +136,10 @@ class CycleRecord:
     command_stamp_ns: int | None = None
     #: CPU time of the process spent on this decision [ns]
     cpu_ns: int = 0
+    #: largest resident memory of the process so far [bytes], NEVER_NS where unknown
+    peak_memory_bytes: int = NEVER_NS
+    #: what the host's energy counters advanced meanwhile [uJ], NEVER_NS where it has none
+    energy_uj: int = NEVER_NS
     horizon: int = 0
     samples: int = 0
     iterations: int = 0
@@ -147,10 +151,16 @@ class CycleRecord:
     action: tuple[float, ...] = ()
     surprise: float = float('nan')
     surprise_threshold: float = float('nan')
+    #: features of the inputs used, in physical units, shape (F,), named by
+    #: RunInfo.observation_names; empty where an input was missing
+    observation: tuple[float, ...] = ()
     #: encoded state of this slot, shape (D,), float32; None where not recorded
     latent: NDArray[np.float32] | None = None
     #: imagined latents of the chosen plan, shape (H, D), float32; row h predicts slot + 1 + h
     rollout: NDArray[np.float32] | None = None
+    #: predicted standard deviation of each entry of rollout, (H, D), float32; None where the
+    #: model gives none
+    rollout_std: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +211,11 @@ class RunInfo:
     time_limit_s: float
     package_version: str
     git_commit: str = ''
-    #: name, version, sha256, family; latent_names, latent_mean, latent_scale (D,); empty: no model
+    #: name, version, sha256, family; latent_names, latent_mean, latent_scale (D,);
+    #: flops_per_step: floating-point operations of one step of one candidate; empty: no model
     model: dict[str, Any] = field(default_factory=dict)
+    #: names of the features in CycleRecord.observation, `topic.field[:cos|:sin]`
+    observation_names: tuple[str, ...] = ()
     #: all effective settings of the scenario, by section
     settings: dict[str, Any] = field(default_factory=dict)
     #: host, kernel, cpu, python, rmw, device, torch threads, load average at start

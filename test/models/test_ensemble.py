@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -133,3 +134,35 @@ def test_the_gradient_is_that_of_finite_differences(spec: Any) -> None:
         mean, logvar = EnsembleNet(arch, {**tensors, 'weight0': weight}).head(x)
         return mean.sum() + logvar.sum()
     assert torch.autograd.gradcheck(loss, tensors['weight0'].requires_grad_())
+
+
+def test_the_spread_is_the_members_disagreement_and_their_noise(model: Any) -> None:
+    # all members alike and no dynamics: every step adds the same noise, nobody disagrees
+    for weights in model.net.weights:
+        weights.zero_()
+    for name in ('min_logvar', 'max_logvar'):
+        model.tensors[name].fill_(math.log(0.25))
+    spread = model.spread(torch.zeros(2, 5), torch.zeros(2, 4, 2))
+    noise = 0.5 * model.tensors['delta_scale'] / model.tensors['feature_scale']
+    steps = torch.arange(1, 5).sqrt()
+    # the soft bounds meet at log 2 above and below: the noise is what they leave
+    assert torch.allclose(spread[0, :, :3] / spread[0, :1, :3], steps[:, None].expand(4, 3))
+    assert torch.all(spread[..., 3:] == 0)
+    assert torch.all((spread[0, 0, :3] / noise - spread[0, 0, 0] / noise[0]).abs() < 1e-5)
+
+
+def test_members_that_differ_by_a_constant_spread_linearly(model: Any) -> None:
+    for weights in model.net.weights:
+        weights.zero_()
+    for name in ('min_logvar', 'max_logvar'):
+        model.tensors[name].fill_(-60.0)
+    model.net.biases[-1][:, 0, 0] = torch.tensor([-1.0, 0.0, 1.0])
+    spread = model.spread(torch.zeros(1, 5), torch.zeros(1, 3, 2))[0, :, 0]
+    unit = float(model.tensors['delta_scale'][0] / model.tensors['feature_scale'][0])
+    # members at -h, 0, h: standard deviation h sqrt(2/3)
+    assert torch.allclose(spread, unit * math.sqrt(2 / 3) * torch.arange(1.0, 4.0))
+
+
+def test_the_operations_of_a_step_are_those_of_its_products(model: Any) -> None:
+    # 3 members: 7 x 8, 8 x 8, and the means' half of the head, 8 x 3; each a product and a sum
+    assert model.flops_per_step == 2 * 3 * (7 * 8 + 8 * 8 + 8 * 3)

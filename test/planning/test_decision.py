@@ -122,3 +122,51 @@ def test_published_is_late_only_past_the_deadline() -> None:
     passed = skipped(Slot(4, 1050), stamp_ns=1, episode=2, period_ns=50, deadline_ns=50)
     assert passed.status is CycleStatus.SKIPPED
     assert passed.start_ns == NEVER_NS
+
+
+class Foresees(Fixed):
+    """A planner whose plan has a rollout, over a model that knows its spread."""
+
+    spec = None
+
+    def plan(self, latent: torch.Tensor, goal: torch.Tensor, deadline_ns: int, *,
+             elapsed_steps: int = 1, in_flight: torch.Tensor | None = None) -> Plan:
+        return Plan(actions=torch.zeros(2, 1), rollout=torch.ones(2, 3), cost=0.0)
+
+    def encode(self, obs: torch.Tensor, *_: object) -> torch.Tensor:
+        return torch.zeros(1, 3)
+
+    def predict(self, z: torch.Tensor, actions: torch.Tensor, **_: object) -> torch.Tensor:
+        raise AssertionError('the rollout of the plan is the one to be judged')
+
+    def spread(self, z: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        assert (z.shape, actions.shape) == ((1, 3), (1, 2, 1))
+        return torch.full((1, 2, 3), 0.5)
+
+
+def test_the_spread_of_the_chosen_rollout_is_asked_of_the_model() -> None:
+    both = Foresees(None)
+    made = Decider(INTERFACE, both, both, stale_ns=200 * MS)  # type: ignore[arg-type]
+    made.begin_episode(0)
+    found = made.spread(made.decide(0, inputs(), 100 * MS, 0, 0))
+    assert found is not None
+    assert found.tolist() == [[0.5] * 3] * 2
+
+
+def test_a_model_without_spread_gives_none() -> None:
+    made = decider([0.0])
+    assert made.spread(made.decide(0, inputs(), 100 * MS, 0, 0)) is None
+
+
+def test_the_record_holds_what_the_decision_saw() -> None:
+    made = decider([0.0])
+    decision = made.decide(3, inputs(), 100 * MS, 0, 0)
+    kept = cycle_record(Slot(3, 0), decision, stamp_ns=100 * MS, episode=0, start_ns=0,
+                        period_ns=50 * MS, deadline_ns=50 * MS, inputs=inputs())
+    assert kept.observation == (0.0, 1.0)
+    assert kept.peak_memory_bytes > 0
+    unseen = Inputs((None,), None)
+    refused = made.decide(4, unseen, 100 * MS, 0, 0)
+    record = cycle_record(Slot(4, 0), refused, stamp_ns=100 * MS, episode=0, start_ns=0,
+                          period_ns=50 * MS, deadline_ns=50 * MS, inputs=unseen)
+    assert record.observation == ()

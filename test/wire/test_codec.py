@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 import json
+from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import given, HealthCheck, settings
@@ -58,7 +59,9 @@ def floats32(dimensions: int) -> st.SearchStrategy[Any]:
 
 @st.composite
 def cycles(draw: st.DrawFn) -> CycleRecord:
-    sent = draw(st.booleans())
+    sent, rollout = draw(st.booleans()), draw(floats32(2))
+    spread = None if rollout is None or not rollout.size else draw(
+        st.sampled_from([None, -rollout]))
     return CycleRecord(
         stamp_ns=draw(STAMP), slot=draw(st.integers(0, 2**64 - 1)), episode=draw(COUNT),
         status=draw(st.sampled_from(CycleStatus)), mode=draw(st.sampled_from(Mode)),
@@ -70,16 +73,18 @@ def cycles(draw: st.DrawFn) -> CycleRecord:
         inputs=tuple(draw(st.lists(INPUT, max_size=3))), cpu_ns=draw(TIME), horizon=draw(COUNT),
         samples=draw(COUNT), iterations=draw(COUNT), nonfinite=draw(COUNT), cost=draw(DOUBLE),
         action=tuple(draw(st.lists(DOUBLE, max_size=4))), surprise=draw(DOUBLE),
-        surprise_threshold=draw(DOUBLE), latent=draw(floats32(1)), rollout=draw(floats32(2)))
+        surprise_threshold=draw(DOUBLE), latent=draw(floats32(1)), rollout=rollout,
+        rollout_std=spread, observation=tuple(draw(st.lists(DOUBLE, max_size=4))),
+        peak_memory_bytes=draw(TIME), energy_uj=draw(TIME))
 
 
 def bits(record: CycleRecord) -> dict[str, Any]:
     """Return a record in a form where equal means equal to the bit."""
     plain = asdict(record)
-    for name in ('latent', 'rollout'):
+    for name in ('latent', 'rollout', 'rollout_std'):
         array = plain[name]
         plain[name] = array if array is None else (array.shape, array.tobytes())
-    for name in ('cost', 'action', 'surprise', 'surprise_threshold'):
+    for name in ('cost', 'action', 'observation', 'surprise', 'surprise_threshold'):
         plain[name] = np.array(plain[name], dtype=np.float64).tobytes()
     return plain
 
@@ -118,6 +123,14 @@ def cycle() -> CycleRecord:
         stamp_ns=1, slot=7, episode=0, status=CycleStatus.OK, due_ns=1, start_ns=2,
         infer_start_ns=3, infer_end_ns=4, publish_ns=5, publish_system_ns=6, period_ns=50,
         deadline_ns=50)
+
+
+def test_a_cycle_recorded_before_a_field_was_added_lacks_its_evidence() -> None:
+    record = replace(cycle(), command_stamp_ns=1)
+    old = cycle_to_msg(record, MessageTypes(lambda name: SimpleNamespace))
+    for name in ('observation', 'rollout_std', 'peak_memory_bytes', 'energy_uj'):
+        delattr(old, name)
+    assert bits(cycle_from_msg(old)) == bits(record)
 
 
 def test_a_command_at_time_zero_is_a_command(types: MessageTypes) -> None:

@@ -118,6 +118,20 @@ class RecorderSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Prices:
+    """What an hour of operation is paid for; without them there is no cost per hour."""
+
+    currency: str = setting('', doc='currency of the prices, such as EUR; empty: no prices')
+    compute_per_hour: float = setting(0.0, doc='price of an hour of the computer', low=0.0)
+    energy_per_kwh: float = setting(0.0, doc='price of a kilowatt-hour', low=0.0)
+    operator_per_minute: float = setting(0.0, doc="price of a minute of an operator's help",
+                                         low=0.0)
+    assumed_power_w: float = setting(
+        0.0, doc='power of the computer where the host has no energy counter; 0: none assumed',
+        unit='W', low=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scenario:
     """A run, described whole."""
 
@@ -136,6 +150,7 @@ class Scenario:
     planner: PlannerSettings = setting(PlannerSettings, doc='the planner node')
     supervisor: SupervisorSettings = setting(SupervisorSettings, doc='the command gate')
     recorder: RecorderSettings = setting(RecorderSettings, doc='the recorder')
+    prices: Prices = setting(Prices, doc='prices of operation, for the cost per hour')
 
     def __post_init__(self) -> None:
         """Refuse what no single key shows to be wrong."""

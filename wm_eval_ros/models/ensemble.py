@@ -250,6 +250,40 @@ class EnsembleModel:
         return self._roll(z, actions, spread), spread
 
     @torch.inference_mode()
+    def spread(self, z: Latent, actions: torch.Tensor) -> torch.Tensor:
+        """
+        Predict the standard deviation of each entry of a rollout.
+
+        Every member is rolled along its own mean (TS-inf of PETS); the variance is the members'
+        disagreement plus the sum of the noise they predict, averaged over the members. That the
+        noise of one step grows or shrinks in the next is left out.
+
+        :param z: (B, D)
+        :param actions: in [-1, 1], (B, H, A)
+        :returns: (B, H, D), in units of the latent; 0 for the command in force
+        """
+        (batch, horizon, width), f, members = actions.shape, self.arch.features, self.arch.members
+        unit = self.net.tensors['delta_scale'] / self._scale
+        shift = self.net.tensors['delta_mean'] / self._scale
+        x = z.expand(batch, -1).expand(members, batch, -1)
+        noise, out = torch.zeros(batch, f), torch.zeros(batch, horizon, self.arch.latent)
+        for h in range(horizon):
+            action = actions[:, h].expand(members, batch, width)
+            mean, logvar = self.net.head(torch.cat([x, action], dim=-1))
+            state = x[..., :f] + mean * unit + shift
+            noise = noise + logvar.exp().mean(0) * unit**2
+            out[:, h, :f] = (state.var(0, correction=0) + noise).sqrt()
+            x = torch.cat([state, action], dim=-1)
+        return out
+
+    @property
+    def flops_per_step(self) -> int:
+        """Multiplications and additions of one predicted step of one candidate, all members."""
+        sizes = [shape for name, shape in self.arch.shapes().items() if name.startswith('weight')]
+        inner = sum(rows * columns for _, rows, columns in sizes[:-1])
+        return 2 * self.arch.members * (inner + sizes[-1][1] * self.arch.features)
+
+    @torch.inference_mode()
     def decode(self, z: Latent) -> torch.Tensor:
         """(..., D) -> (..., F) in physical units."""
         return z[..., :self.arch.features] * self._scale + self._mean

@@ -91,3 +91,12 @@ class KnowsUncertainty(Protocol):
     def uncertainty(self, z: Latent, actions: torch.Tensor) -> torch.Tensor:
         """(B, D), (B, H, A) -> (B, H): disagreement of the members, in standardised units."""
         ...
+
+
+@runtime_checkable
+class KnowsSpread(Protocol):
+    """Can say how far what will be may lie from an imagined rollout."""
+
+    def spread(self, z: Latent, actions: torch.Tensor) -> torch.Tensor:
+        """(B, D), (B, H, A) -> (B, H, D): predicted standard deviation of each latent entry."""
+        ...

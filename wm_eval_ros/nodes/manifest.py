@@ -14,6 +14,7 @@ from wm_eval_ros.config.scenario import PlannerSettings, Scenario
 from wm_eval_ros.config.schema import to_plain
 from wm_eval_ros.models.protocol import WorldModel
 from wm_eval_ros.records import RUN_INFO_SCHEMA, RunInfo
+from wm_eval_ros.wire.fields import feature_names
 
 
 def run_info(
@@ -27,7 +28,10 @@ def run_info(
         episodes=scenario.episodes, planner=planner.planner,
         period_ns=round(planner.period_ms * 1e6), deadline_ns=round(planner.deadline_ms * 1e6),
         time_limit_s=scenario.plant.time_limit_s, package_version=_version(),
-        git_commit=_git_commit(), model=_model_facts(model), settings=to_plain(effective),
+        git_commit=_git_commit(), model=_model_facts(model),
+        observation_names=tuple(name for stream in scenario.interface.observations
+                                for name in feature_names(stream)),
+        settings=to_plain(effective),
         host=host_facts())
 
 
@@ -55,6 +59,9 @@ def _model_facts(model: WorldModel | None) -> dict[str, Any]:
         value = getattr(model, name, None)
         if value is not None:
             facts[name] = [v if isinstance(v, str) else float(v) for v in value]
+    flops = getattr(model, 'flops_per_step', None)
+    if flops is not None:
+        facts['flops_per_step'] = int(flops)
     return facts
 
 

@@ -27,7 +27,14 @@ from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.process import run_node, SPIN_S, Stop
 from wm_eval_ros.nodes.ros import Endpoints, message_type, Ready, TYPES
 from wm_eval_ros.planning.charge import LatencyCharge
-from wm_eval_ros.planning.decision import cycle_record, Decider, Inputs, published, skipped
+from wm_eval_ros.planning.decision import (
+    cycle_record,
+    Decider,
+    Decision,
+    Inputs,
+    published,
+    skipped,
+)
 from wm_eval_ros.planning.schedule import Schedule, Slot
 from wm_eval_ros.records import (
     ClockMode,
@@ -310,7 +317,7 @@ class PlannerNode(LifecycleNode):
         elif decision.action is not None:
             record = replace(record, status=CycleStatus.SKIPPED,
                              reason='the episode ended before the plan')
-        self._record(record)
+        self._record(self._with_spread(record, decision))
 
     def _answer(self) -> None:
         """Decide the slot of a complete, new set of samples (lockstep, free)."""
@@ -350,7 +357,12 @@ class PlannerNode(LifecycleNode):
             self._decider.sent(slot.number, decision.action)
             record = published(record, self._command_topic, decision.action, stamp_ns=done_ns,
                                steady_ns=done_ns, system_ns=done_ns)
-        self._record(record)
+        self._record(self._with_spread(record, decision))
+
+    def _with_spread(self, record: CycleRecord, decision: Decision) -> CycleRecord:
+        if record.rollout is None:
+            return record
+        return replace(record, rollout_std=self._decider.spread(decision))
 
     # episodes -----------------------------------------------------------------------------------
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 import torch
 
 from wm_eval_ros.config.interface import Interface
-from wm_eval_ros.models.protocol import WorldModel
+from wm_eval_ros.models.protocol import KnowsSpread, WorldModel
+from wm_eval_ros.planning.meter import EnergyMeter, peak_memory_bytes
 from wm_eval_ros.planning.protocol import Plan, Planner
 from wm_eval_ros.planning.scaling import to_command, to_unit
 from wm_eval_ros.planning.schedule import Slot
@@ -50,6 +51,7 @@ class Decision:
     infer_start_ns: int = NEVER_NS
     infer_end_ns: int = NEVER_NS
     cpu_ns: int = 0
+    energy_uj: int = NEVER_NS
 
 
 class Decider:
@@ -74,6 +76,7 @@ class Decider:
         self._planner = planner
         self._stale_ns = stale_ns
         self._clock = clock
+        self._energy = EnergyMeter()
         self._latent: torch.Tensor | None = None
         self._executed: torch.Tensor | None = None
         self._last_slot: int | None = None
@@ -98,7 +101,7 @@ class Decider:
         refusal = self._refuse(inputs, now_ros_ns, episode_start_ns)
         if refusal is not None:
             return refusal
-        cpu = time.process_time_ns()
+        cpu, energy = time.process_time_ns(), self._energy.read_uj()
         begun = self._clock()
         try:
             decision = self._plan(slot, inputs, deadline_ns)
@@ -106,7 +109,26 @@ class Decider:
             decision = Decision(CycleStatus.EXCEPTION,
                                 ' '.join(f'{type(error).__name__}: {error}'.split())[:200])
         return replace(decision, infer_start_ns=begun, infer_end_ns=self._clock(),
-                       cpu_ns=time.process_time_ns() - cpu)
+                       cpu_ns=time.process_time_ns() - cpu,
+                       energy_uj=self._energy.since_uj(energy))
+
+    @torch.inference_mode()
+    def spread(self, decision: Decision) -> NDArray[np.float32] | None:
+        """
+        Return the predicted standard deviation of the chosen rollout.
+
+        Asked after the command was sent, since no command waits for it.
+
+        :returns: (H, D); None where nothing was imagined or the model knows no spread
+        """
+        plan, model = decision.plan, self._model
+        if plan is None or plan.rollout is None or decision.latent is None:
+            return None
+        if model is None or not isinstance(model, KnowsSpread):
+            return None
+        latent = torch.from_numpy(decision.latent)[None]
+        found = model.spread(latent, plan.actions[None])[0].numpy().astype(np.float32)
+        return found if found.shape == tuple(plan.rollout.shape) else None
 
     def sent(self, slot: int, action: Sequence[float]) -> None:
         """Remember the command that was sent, in the command's units, shape (A,)."""
@@ -194,11 +216,13 @@ def cycle_record(
         due_ns=slot.due_ns, start_ns=start_ns, infer_start_ns=decision.infer_start_ns,
         infer_end_ns=decision.infer_end_ns, publish_ns=NEVER_NS, publish_system_ns=NEVER_NS,
         period_ns=period_ns, deadline_ns=deadline_ns, cpu_ns=decision.cpu_ns,
+        peak_memory_bytes=peak_memory_bytes(), energy_uj=decision.energy_uj,
         horizon=0 if plan is None else int(plan.actions.shape[0]),
         samples=0 if plan is None else plan.samples,
         iterations=0 if plan is None else plan.iterations,
         nonfinite=0 if plan is None else plan.nonfinite,
         cost=float('nan') if plan is None else plan.cost,
+        observation=() if inputs is None else _observation(inputs),
         latent=decision.latent if with_rollout else None,
         rollout=None if rollout is None else rollout.numpy().astype(np.float32),
     )
@@ -227,3 +251,9 @@ def skipped(
 def _refs(inputs: Inputs) -> tuple[InputRef, ...]:
     # the goal is set, not sensed: its age says nothing about the loop
     return tuple(r.ref for r in inputs.observations if r is not None)
+
+
+def _observation(inputs: Inputs) -> tuple[float, ...]:
+    if any(reading is None for reading in inputs.observations):
+        return ()
+    return tuple(float(v) for r in inputs.observations if r is not None for v in r.values)

@@ -112,12 +112,17 @@ def cycle_from_msg(msg: Any) -> CycleRecord:
             infer_start_ns=int(msg.infer_start_ns), infer_end_ns=int(msg.infer_end_ns),
             publish_ns=int(msg.publish_ns), publish_system_ns=int(msg.publish_system_ns),
             period_ns=int(msg.period_ns), deadline_ns=int(msg.deadline_ns),
-            cpu_ns=int(msg.cpu_ns), horizon=int(msg.horizon), samples=int(msg.samples),
+            cpu_ns=int(msg.cpu_ns),
+            peak_memory_bytes=int(getattr(msg, 'peak_memory_bytes', NEVER_NS)),
+            energy_uj=int(getattr(msg, 'energy_uj', NEVER_NS)),
+            horizon=int(msg.horizon), samples=int(msg.samples),
             iterations=int(msg.iterations), nonfinite=int(msg.nonfinite), cost=float(msg.cost),
             action=tuple(np.asarray(msg.action, dtype=np.float64).tolist()),
             surprise=float(msg.surprise), surprise_threshold=float(msg.surprise_threshold),
+            observation=tuple(np.asarray(getattr(msg, 'observation', ()), np.float64).tolist()),
             latent=_shaped(msg.latent, msg.latent_shape, 1),
-            rollout=_shaped(msg.rollout, msg.rollout_shape, 2))
+            rollout=_shaped(msg.rollout, msg.rollout_shape, 2),
+            rollout_std=_spread(msg))
     except ValueError as error:
         raise BagError(f'{CYCLE_TYPE} of slot {msg.slot}: {error}; '
                        'it was not written by this version') from None
@@ -138,12 +143,16 @@ def cycle_to_msg(record: CycleRecord, types: MessageTypes) -> Any:
         start_ns=record.start_ns, infer_start_ns=record.infer_start_ns,
         infer_end_ns=record.infer_end_ns, publish_ns=record.publish_ns,
         publish_system_ns=record.publish_system_ns, period_ns=record.period_ns,
-        deadline_ns=record.deadline_ns, cpu_ns=record.cpu_ns, horizon=record.horizon,
+        deadline_ns=record.deadline_ns, cpu_ns=record.cpu_ns,
+        peak_memory_bytes=record.peak_memory_bytes, energy_uj=record.energy_uj,
+        horizon=record.horizon,
         samples=record.samples, iterations=record.iterations, nonfinite=record.nonfinite,
         cost=record.cost, action=numbers(np.array(record.action, dtype=np.float64)),
         surprise=record.surprise, surprise_threshold=record.surprise_threshold,
+        observation=numbers(np.array(record.observation, dtype=np.float64)),
         latent_shape=numbers(_shape(latent)), latent=numbers(_flat(latent)),
-        rollout_shape=numbers(_shape(rollout)), rollout=numbers(_flat(rollout)))
+        rollout_shape=numbers(_shape(rollout)), rollout=numbers(_flat(rollout)),
+        rollout_std=numbers(_flat(record.rollout_std)))
 
 
 def event_from_msg(msg: Any) -> EpisodeEvent:
@@ -245,6 +254,11 @@ def _shaped(values: Any, shape: Any, dimensions: int) -> NDArray[np.float32] | N
     if len(sizes) != dimensions:
         raise ValueError(f'an array of shape {sizes} where {dimensions} dimensions belong')
     return flat.reshape(sizes)
+
+
+def _spread(msg: Any) -> NDArray[np.float32] | None:
+    flat = np.array(getattr(msg, 'rollout_std', ()), dtype=np.float32)
+    return flat.reshape(tuple(int(n) for n in msg.rollout_shape)) if flat.size else None
 
 
 def _shape(values: NDArray[np.float32] | None) -> NDArray[np.uint32]:
