@@ -23,8 +23,10 @@ from wm_eval_ros.errors import (
     WmEvalError,
 )
 
-#: a node that does not end this long after SIGINT is killed [s]
+#: a node that does not end this long after SIGINT is told to write its stacks and abort [s]
 END_S = 20.0
+#: and one that does not do so for this long is killed [s]
+ABORT_S = 5.0
 #: DDS: the ports of a domain; the first participant's, and the last, which no participant takes:
 #: it marks a domain whose nodes are still starting
 _PORT_BASE, _PORT_GAIN, _FIRST_OFFSET, _MARK_OFFSET = 7400, 250, 10, 249
@@ -78,12 +80,13 @@ class NodeProcess:
             self._process.send_signal(signal.SIGINT)
 
     def wait(self) -> int:
-        """Wait until it has ended; kill it when it does not."""
-        try:
-            return self._process.wait(timeout=END_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            return self._process.wait()
+        """Wait until it has ended; one that does not is ended, and its log says where it hung."""
+        for patience_s, last_resort in ((END_S, signal.SIGABRT), (ABORT_S, signal.SIGKILL)):
+            try:
+                return self._process.wait(timeout=patience_s)
+            except subprocess.TimeoutExpired:
+                self._process.send_signal(last_resort)
+        return self._process.wait()
 
     def last_word(self) -> str:
         """Return the last line of its log."""
@@ -131,6 +134,10 @@ def watch(plant: NodeProcess, others: Sequence[NodeProcess],
 def failure(process: NodeProcess) -> WmEvalError:
     """Return the error of a node that ended by itself, with the exit code it means."""
     kind = _KINDS.get(process.code, RunError)
+    if process.code in (-signal.SIGABRT, -signal.SIGKILL):
+        return kind(f'{process.name} node was killed by signal {-process.code}: it did not end '
+                    f'within {END_S:g} s, or somebody else killed it (log, with its stacks in '
+                    f'the first case: {process.log})')
     return kind(f'{process.name} node ended with code {process.code}: {process.last_word()} '
                 f'(log: {process.log})')
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 import contextlib
+import faulthandler
 import gc
 import os
 import signal
@@ -164,6 +165,8 @@ def run_node(make: Callable[[], Runnable], argv: Sequence[str] | None = None) ->
     :param make: makes the node; called after rclpy is initialised
     :returns: exit code of the process
     """
+    # a crash, and the SIGABRT that ends a node which does not stop, leave its stacks in the log
+    faulthandler.enable()
     os.environ.setdefault('AMENT_PREFIX_PATH', sys.prefix)
     stop = Stop()
     stop.install()
