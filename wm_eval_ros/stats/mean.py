@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wm_eval_ros.stats.bootstrap import cluster_draws, MIN_CLUSTERS, percentile_limits
 from wm_eval_ros.stats.special import student_quantile
 
 Floats = NDArray[np.float64]
-
-#: fewer clusters than this are not worth resampling
-MIN_CLUSTERS = 5
-_RESAMPLES = 2000
 
 
 class Mean(NamedTuple):
@@ -62,15 +58,6 @@ def slope(x: Floats, y: Floats, confidence: float = 0.95) -> Mean:
     return Mean(value, value - half, value + half)
 
 
-@lru_cache(maxsize=2)
-def _weights(count: int, seed: int) -> Floats:
-    """How often each resample draws each cluster, shape (R, C)."""
-    drawn = np.random.default_rng(seed).integers(count, size=(_RESAMPLES, count))
-    cells = drawn + count * np.arange(_RESAMPLES)[:, None]
-    found = np.bincount(cells.ravel(), minlength=_RESAMPLES * count)
-    return found.reshape(_RESAMPLES, count).astype(float)
-
-
 def cluster_ratio(top: Floats, bottom: Floats, confidence: float = 0.95, seed: int = 0) -> Mean:
     """
     Ratio of two sums with a percentile bootstrap over clusters.
@@ -91,7 +78,6 @@ def cluster_ratio(top: Floats, bottom: Floats, confidence: float = 0.95, seed: i
     count = len(top)
     if count < MIN_CLUSTERS:
         return Mean(value)
-    sums = np.einsum('rc,kc->kr', _weights(count, seed), np.stack([top, bottom]))
+    sums = np.einsum('rc,kc->kr', cluster_draws(count, seed), np.stack([top, bottom]))
     ratios = sums[0][sums[1] > 0] / sums[1][sums[1] > 0]
-    low, high = np.quantile(ratios, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Mean(value, float(low), float(high))
+    return Mean(value, *percentile_limits(ratios, confidence))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wm_eval_ros.stats.estimate import Estimate as Estimate
 from wm_eval_ros.stats.special import normal_quantile
 
 Floats = NDArray[np.float64]
@@ -23,16 +24,6 @@ class SurvivalCurve:
     events: Floats
     #: product-limit estimate after each of those times, shape (M,)
     survival: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A figure and its interval; None where the data does not say."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    why: str = ''
 
 
 def kaplan_meier(times: Floats, observed: NDArray[np.bool_]) -> SurvivalCurve:

@@ -1,0 +1,67 @@
+"""Resampling of whole clusters, reproducible to the byte."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from wm_eval_ros.stats.samples import Floats, Ints
+
+#: fewer clusters than this are not worth resampling
+MIN_CLUSTERS = 5
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """Samples grouped into clusters that are independent of each other."""
+
+    #: cluster of each sample, 0 to count - 1, shape (N,)
+    cluster: Ints
+    count: int
+
+    def sums(self, values: Floats) -> Floats:
+        """
+        Sum values within each cluster.
+
+        :param values: shape (N, ...)
+        :returns: shape (C, ...)
+        """
+        found = np.zeros((self.count, *values.shape[1:]))
+        np.add.at(found, self.cluster, values)
+        return found
+
+
+def grouping(labels: ArrayLike) -> Grouping:
+    """
+    Return the clusters of samples, in ascending order of their labels.
+
+    :param labels: of each sample, shape (N,)
+    """
+    distinct, cluster = np.unique(np.asarray(labels), return_inverse=True)
+    return Grouping(cluster.astype(np.int64).reshape(-1), len(distinct))
+
+
+@lru_cache(maxsize=2)
+def cluster_draws(count: int, seed: int) -> Floats:
+    """
+    How often each resample draws each cluster.
+
+    :param count: C, number of clusters, > 0
+    :param seed: of the generator made here; equal arguments give equal draws
+    :returns: shape (RESAMPLES, C), each row summing to C
+    """
+    drawn = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
+    cells = drawn + count * np.arange(RESAMPLES)[:, None]
+    found = np.bincount(cells.ravel(), minlength=RESAMPLES * count)
+    return found.reshape(RESAMPLES, count).astype(float)
+
+
+def percentile_limits(resampled: NDArray[np.float64], confidence: float) -> tuple[float, float]:
+    """Return the equal-tailed quantiles of resampled figures."""
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return float(low), float(high)

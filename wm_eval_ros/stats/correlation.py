@@ -1,0 +1,146 @@
+"""Whether one score orders policies as another does."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from wm_eval_ros.stats.estimate import Estimate
+from wm_eval_ros.stats.samples import finite, Floats, same_length
+from wm_eval_ros.stats.special import normal_quantile
+
+
+def _pair(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
+    left, right = finite(x, 'x'), finite(y, 'y')
+    same_length('a correlation', left, right)
+    # an order of their own, so that sums do not depend on the input's
+    order = np.lexsort((right, left))
+    return left[order], right[order]
+
+
+def _product_moment(x: Floats, y: Floats) -> float | None:
+    """Return the correlation, None where one does not vary."""
+    if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return None
+    left, right = x - np.mean(x), y - np.mean(y)
+    left, right = left / np.max(np.abs(left)), right / np.max(np.abs(right))
+    found = float(left @ right) / math.sqrt(float(left @ left) * float(right @ right))
+    return min(1.0, max(-1.0, found))
+
+
+def _fisher(value: float | None, n: int, variance: float | None, need: int,
+            confidence: float) -> Estimate:
+    """Interval that is symmetric in atanh, with the variance there."""
+    if value is None:
+        return Estimate(None, why=f'needs two values that differ in both, has n = {n}')
+    if variance is None:
+        return Estimate(value, why=f'n too small: an interval needs n >= {need}, has {n}')
+    if abs(value) >= 1 - 1e-12:
+        return Estimate(value, why='perfect: its spread is unknown')
+    half = normal_quantile((1 + confidence) / 2) * math.sqrt(variance)
+    z = math.atanh(value)
+    return Estimate(value, math.tanh(z - half), math.tanh(z + half))
+
+
+def midranks(samples: Floats) -> Floats:
+    """Ranks from 1, ties at their mean, shape (N,)."""
+    _, inverse, counts = np.unique(samples, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return np.asarray((ends - (counts - 1) / 2)[inverse])
+
+
+def pearson(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> Estimate:
+    """
+    Product-moment correlation with Fisher's z interval (Fisher, Metron 1, 1921).
+
+    :param x: finite, shape (N,)
+    :param y: finite, shape (N,)
+    :returns: None where one does not vary; no interval for N < 4 or a perfect correlation
+    :raises ValueError: different lengths, values that are not finite
+    """
+    left, right = _pair(x, y)
+    n = len(left)
+    return _fisher(_product_moment(left, right), n, 1 / (n - 3) if n > 3 else None, 4, confidence)
+
+
+def spearman(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> Estimate:
+    """
+    Rank correlation, ties at their mean rank, with the interval of Bonett and Wright.
+
+    Fisher's z with variance (1 + r^2 / 2) / (n - 3) (Psychometrika 65, 2000).
+
+    :param x: finite, shape (N,)
+    :param y: finite, shape (N,)
+    :returns: None where one does not vary; no interval for N < 4 or a perfect correlation
+    """
+    left, right = _pair(x, y)
+    n, value = len(left), _product_moment(midranks(left), midranks(right))
+    spread = (1 + (value or 0) ** 2 / 2) / (n - 3) if n > 3 else None
+    return _fisher(value, n, spread, 4, confidence)
+
+
+def kendall(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> Estimate:
+    """
+    Kendall's tau-b, with Fisher's z and variance 0.437 / (n - 4).
+
+    Variance of Fieller, Hartley and Pearson (Biometrika 44, 1957).
+
+    :param x: finite, shape (N,)
+    :param y: finite, shape (N,)
+    :returns: None where one does not vary; no interval for N < 5 or a perfect correlation
+    """
+    left, right = _pair(x, y)
+    n = len(left)
+    above = np.triu_indices(n, 1)
+    signs = [np.sign(one[:, None] - one[None, :])[above] for one in (left, right)]
+    untied = math.prod(int(np.sum(sign != 0)) for sign in signs)
+    value = float(np.sum(signs[0] * signs[1])) / math.sqrt(untied) if untied else None
+    return _fisher(value, n, 0.437 / (n - 4) if n > 4 else None, 5, confidence)
+
+
+def _violations(real: Floats, predicted: Floats) -> Floats:
+    """Return 1 where the prediction reverses a pair, 1/2 where it ties one, shape (N, N)."""
+    true = np.sign(real[:, None] - real[None, :])
+    told = np.sign(predicted[:, None] - predicted[None, :])
+    return np.where(true == 0, 0.0, np.abs(true - told) / 2)
+
+
+def mmrv(real: ArrayLike, predicted: ArrayLike) -> float | None:
+    """
+    Mean maximum rank violation: how much success an evaluator's wrong order can cost.
+
+    ``mean over i of max over j of |R_i - R_j| v_ij`` with v_ij = 1 where the prediction orders i
+    and j against the real scores R, 1/2 where it ties two that differ, else 0. Li et al. (SIMPLER,
+    CoRL 2024), who leave ties open. 0 is best.
+
+    :param real: scores in the world, shape (N,)
+    :param predicted: scores of the evaluator, shape (N,)
+    :returns: None for fewer than two policies
+
+    >>> mmrv([0.1, 0.5, 0.9], [0.2, 0.9, 0.5])
+    0.26666666666666666
+    """
+    left, right = finite(real, 'real'), finite(predicted, 'predicted')
+    if same_length('a rank violation', left, right) < 2:
+        return None
+    cost = np.abs(left[:, None] - left[None, :]) * _violations(left, right)
+    return math.fsum(cost.max(axis=1)) / len(left)
+
+
+def rank_preservation(real: ArrayLike, predicted: ArrayLike) -> float | None:
+    """
+    Share of the pairs that differ in the world which the evaluator orders alike; ties count half.
+
+    :param real: scores in the world, shape (N,)
+    :param predicted: scores of the evaluator, shape (N,)
+    :returns: None where no pair differs in the world
+
+    >>> rank_preservation([0.1, 0.5, 0.9], [0.2, 0.9, 0.5])
+    0.6666666666666666
+    """
+    left, right = finite(real, 'real'), finite(predicted, 'predicted')
+    same_length('rank preservation', left, right)
+    differ = int(np.sum(left[:, None] != left[None, :]))
+    return 1 - float(np.sum(_violations(left, right))) / differ if differ else None
