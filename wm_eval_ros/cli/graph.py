@@ -87,7 +87,7 @@ class GraphRun:
         finally:
             end_in_order(started)
         for process in (p for p in started if p.name in LISTENERS):
-            if process.code:
+            if not process.finished:
                 raise failure(process)
 
 

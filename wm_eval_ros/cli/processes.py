@@ -69,6 +69,11 @@ class NodeProcess:
         return self._process.poll()
 
     @property
+    def finished(self) -> bool:
+        """Say whether it did its work; SIGALRM ends one whose middleware hung after that."""
+        return self.code in (0, -signal.SIGALRM)
+
+    @property
     def output(self) -> IO[bytes]:
         """Its standard output; only of a node that is followed."""
         assert self._process.stdout is not None

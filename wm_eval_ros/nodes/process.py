@@ -35,6 +35,9 @@ SWITCH_S = 0.0005
 PRIORITIES = {'plant': 12, 'supervisor': 11, 'planner': 10}
 #: somebody may go on publishing for ever [s]
 DRAIN_S = 3.0
+#: longest the middleware may take to go away once a node's work is done and its files are closed:
+#: it was seen to hang there; then SIGALRM ends the process [s]
+TEARDOWN_S = 10.0
 
 
 class Stop:
@@ -184,6 +187,17 @@ def run_node(make: Callable[[], Runnable], argv: Sequence[str] | None = None) ->
         rclpy.utilities.try_shutdown()
 
 
+def bound_teardown(longest_s: float = TEARDOWN_S) -> None:
+    """
+    End the process after this time by SIGALRM, its stacks in the log; nothing of it is needed.
+
+    A thread of ours could not do it: what hangs in the middleware may hold the interpreter.
+    """
+    faulthandler.dump_traceback_later(0.9 * longest_s)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, longest_s)
+
+
 def _run(make: Callable[[], Runnable], stop: Stop) -> int:
     runnable = make()
     name = runnable.node.get_name()
@@ -195,6 +209,7 @@ def _run(make: Callable[[], Runnable], stop: Stop) -> int:
             runnable.spin(executor, stop)
         finally:
             runnable.finish(executor)
+        bound_teardown()
     except rclpy.executors.ExternalShutdownException:
         return EXIT_RUN_FAILED
     finally:
