@@ -72,7 +72,7 @@ def stratified_bootstrap(statistic: Callable[..., float], *scores: ArrayLike,
     :param statistic: takes as many arrays of shape (runs, tasks) as are given, returns a figure
     :param scores: one or more arrays of shape (runs, tasks); each is redrawn on its own
     :param seed: of the generator made here
-    :returns: equal-tailed percentiles; no interval for a single run; a warning in ``why`` below 10 runs
+    :returns: equal-tailed percentiles, with a warning in ``why`` below 10 runs; none for one run
     :raises ValueError: no scores
 
     >>> stratified_bootstrap(iqm, [[1.0], [2.0]]).why

@@ -42,9 +42,9 @@ def _ball(value: float, moved: Floats, confidence: float) -> Estimate:
     return Estimate(value, max(0.0, value - reach), min(1.0, value + reach))
 
 
-def calibration_error(error: ArrayLike, std: ArrayLike, groups: ArrayLike,
-                      levels: ArrayLike = LEVELS, confidence: float = 0.95,
-                      seed: int = 0) -> Calibration:
+def expected_calibration_error(error: ArrayLike, std: ArrayLike, groups: ArrayLike,
+                               levels: ArrayLike = LEVELS, confidence: float = 0.95,
+                               seed: int = 0) -> Calibration:
     """
     Return expected and maximum calibration error of Gaussian predictions.
 

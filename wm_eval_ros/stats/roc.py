@@ -32,7 +32,7 @@ class OperatingPoint(NamedTuple):
     fpr: Proportion
 
 
-class Difference(NamedTuple):
+class AreaDifference(NamedTuple):
     """A difference, its interval and the p-value of no difference."""
 
     value: float | None
@@ -180,7 +180,7 @@ def tpr_at_fpr(positive: ArrayLike, negative: ArrayLike, alpha: float,
 
 
 def paired_auroc_difference(positive_a: ArrayLike, negative_a: ArrayLike, positive_b: ArrayLike,
-                            negative_b: ArrayLike, confidence: float = 0.95) -> Difference:
+                            negative_b: ArrayLike, confidence: float = 0.95) -> AreaDifference:
     """
     Difference of the areas of two scores of the same samples (DeLong, 1988).
 
@@ -194,16 +194,16 @@ def paired_auroc_difference(positive_a: ArrayLike, negative_a: ArrayLike, positi
     high = np.stack([ranked(positive_a, 'positive_a'), ranked(positive_b, 'positive_b')])
     low = np.stack([ranked(negative_a, 'negative_a'), ranked(negative_b, 'negative_b')])
     if why := _missing(high[0], low[0]):
-        return Difference(None, why=why)
+        return AreaDifference(None, why=why)
     value = _area(high[0], low[0]) - _area(high[1], low[1])
     if min(high.shape[1], low.shape[1]) < 2:
-        return Difference(value, why='one sample in a class: its spread is unknown')
+        return AreaDifference(value, why='one sample in a class: its spread is unknown')
     (high_a, low_a), (high_b, low_b) = (placements(high[i], low[i]) for i in (0, 1))
     variance = sum(float(np.var(np.sort(a - b), ddof=1)) / len(a)
                    for a, b in ((high_a, high_b), (low_a, low_b)))
     if variance <= 0:
-        return Difference(value, why='the placements do not vary: their spread is unknown')
+        return AreaDifference(value, why='the placements do not vary: their spread is unknown')
     error = variance**0.5
     half = normal_quantile((1 + confidence) / 2) * error
-    return Difference(value, max(-1.0, value - half), min(1.0, value + half),
+    return AreaDifference(value, max(-1.0, value - half), min(1.0, value + half),
                       2 * normal_cdf(-abs(value) / error))
