@@ -34,7 +34,9 @@ ROOMS = {
     'plants': GROUND | {'config', 'wire', 'models'},
     'perturb': GROUND | {'config'},
     # plants and planning: a checkpoint is tried in the loop before it is kept
-    'training': GROUND | {'config', 'wire', 'bag', 'models', 'stats', 'plants', 'planning'},
+    # metrics: what a model says when it is asked again is figures like those of a run
+    'training': GROUND | {'config', 'wire', 'bag', 'models', 'stats', 'metrics', 'plants',
+                          'planning'},
     'report': GROUND | {'config', 'scoring', 'metrics', 'stats'},
     'nodes': EVERYTHING,
     'cli': EVERYTHING,
@@ -46,7 +48,8 @@ LIBRARIES = {
     'lifecycle_msgs': {'nodes'},
     'launch': set(),
     'launch_ros': set(),
-    'torch': {'models', 'planning', 'surprise', 'training', 'nodes', 'cli'},
+    # plants: the oracle is a simulator behind the protocol of the models
+    'torch': {'models', 'planning', 'surprise', 'training', 'plants', 'nodes', 'cli'},
     'safetensors': {'models', 'training'},
     'mujoco': {'plants', 'cli'},
     'gymnasium': {'plants', 'cli'},

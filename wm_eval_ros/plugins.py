@@ -7,12 +7,8 @@ from typing import Any
 
 from wm_eval_ros.errors import MissingExtraError, UnknownNameError
 
-#: extra that a group's plug-ins need, named when an import fails
-EXTRAS = {
-    'wm_eval_ros.world_models': 'learn',
-    'wm_eval_ros.planners': 'learn',
-    'wm_eval_ros.plants': 'sim',
-}
+#: extra that brings a module, named when an import fails
+EXTRAS = {'torch': 'learn', 'safetensors': 'learn', 'mujoco': 'sim', 'gymnasium': 'sim'}
 
 
 def names(group: str) -> tuple[str, ...]:
@@ -36,6 +32,6 @@ def load(group: str, name: str) -> Any:
     try:
         return points[name].load()
     except ModuleNotFoundError as error:
-        extra = EXTRAS.get(group, 'all')
+        extra = EXTRAS.get((error.name or '').partition('.')[0], 'all')
         raise MissingExtraError(f'{kind} {name!r} needs {error.name!r}, which is not installed: '
                                 f"pip install 'wm_eval_ros[{extra}]'") from None

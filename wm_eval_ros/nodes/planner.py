@@ -19,7 +19,7 @@ from wm_eval_ros import plugins
 from wm_eval_ros.config.scenario import PlannerSettings
 from wm_eval_ros.config.schema import setting
 from wm_eval_ros.errors import ConfigError, RunError, WmEvalError
-from wm_eval_ros.models.checkpoint import find_checkpoint, load_checkpoint
+from wm_eval_ros.models.load import load_model
 from wm_eval_ros.models.protocol import WorldModel
 from wm_eval_ros.nodes.inputs import InputBuffer
 from wm_eval_ros.nodes.manifest import run_info
@@ -192,9 +192,7 @@ class PlannerNode(LifecycleNode):
             run_info(self.scenario, self._settings, self._run_id, self._model))
 
     def _load_model(self) -> WorldModel:
-        return load_checkpoint(find_checkpoint(self._settings.model),
-                               interface=self.scenario.interface,
-                               sha256=self._settings.model_sha256)
+        return load_model(replace(self.scenario, planner=self._settings))
 
     def _make_endpoints(self) -> None:
         interface = self.scenario.interface
