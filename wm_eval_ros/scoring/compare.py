@@ -53,7 +53,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class HypothesisTest:
     """One test of the hypothesis that neither side is better."""
 
     #: `exact McNemar`, `Boschloo`, `sign e-test`
@@ -81,7 +81,7 @@ class Effect:
     #: first - second with its interval; None with the reason where it cannot be given
     difference: MetricValue
     better: Better
-    tests: tuple[Test, ...] = ()
+    tests: tuple[HypothesisTest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +105,11 @@ class EvidencePoint:
 
     #: seed of the pair; pairs are taken in the order of their seeds
     seed: int
-    #: e-value for `first is better`, and for `second is better`
-    first: float
-    second: float
+    #: pairs so far in which only the first, only the second side succeeded
+    only_first: int
+    only_second: int
+    #: two-sided e-value so far; None beyond what a float holds
+    e_value: float | None
 
 
 @dataclass(frozen=True, slots=True)
