@@ -49,8 +49,14 @@ def _greenwood(curve: SurvivalCurve) -> Floats:
         return np.cumsum(curve.events / left)
 
 
-def _band(curve: SurvivalCurve, confidence: float) -> tuple[Floats, Floats]:
-    """Pointwise limits of the curve on the log-log scale, which stays inside [0, 1]."""
+def band(curve: SurvivalCurve, confidence: float = 0.95) -> tuple[Floats, Floats]:
+    """
+    Pointwise limits of the curve on the log-log scale, which stays inside [0, 1].
+
+    Kalbfleisch and Prentice, The Statistical Analysis of Failure Time Data (1980), section 1.4.
+
+    :returns: lower and upper limit after each time, shape (M,); 0 both where nobody is left
+    """
     z = normal_quantile((1 + confidence) / 2)
     with np.errstate(divide='ignore', invalid='ignore'):
         log = np.log(curve.survival)
@@ -75,7 +81,7 @@ def median(curve: SurvivalCurve, confidence: float = 0.95) -> Estimate:
     middle = _first_at_half(curve.times, curve.survival)
     if middle is None:
         return Estimate(None, why='fewer than half reached it before the horizon')
-    low, high = (_first_at_half(curve.times, band) for band in _band(curve, confidence))
+    low, high = (_first_at_half(curve.times, end) for end in band(curve, confidence))
     return Estimate(middle, low, float('inf') if high is None else high)
 
 
