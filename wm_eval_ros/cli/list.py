@@ -7,6 +7,7 @@ from collections.abc import Callable
 import json
 
 from wm_eval_ros import plugins
+from wm_eval_ros.config.gate import load_gates, shipped_gates
 from wm_eval_ros.config.scenario import config_folder, load_scenario, SCENARIO_FOLDER
 from wm_eval_ros.errors import WmEvalError
 
@@ -27,7 +28,7 @@ def main(args: argparse.Namespace) -> int:
         'scenarios': _scenarios, 'tasks': _tasks, 'checkpoints': _checkpoints,
         'planners': lambda: _plugins('wm_eval_ros.planners'),
         'model families': lambda: _plugins('wm_eval_ros.world_models'),
-        'plants': lambda: _plugins('wm_eval_ros.plants'),
+        'plants': lambda: _plugins('wm_eval_ros.plants'), 'gate profiles': _gates,
     }
     found = {kind: make() for kind, make in kinds.items()}
     if args.json:
@@ -46,6 +47,16 @@ def _scenarios() -> dict[str, str]:
     for path in sorted((config_folder() / SCENARIO_FOLDER).glob('*.yaml')):
         try:
             listed[path.stem] = load_scenario(path).description
+        except WmEvalError as error:
+            listed[path.stem] = f'not usable: {error}'
+    return listed
+
+
+def _gates() -> dict[str, str]:
+    listed = {}
+    for path in shipped_gates():
+        try:
+            listed[path.stem] = load_gates(str(path)).description
         except WmEvalError as error:
             listed[path.stem] = f'not usable: {error}'
     return listed

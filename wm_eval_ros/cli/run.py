@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from wm_eval_ros import plugins
+from wm_eval_ros.cli.gating import add_gates, conclude, judge, profile_of, require_conditions
 from wm_eval_ros.cli.graph import GraphRun
 from wm_eval_ros.cli.outputs import print_result, write
 from wm_eval_ros.cli.overrides import add_overrides, scenario_of
@@ -32,12 +33,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_overrides(parser)
     parser.add_argument('--baselines', action='store_true',
                         help="also run the scenario's baselines, on the same starts")
+    add_gates(parser)
     parser.add_argument('--json', action='store_true', help='print the scorecard as JSON')
 
 
 def main(args: argparse.Namespace) -> int:
     """Run the verb."""
-    scenario = scenario_of(args)
+    scenario, profile = scenario_of(args), profile_of(args)
+    if profile is not None:
+        require_conditions(profile, scenario)
     check_names(scenario, scenario.baselines if args.baselines else ())
     folder = args.out or default_folder(scenario.name)
     execute(GraphRun(folder), scenario, args.domain)
@@ -47,11 +51,16 @@ def main(args: argparse.Namespace) -> int:
         execute(run, with_planner(scenario, name), args.domain)
         baselines.append(score_bag(run.bag))
     found = read(folder / 'bag')
-    print_result(found.card, as_json=args.json)
+    code = EXIT_PASS
+    if profile is None:
+        print_result(found.card, as_json=args.json)
+    else:
+        found, report = judge(found, profile)
+        code = conclude(found, report, folder / 'score', as_json=args.json)
     written = write(found, folder / 'score', baselines)
     print('\n'.join([f'bag: {folder / "bag"}', *(f'written: {path}' for path in written)]),
           file=sys.stderr)
-    return EXIT_PASS
+    return code
 
 
 def check_names(scenario: Scenario, baselines: Sequence[str] = ()) -> None:

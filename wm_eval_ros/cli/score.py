@@ -6,15 +6,19 @@ import argparse
 from pathlib import Path
 import sys
 
+from wm_eval_ros.cli.gating import add_gates, conclude, judge, profile_of, write_broken
 from wm_eval_ros.cli.outputs import print_result, write
 from wm_eval_ros.cli.reading import holds_ours, read, score_bag
-from wm_eval_ros.errors import ConfigError, EXIT_PASS
+from wm_eval_ros.config.gate import GateProfile
+from wm_eval_ros.errors import BagError, ConfigError, EXIT_PASS
 
 EXAMPLE = """example:
   wm-eval score out/reacher/bag --baseline out/noop/bag out/random/bag
+  wm-eval score out/reacher/bag --gates manipulation_20hz
 
 writes scorecard.json, results.jsonl, junit.xml and report.html into DIR and prints the table.
-exit: 0 scored, 2 the bag cannot be scored."""
+exit: 0 scored, 2 the bag cannot be scored; with --gates 0 pass, 1 fail, 3 inconclusive, 2 the
+evidence is broken."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,22 +34,41 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help='score what can be read of a damaged bag; what is missing is named')
     parser.add_argument('--baseline', metavar='BAG', type=Path, nargs='+', default=[],
                         help='bags of other planners on the same starts, drawn beside this one')
+    add_gates(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Score the bag, write the files, print the result; a robot's own bag is scored open loop."""
+    profile = profile_of(args)
+    folder = args.out or args.bag.resolve().parent / 'score'
+    try:
+        return _score(args, folder, profile)
+    except BagError as error:
+        if profile is not None and args.bag.exists():
+            write_broken(folder, str(error))
+        raise
+
+
+def _score(args: argparse.Namespace, folder: Path, profile: GateProfile | None) -> int:
     if _is_of_a_known_robot(args.bag, args.salvage):
         from wm_eval_ros.cli import openloop
+        if profile is not None:
+            raise BagError(f'{args.bag}: no run of this package; gates are held against closed '
+                           'loop runs only, leave --gates out to score it open loop')
         print(f'{args.bag}: no run of this package, a bag of a known robot: scored open loop',
               file=sys.stderr)
         return openloop.main(argparse.Namespace(**vars(args), map=None))
     found = read(args.bag, salvage=args.salvage)
     baselines = [score_bag(bag, salvage=args.salvage) for bag in args.baseline]
-    folder = args.out or args.bag.resolve().parent / 'score'
-    print_result(found.card, as_json=args.json)
+    code = EXIT_PASS
+    if profile is None:
+        print_result(found.card, as_json=args.json)
+    else:
+        found, report = judge(found, profile)
+        code = conclude(found, report, folder, as_json=args.json)
     written = write(found, folder, baselines)
     print(f'written: {", ".join(str(path) for path in written)}', file=sys.stderr)
-    return EXIT_PASS
+    return code
 
 
 def _is_of_a_known_robot(path: Path, salvage: bool) -> bool:

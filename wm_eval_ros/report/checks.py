@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from wm_eval_ros.records import Verdict
+from wm_eval_ros.scoring.gates import GateReport, worst
 from wm_eval_ros.scoring.scorecard import Scorecard
 
-#: worst first
-_SEVERITY = (Verdict.ERROR, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
+#: group of the checks that hold the system under test against bounds
+GATE = 'gate'
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +26,20 @@ class Check:
 
 
 def overall(checks: Iterable[Check]) -> Verdict:
-    """Return the worst verdict; PASS where there is none."""
-    found = {check.verdict for check in checks}
-    return next((v for v in _SEVERITY if v in found), Verdict.PASS)
+    """
+    Return the worst verdict; PASS where there is none.
+
+    Where gates were held they decide, and beside them only evidence that is broken.
+    """
+    every = tuple(checks)
+    if any(check.group == GATE for check in every):
+        every = tuple(c for c in every if c.group == GATE or c.verdict is Verdict.ERROR)
+    return worst(check.verdict for check in every)
+
+
+def gate_checks(report: GateReport) -> tuple[Check, ...]:
+    """Return a profile's gates and conditions as checks."""
+    return tuple(Check(r.name, r.verdict, r.sentence, GATE) for r in report.results)
 
 
 def evidence(card: Scorecard) -> tuple[Check, ...]:

@@ -7,13 +7,13 @@ import json
 from xml.etree import ElementTree
 
 from wm_eval_ros.records import Verdict
-from wm_eval_ros.report.checks import Check, overall
+from wm_eval_ros.report.checks import Check, GATE, overall
 from wm_eval_ros.scoring.scorecard import clean, EpisodeResult, Scorecard
 
 _TAGS = {Verdict.FAIL: 'failure', Verdict.ERROR: 'error', Verdict.INCONCLUSIVE: 'skipped'}
 
 
-def results_jsonl(card: Scorecard, checks: Iterable[Check]) -> str:
+def results_jsonl(card: Scorecard, checks: Sequence[Check]) -> str:
     """Return one JSON line an episode and a last one of the summary."""
     lines = [{'kind': 'episode', **{n: getattr(e, n) for n in EpisodeResult.__slots__}}
              for e in card.episodes]
@@ -21,11 +21,13 @@ def results_jsonl(card: Scorecard, checks: Iterable[Check]) -> str:
                    for line in [*lines, summary(card, checks)])
 
 
-def summary(card: Scorecard, checks: Iterable[Check]) -> dict[str, object]:
-    """Return the verdict and the figures that lead the report."""
+def summary(card: Scorecard, checks: Sequence[Check]) -> dict[str, object]:
+    """Return the verdict, the figures that lead the report, and the gates where any were held."""
     heads = ('success_rate', 'deadline_miss_rate', 'plan_latency.p99')
+    gates = {c.name: str(c.verdict.value) for c in checks if c.group == GATE}
     return {'kind': 'summary', 'verdict': str(overall(checks).value),
-            'episodes': len(card.episodes), **{name: card[name].value for name in heads}}
+            'episodes': len(card.episodes), **{name: card[name].value for name in heads},
+            **({'gates': gates} if gates else {})}
 
 
 def junit(card: Scorecard, checks: Sequence[Check]) -> str:

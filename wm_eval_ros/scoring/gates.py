@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +89,7 @@ def evaluate(profile: GateProfile, card: Scorecard) -> GateReport:
         if gate.metric not in figures:
             raise ConfigError(f'gate profile {profile.name}: the scorecard holds no '
                               f'{gate.metric!r}{did_you_mean(gate.metric, figures)}')
-    conditions = tuple(_conditions(profile, card))
+    conditions = tuple(hold_conditions(profile, card.manifest))
     unmet = [c.name for c in conditions if c.verdict is not Verdict.PASS]
     if unmet:
         why = f'not held: the condition {" and ".join(unmet)} of the profile is not met'
@@ -143,17 +143,20 @@ def _figure(value: MetricValue) -> str:
     return f'{text} in [{low:.4g}, {high:.4g}] at {confidence:.0%}, n = {value.n}'
 
 
-def _conditions(profile: GateProfile, card: Scorecard) -> Iterable[GateResult]:
-    """Yield what the profile asks of the run itself."""
-    get = card.manifest.get
+def hold_conditions(profile: GateProfile, manifest: Mapping[str, Any]) -> Iterable[GateResult]:
+    """
+    Yield what the profile asks of the run itself.
+
+    :param manifest: with `clock`, `deadline_ns` and `period_ns`; empty where none was recorded
+    """
     if profile.clock is not None:
-        found = get('clock')
+        found = manifest.get('clock')
         yield _condition('clock', f'{profile.clock}', None if found is None else f'{found}',
                          found == profile.clock)
     for name in ('deadline', 'period'):
         limit = getattr(profile, f'{name}_ms')
         if limit is not None:
-            ns = get(f'{name}_ns')
+            ns = manifest.get(f'{name}_ns')
             yield _condition(name, f'at most {limit:g} ms',
                              None if ns is None else f'{ns / _NS_PER_MS:g} ms',
                              ns is not None and ns <= limit * _NS_PER_MS)
