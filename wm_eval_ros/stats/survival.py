@@ -53,7 +53,7 @@ def band(curve: SurvivalCurve, confidence: float = 0.95) -> tuple[Floats, Floats
     """
     Pointwise limits of the curve on the log-log scale, which stays inside [0, 1].
 
-    Kalbfleisch and Prentice, The Statistical Analysis of Failure Time Data (1980), section 1.4.
+    Kalbfleisch and Prentice, The Statistical Analysis of Failure Time Data (1980).
 
     :returns: lower and upper limit after each time, shape (M,); 0 both where nobody is left
     """
