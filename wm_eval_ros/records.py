@@ -212,7 +212,8 @@ class RunInfo:
     package_version: str
     git_commit: str = ''
     #: name, version, sha256, family; latent_names, latent_mean, latent_scale (D,);
-    #: flops_per_step: floating-point operations of one step of one candidate; empty: no model
+    #: flops_per_step: floating-point operations of one step of one candidate;
+    #: transitions: environment steps it was trained on, where it says so; empty: no model
     model: dict[str, Any] = field(default_factory=dict)
     #: names of the features in CycleRecord.observation, `topic.field[:cos|:sin]`
     observation_names: tuple[str, ...] = ()

@@ -59,6 +59,9 @@ def _model_facts(model: WorldModel | None) -> dict[str, Any]:
         value = getattr(model, name, None)
         if value is not None:
             facts[name] = [v if isinstance(v, str) else float(v) for v in value]
+    # environment steps: what sample efficiency is counted in
+    if isinstance(transitions := spec.provenance.get('transitions'), int):
+        facts['transitions'] = transitions
     flops = getattr(model, 'flops_per_step', None)
     if flops is not None:
         facts['flops_per_step'] = int(flops)

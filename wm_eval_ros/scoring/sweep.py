@@ -1,0 +1,273 @@
+"""A sweep: one setting varied over runs that share everything else, and what its curve says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wm_eval_ros.errors import BagError
+from wm_eval_ros.metrics.base import missing, share
+from wm_eval_ros.records import MetricValue
+from wm_eval_ros.scoring.curves import (
+    area,
+    falls_below,
+    planning_horizon,
+    sample_efficiency,
+    Success,
+)
+from wm_eval_ros.scoring.scorecard import (
+    canonical,
+    clean,
+    Scorecard,
+    value_from_json,
+    value_json,
+)
+
+#: layout of sweep.json; raised whenever a reader of the old layout would misread the new
+SWEEP_SCHEMA = 1
+#: key of the horizon, of the injected latency, of the model
+HORIZON, LATENCY, MODEL = 'planner.horizon', 'planner.latency_ms', 'planner.model'
+#: last part of the key of a perturbation's severity
+SEVERITY = 'severity'
+#: success below which a value is too much
+BOUND = 0.8
+#: settings that say nothing about the conditions of an episode
+_LABELS = ('name', 'description', 'episodes', 'baselines')
+#: outcomes of the task; an abort or an open episode says nothing
+_DECIDED = ('success', 'failure', 'timeout')
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of the varied setting, and what the run with it gave."""
+
+    #: the setting's value, as the manifest has it
+    value: Any
+    #: place on the axis: the value, or a model's environment steps; None where there is none
+    x: float | None
+    #: outcome of each decided episode by its seed
+    outcomes: Mapping[int, bool]
+    #: figures of the run
+    values: tuple[MetricValue, ...]
+    #: path of the bag, relative to sweep.json; empty: an in-process trial has none
+    bag: str = ''
+    #: name, sha256, family and transitions of the model, where known
+    model: Mapping[str, Any] | None = None
+
+    @property
+    def success(self) -> MetricValue:
+        """Share of successes among decided episodes."""
+        return share('success_rate', sum(self.outcomes.values()), len(self.outcomes),
+                     'no episode was decided')
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Points in ascending order of their place, and the figures read off their curve."""
+
+    key: str
+    scenario: str
+    #: clock mode of every point, or how an in-process trial kept time
+    clock: str
+    points: tuple[Point, ...]
+    figures: tuple[MetricValue, ...]
+    #: what to know before believing it
+    notes: tuple[str, ...] = ()
+    schema_version: int = SWEEP_SCHEMA
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it in JSON's own types."""
+        return {
+            'schema_version': self.schema_version, 'key': self.key, 'scenario': self.scenario,
+            'clock': self.clock, 'points': [_point_json(p) for p in self.points],
+            'figures': [value_json(v) for v in self.figures], 'notes': list(self.notes)}
+
+    def to_json(self) -> str:
+        """Return canonical JSON, ending in a newline: equal inputs give equal bytes."""
+        return canonical(self.to_dict()) + '\n'
+
+
+def sweep_from_json(data: Mapping[str, Any]) -> Sweep:
+    """
+    Read a sweep back.
+
+    :raises BagError: of another schema
+    """
+    if data.get('schema_version') != SWEEP_SCHEMA:
+        raise BagError(f'a sweep of schema {data.get("schema_version")!r}; this version reads '
+                       f'{SWEEP_SCHEMA}')
+    points = tuple(Point(
+        p['value'], p['x'], {e['seed']: e['success'] for e in p['episodes']},
+        tuple(value_from_json(v) for v in p['values']), p['bag'], p['model'])
+        for p in data['points'])
+    return Sweep(data['key'], data['scenario'], data['clock'], points,
+                 tuple(value_from_json(v) for v in data['figures']), tuple(data['notes']))
+
+
+def _point_json(point: Point) -> dict[str, Any]:
+    episodes = [{'seed': s, 'success': w} for s, w in sorted(point.outcomes.items())]
+    return {'value': clean(point.value), 'x': clean(point.x), 'bag': point.bag,
+            'model': clean(point.model), 'success': value_json(point.success),
+            'episodes': episodes, 'values': [value_json(v) for v in point.values]}
+
+
+def point_of(card: Scorecard, key: str, bag: str) -> Point:
+    """
+    Make the point of a scored run.
+
+    :param key: dotted key of the varied setting
+    :param bag: path of its bag, relative to sweep.json
+    :raises BagError: the manifest holds no such setting
+    """
+    settings = flat(card.manifest.get('settings') or {})
+    if key not in settings:
+        raise BagError(f'{bag}: no setting {key!r} in its manifest')
+    value = settings[key]
+    facts = card.manifest.get('model') or {}
+    model = {name: facts[name] for name in ('name', 'sha256', 'family', 'transitions')
+             if name in facts}
+    outcomes: dict[int, bool] = {}
+    for episode in card.episodes:
+        if episode.seed is not None and not episode.solved_at_start and (
+                episode.outcome in _DECIDED):
+            outcomes.setdefault(episode.seed, episode.outcome == 'success')
+    return Point(value, place(key, value, model), outcomes, card.values, bag, model or None)
+
+
+def place(key: str, value: Any, model: Mapping[str, Any]) -> float | None:
+    """Return where a value lies on the axis: a number itself, a model at its steps."""
+    found = model.get('transitions') if key == MODEL else value
+    return None if isinstance(found, bool) or not isinstance(found, (int, float)) else float(found)
+
+
+def make_sweep(
+    key: str, cards: Sequence[tuple[str, Scorecard]], bound: float = BOUND
+) -> Sweep:
+    """
+    Make a sweep of scored runs.
+
+    :param cards: path of each bag, relative to sweep.json, and its scorecard
+    :param bound: success that a value must keep, for :func:`~.curves.falls_below`
+    :raises BagError: the runs differ in more than the varied setting, or one value comes twice
+    """
+    conditions = [condition(card, key) for _, card in cards]
+    for (bag, _), own in zip(cards, conditions, strict=True):
+        odd = sorted(k for k in own.keys() | conditions[0].keys()
+                     if own.get(k) != conditions[0].get(k))
+        if odd:
+            raise BagError(f'{bag}: differs from {cards[0][0]} in {", ".join(odd[:4])} also; a '
+                           f'sweep varies {key} alone')
+    points = [point_of(card, key, bag) for bag, card in cards]
+    first = cards[0][1].manifest
+    notes = _notes([card for _, card in cards], points)
+    return assemble(key, str(first.get('scenario', '')), str(first.get('clock', '')), points,
+                    bound, notes)
+
+
+def assemble(
+    key: str, scenario: str, clock: str, points: Sequence[Point], bound: float = BOUND,
+    notes: Sequence[str] = (),
+) -> Sweep:
+    """
+    Order the points and read the figures off their curve.
+
+    :raises BagError: one value comes twice
+    """
+    values = [canonical(p.value) for p in points]
+    twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
+    if twice is not None:
+        raise BagError(f'{key} is {twice} in two of the runs; give each value once')
+    ordered = sorted(points, key=lambda p: (p.x is None, p.x or 0.0, canonical(p.value)))
+    return Sweep(key, scenario, clock, tuple(ordered), figures(key, ordered, bound),
+                 (*notes, *_shared_places(ordered)))
+
+
+def figures(key: str, points: Sequence[Point], bound: float = BOUND) -> tuple[MetricValue, ...]:
+    """Return what is read off the curve of this setting; nothing for one without a reading."""
+    if key == MODEL:
+        return _efficiency(points)
+    curve = [Success(p.x, dict(p.outcomes)) for p in points if p.x is not None and p.outcomes]
+    if key == HORIZON:
+        return (planning_horizon(curve),)
+    if key == LATENCY:
+        return (falls_below('latency_at_bound', 'ms', curve, bound),
+                area('latency_robustness', curve))
+    if key.rpartition('.')[2] == SEVERITY:
+        return (falls_below('severity_at_bound', '1', curve, bound),
+                area('severity_robustness', curve))
+    return ()
+
+
+def _efficiency(points: Sequence[Point]) -> tuple[MetricValue, ...]:
+    if not any(p.x is not None for p in points):
+        why = 'no model says on how many environment steps it was trained'
+        return (missing('sample_efficiency', 'environment steps', why),)
+    pooled = [Success(x, dict(enumerate(w for p in group for _, w in sorted(p.outcomes.items()))))
+              for x, group in by_place(points).items()]
+    return sample_efficiency(pooled)
+
+
+def by_place(points: Sequence[Point]) -> dict[float, list[Point]]:
+    """Return the points of each place in ascending order: training seeds on one amount of data."""
+    found: dict[float, list[Point]] = {}
+    for point in points:
+        if point.x is not None:
+            found.setdefault(point.x, []).append(point)
+    return dict(sorted(found.items()))
+
+
+def flat(settings: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
+    """
+    Return nested settings by dotted key; lists stay values.
+
+    >>> flat({'planner': {'horizon': 8}, 'seed': 1})
+    {'planner.horizon': 8, 'seed': 1}
+    """
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            found.update(flat(value, f'{prefix}{name}.'))
+        else:
+            found[f'{prefix}{name}'] = value
+    return found
+
+
+def condition(card: Scorecard, key: str) -> dict[str, Any]:
+    """Return what two runs of a sweep must have in common, by dotted key."""
+    own = flat(card.manifest.get('settings') or {})
+    dropped = {key, *_LABELS, 'seed', *(['planner.model_sha256'] if key == MODEL else [])}
+    return {name: value for name, value in own.items() if name not in dropped}
+
+
+def varied(cards: Sequence[Scorecard]) -> list[str]:
+    """Return the dotted keys in which runs differ, labels and seeds aside."""
+    settings = [condition(card, '') for card in cards]
+    keys = sorted(set().union(*settings))
+    found = [k for k in keys if any(s.get(k) != settings[0].get(k) for s in settings)]
+    return [k for k in found if k != 'planner.model_sha256' or MODEL not in found]
+
+
+def _shared_places(points: Sequence[Point]) -> list[str]:
+    """Say how far models differ that were trained on equally much data."""
+    found = []
+    for x, group in by_place(points).items():
+        rates = [v for p in group if (v := p.success.value) is not None]
+        if len(rates) > 1:
+            found.append(f'{len(rates)} models at {x:g} steps: success {min(rates):.2f} to '
+                         f'{max(rates):.2f}; intervals are over episodes, given these models')
+    return found
+
+
+def _notes(cards: Sequence[Scorecard], points: Sequence[Point]) -> list[str]:
+    found = []
+    seeds = [frozenset(p.outcomes) for p in points]
+    if len(set(seeds)) > 1:
+        shared = len(frozenset.intersection(*seeds))
+        found.append(f'not all seeds were decided at every point: {shared} are shared by all')
+    for name in ('package_version', 'git_commit'):
+        kinds = sorted({str(card.manifest.get(name, '')) for card in cards})
+        if len(kinds) > 1:
+            found.append(f'the points were recorded by different versions: {", ".join(kinds)}')
+            break
+    return found
