@@ -16,6 +16,7 @@ VERBS: dict[str, tuple[str, str]] = {
     'collect': ('collect', 'drive the plant with exploration and record bags to train on'),
     'train': ('train', 'train a world model from bags'),
     'score': ('score', 'recompute every figure from a bag alone'),
+    'sweep': ('sweep', 'vary one setting over runs: planning horizon, latency, sample efficiency'),
     'openloop': ('openloop', 'train and score a small model on a robot bag, against persistence'),
     'list': ('list', 'list tasks, models, planners and scenarios'),
     'doctor': ('doctor', 'say what is installed, and what to do about what is missing'),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import yaml
 
@@ -14,15 +16,24 @@ from wm_eval_ros.errors import ConfigError
 MAX_DOMAIN = 232
 
 
-def add_overrides(parser: argparse.ArgumentParser) -> None:
-    """Declare the scenario and what can be laid over it."""
-    parser.add_argument('scenario', help='scenario file, or the name of a shipped scenario')
+def add_overrides(
+    parser: argparse.ArgumentParser, *, optional: bool = False,
+    out: str = 'folder of the results; must be new or empty',
+) -> None:
+    """
+    Declare the scenario and what can be laid over it.
+
+    :param optional: the scenario may be left out
+    :param out: help of ``--out``
+    """
+    parser.add_argument('scenario', help='scenario file, or the name of a shipped scenario',
+                        nargs='?' if optional else None)
     parser.add_argument('--episodes', type=int, help='number of episodes')
     parser.add_argument('--seed', type=int, help='seed of the run; episode i resets with SEED + i')
     parser.add_argument('--clock', help='realtime, lockstep or free')
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE',
                         help='any other setting by its dotted key, such as planner.samples=128')
-    parser.add_argument('--out', type=Path, help='folder of the results; must be new or empty')
+    parser.add_argument('--out', type=Path, help=out)
     parser.add_argument('--domain', type=int,
                         help='DDS domain; left out: a free one, for a robot ROS_DOMAIN_ID')
 
@@ -39,8 +50,14 @@ def require_new(folder: Path) -> None:
         raise ConfigError(f'{folder}: is a file; name a folder with --out')
 
 
-def scenario_of(args: argparse.Namespace) -> Scenario:
-    """Return the scenario the options describe."""
+def scenario_of(
+    args: argparse.Namespace, further: Mapping[str, object] = MappingProxyType({})
+) -> Scenario:
+    """
+    Return the scenario the options describe.
+
+    :param further: settings by dotted key, laid over those of the options
+    """
     if args.domain is not None and not 0 <= args.domain <= MAX_DOMAIN:
         raise ConfigError(f'--domain {args.domain}: a DDS domain is 0 to {MAX_DOMAIN}')
     overrides: dict[str, object] = {
@@ -50,15 +67,21 @@ def scenario_of(args: argparse.Namespace) -> Scenario:
         key, equals, text = entry.partition('=')
         if not equals:
             raise ConfigError(f'--set {entry}: write KEY=VALUE')
-        overrides[key] = _value(text, entry)
+        overrides[key] = yaml_value(text, f'--set {entry}')
+    overrides.update(further)
     if 'planner.model' in overrides:
         # the scenario pins the weights of its own model, not of another
         overrides.setdefault('planner.model_sha256', '')
     return load_scenario(find_scenario(args.scenario), overrides)
 
 
-def _value(text: str, entry: str) -> object:
+def yaml_value(text: str, where: str) -> object:
+    """
+    Parse a value given on the command line.
+
+    :raises ConfigError: not usable as YAML
+    """
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
-        raise ConfigError(f'--set {entry}: the value is not usable as YAML') from None
+        raise ConfigError(f'{where}: the value is not usable as YAML') from None

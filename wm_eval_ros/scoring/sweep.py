@@ -235,7 +235,8 @@ def flat(settings: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
 
 def condition(card: Scorecard, key: str) -> dict[str, Any]:
     """Return what two runs of a sweep must have in common, by dotted key."""
-    own = flat(card.manifest.get('settings') or {})
+    manifest = card.manifest
+    own = {'clock': str(manifest.get('clock', '')), **flat(manifest.get('settings') or {})}
     dropped = {key, *_LABELS, 'seed', *(['planner.model_sha256'] if key == MODEL else [])}
     return {name: value for name, value in own.items() if name not in dropped}
 

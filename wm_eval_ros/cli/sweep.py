@@ -1,0 +1,117 @@
+"""`wm-eval sweep`: one setting varied, one run a value, and what the curve of success says."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+import re
+import sys
+from typing import TYPE_CHECKING
+
+from wm_eval_ros.cli.overrides import add_overrides, scenario_of, yaml_value
+from wm_eval_ros.cli.sweep_output import print_sweep, relative, write_sweep
+from wm_eval_ros.errors import ConfigError, EXIT_PASS
+
+if TYPE_CHECKING:
+    from wm_eval_ros.cli.sweep_runs import Wanted
+    from wm_eval_ros.scoring.sweep import Sweep
+
+EXAMPLE = """example:
+  wm-eval sweep cartpole --vary planner.horizon=4,8,12,16,20 --clock lockstep --out runs/horizon
+  wm-eval sweep --bags runs/horizon/points/*/bag
+
+runs the scenario once a value on the same starts; run again with the same --out to go on where it
+was interrupted. The second form recomputes everything from the bags alone.
+exit: 0 done, 2 bad input, 4 a node died, 74 a result could not be written."""
+#: where the points of a sweep lie below its folder
+POINTS = 'points'
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's options."""
+    parser.epilog = EXAMPLE
+    add_overrides(parser, optional=True,
+                  out='folder of the results; finished points in it are kept')
+    parser.add_argument('--vary', default='', metavar='KEY=V1,V2,...',
+                        help='setting to vary, by its dotted key, and its values; with --bags the '
+                             'key alone, which may be left out')
+    parser.add_argument('--bags', type=Path, nargs='+', default=[], metavar='BAG',
+                        help='instead of a scenario: bags of runs that differ in one setting')
+    parser.add_argument('--bound', type=float, default=0.8,
+                        help='success that an injected latency or a severity must leave')
+    parser.add_argument('--json', action='store_true', help='print the sweep as JSON')
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    if bool(args.bags) == bool(args.scenario):
+        raise ConfigError('give either a scenario and --vary, or --bags: not both, not neither')
+    if not 0 < args.bound < 1:
+        raise ConfigError(f'--bound {args.bound:g}: a success between 0 and 1')
+    sweep = from_bags(args) if args.bags else from_runs(args)
+    print_sweep(sweep, as_json=args.json)
+    if args.out is not None:
+        print(f'written: {write_sweep(sweep, args.out)}', file=sys.stderr)
+    return EXIT_PASS
+
+
+def from_runs(args: argparse.Namespace) -> Sweep:
+    """Run what is not there yet, then read everything off the bags."""
+    from wm_eval_ros.cli.run import default_folder
+    from wm_eval_ros.cli.sweep_runs import run_points
+    from wm_eval_ros.scoring.sweep import make_sweep
+    key, values = parse_vary(args.vary)
+    wanted = _wanted(args, key, values)
+    if args.out is None:
+        args.out = default_folder(f'sweep_{wanted[0].scenario.name}')
+    cards = run_points(wanted, args.out / POINTS, args.domain)
+    return make_sweep(key, [(relative(bag, args.out), card) for bag, card in cards], args.bound)
+
+
+def _wanted(args: argparse.Namespace, key: str, values: list[object]) -> list[Wanted]:
+    """Return the run of each value, everything checked before the first one starts."""
+    from wm_eval_ros.cli.sweep_runs import Wanted
+    wanted: list[Wanted] = []
+    for value in values:
+        label = re.sub(r'[^A-Za-z0-9._-]+', '_', f'{key.rpartition(".")[2]}_{value}')
+        if any(label == other.label for other in wanted):
+            raise ConfigError(f'--vary {key}: {value!r} is there twice, or named like another')
+        wanted.append(Wanted(label, f'{key} = {value}', key, scenario_of(args, {key: value})))
+    return wanted
+
+
+def from_bags(args: argparse.Namespace) -> Sweep:
+    """Read everything off bags."""
+    from wm_eval_ros.cli.reading import score_bag
+    from wm_eval_ros.scoring.sweep import make_sweep, varied
+    if '=' in args.vary:
+        raise ConfigError(f'--vary {args.vary}: with --bags name the key alone; the values are in '
+                          'the bags')
+    cards = [(bag, score_bag(bag)) for bag in args.bags]
+    key = args.vary
+    if not key:
+        found = varied([card for _, card in cards])
+        if len(found) != 1:
+            raise ConfigError(f'--bags: the runs differ in {", ".join(found) or "no setting"}; a '
+                              'sweep varies one: name it with --vary KEY')
+        key = found[0]
+    here = args.out or Path()
+    return make_sweep(key, [(relative(bag, here), card) for bag, card in cards], args.bound)
+
+
+def parse_vary(text: str) -> tuple[str, list[object]]:
+    """
+    Parse ``KEY=V1,V2,...`` or ``KEY=[V1, V2]``.
+
+    :raises ConfigError: no key, or fewer than two values
+
+    >>> parse_vary('planner.horizon=4,8')
+    ('planner.horizon', [4, 8])
+    """
+    key, equals, listed = text.partition('=')
+    if not equals or not key:
+        raise ConfigError(f'--vary {text}: write KEY=V1,V2,... such as planner.horizon=5,10,20')
+    parsed = yaml_value(listed if listed.startswith('[') else f'[{listed}]', f'--vary {text}')
+    if not isinstance(parsed, list) or len(parsed) < 2 or None in parsed:
+        raise ConfigError(f'--vary {text}: give two or more values, separated by commas')
+    return key, parsed
