@@ -110,11 +110,12 @@ def test_pairing_keeps_its_ring_and_pairs_a_long_run(scenes: ModuleType) -> None
     count = WINDOW + 50
     for slot in range(count):
         pairing.update(scenes.cycle(slot, latent=[slot, 0], rollout=[[slot + 1, 0], [slot, 0]]))
-    pairs = pairing.pairs()
-    assert len(pairs) == (count - 1) + (count - 2)
-    assert np.all(pairs['model'][pairs['steps'] == 1] == 0)
-    assert np.all(pairs['model'][pairs['steps'] == 2] == 2)
-    assert np.all(pairs['persistence'][pairs['steps'] == 2] == 2)
+    one, two = pairing.errors(1), pairing.errors(2)
+    assert one.slots.tolist() == list(range(count - 1))
+    assert two.slots.tolist() == list(range(count - 2))
+    assert np.all(one.model == 0)
+    assert np.all(two.model == 2)
+    assert np.all(two.persistence == 2)
 
 
 def test_rollouts_of_unequal_length_pair_as_far_as_they_reach(scenes: ModuleType) -> None:
@@ -123,6 +124,19 @@ def test_rollouts_of_unequal_length_pair_as_far_as_they_reach(scenes: ModuleType
     pairing.update(scenes.cycle(1, latent=[1], rollout=[[2], [3], [4]]))
     pairing.update(scenes.cycle(2, latent=[2]))
     pairing.update(scenes.cycle(3, latent=[3, 3]))
-    pairs = pairing.pairs()
-    assert [(int(p['slot']), int(p['steps'])) for p in pairs] == [(0, 1), (1, 1)]
-    assert np.all(pairs['model'] == 0)
+    assert pairing.errors(1).slots.tolist() == [0, 1]
+    assert pairing.errors(1).model.tolist() == [0, 0]
+    assert len(pairing.errors(2).slots) == 0
+
+
+def test_a_slot_recorded_twice_and_differently_pairs_with_nothing(scenes: ModuleType) -> None:
+    cycles = [scenes.cycle(k, latent=[k, 1], rollout=[[k + 1, 1], [k + 2, 1]]) for k in range(4)]
+    other = scenes.cycle(1, latent=[9, 1], rollout=[[9, 1]])
+    for order in ([*cycles, other], [other, *cycles], [*cycles, other, cycles[1]],
+                  [*cycles[::-1], other]):
+        pairing = Pairing()
+        for cycle in order:
+            pairing.update(cycle)
+        assert pairing.errors(1).slots.tolist() == [2]
+        assert pairing.errors(2).slots.tolist() == [0]
+        assert pairing.replans().slots.tolist() == [2]

@@ -22,6 +22,8 @@ def test_a_scene_has_the_figures_worked_out_by_hand(path: Path, scenes: ModuleTy
     card = score(scenes.scene(data))
     found = {name: card[name].value for name in data['expect']}
     assert found == pytest.approx(data['expect']), data['why']
+    for field, want in data.get('episodes', {}).items():
+        assert [getattr(episode, field) for episode in card.episodes] == want, field
 
 
 @pytest.mark.parametrize('path', GOLDEN, ids=lambda path: path.stem)

@@ -64,7 +64,9 @@ def cycle(slot: int, status: str = 'OK', *, episode: int = 0, took_ms: float = 1
         'inputs': tuple(InputRef(i['topic'], ros - round(i['age_ms'] * MS),
                                  sequence=i.get('sequence', NO_SEQUENCE)) for i in inputs),
         'cpu_ns': 8 * MS if called else 0, 'horizon': 2, 'samples': 64, 'iterations': 3}
-    for name in ('latent', 'rollout'):
+    if 'mode' in changes:
+        changes['mode'] = Mode[changes['mode']]
+    for name in ('latent', 'rollout', 'rollout_std'):
         if changes.get(name) is not None:
             changes[name] = np.array(changes[name], np.float32)
     return CycleRecord(**{**fields, **changes})

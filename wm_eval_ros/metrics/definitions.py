@@ -38,6 +38,9 @@ DEFINITIONS = {
     'useful_prediction_horizon': 'Most steps at which the model beats persistence with 95 % '
                                  'confidence.',
     'prediction_nonfinite': 'Foreseen states that were no numbers; left out of the errors.',
+    'prediction_excluded': 'Forecasts during which somebody else drove; left out of the errors.',
+    'plan_inconsistency': 'Mean squared distance of a plan from what was left of the plan before '
+                          'it, per latent dimension.',
     'model_calls': 'Model evaluations per decision: samples times iterations.',
     'nonfinite_rollouts': 'Candidate rollouts that were not finite; they weigh nothing.',
     'cpu_time': 'CPU time of the planner process per decision.',

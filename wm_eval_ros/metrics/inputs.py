@@ -14,13 +14,13 @@ from wm_eval_ros.metrics.base import (
     NS_PER_S,
     Values,
 )
-from wm_eval_ros.metrics.samples import Sequences, Stream
-from wm_eval_ros.metrics.table import Rows, Run, TableMetric
+from wm_eval_ros.metrics.ranges import Sequences
+from wm_eval_ros.metrics.rows import Rows
+from wm_eval_ros.metrics.samples import Stream, WINDOW_NS
+from wm_eval_ros.metrics.table import Run, TableMetric
 from wm_eval_ros.records import MetricValue, NO_SEQUENCE
 from wm_eval_ros.stats.mean import Mean, mean_t
 
-#: span over which the run of time is looked at [ns, system]
-WINDOW_NS = 10 * 10**9
 _NO_NUMBERS = 'the middleware gave no sequence numbers on this input'
 
 
@@ -57,13 +57,12 @@ def split(topic: str, used: Rows, stream: Stream | None) -> Values:
     names = (f'samples_superseded[{topic}]', f'samples_lost[{topic}]')
     if not np.any(used['sequence'] != np.uint64(NO_SEQUENCE)):
         return tuple(missing(name, '1', _NO_NUMBERS, len(used)) for name in names)
-    known = stream.known() if stream is not None else np.zeros(0, np.uint64)
-    if len(known) == 0:
+    if stream is None or not len(stream.sequences.ranges()[0]):
         why = 'no sequence numbers were recorded with this topic'
         return tuple(missing(name, '1', why, len(used)) for name in names)
     first, last = passed_over(used['sequence'])
     total = int(np.sum(last - first + np.uint64(1)))
-    here = int(np.sum(np.searchsorted(known, last, 'right') - np.searchsorted(known, first)))
+    here = stream.sequences.within(first, last)
     counts = (here, total - here)
     return tuple(count_value(n, c, total) for n, c in zip(names, counts, strict=True))
 
@@ -72,23 +71,22 @@ def time_factors(stream: Stream) -> tuple[float | None, Floats]:
     """
     Stamp time over arrival time, of the whole stream and of each full window.
 
-    :returns: None where the stream spans no time; windows of WINDOW_NS with two samples or more
+    :returns: None where the stream spans no time; windows of WINDOW_NS on the grid of the system
+        clock, without the ones in which the stream begins and ends
     """
     logs, stamps = stream.arrivals()
     if len(logs) < 2 or logs[-1] == logs[0]:
         return None, np.zeros(0)
-    edges = np.searchsorted(logs, np.arange(logs[0], logs[-1] + 1, WINDOW_NS))
-    first, last = edges[:-1], edges[1:]
-    busy = logs[last] > logs[first]
-    factors = (stamps[last] - stamps[first])[busy] / (logs[last] - logs[first])[busy]
+    factors = np.diff(stamps[1:-1]) / np.diff(logs[1:-1])
     return float((stamps[-1] - stamps[0]) / (logs[-1] - logs[0])), np.asarray(factors)
 
 
 def real_time_factor(run: Run) -> Values:
     """Return simulated time over wall time, whole and in the slowest window."""
     names = ('real_time_factor', 'real_time_factor_slowest')
-    topic = next((t for t in run.inputs if t in run.samples and run.samples[t].stamps), None)
-    total, windows = (None, np.zeros(0)) if topic is None else time_factors(run.samples[topic])
+    stream = next((run.samples[t] for t in run.inputs
+                   if t in run.samples and len(run.samples[t].arrivals()[0])), None)
+    total, windows = (None, np.zeros(0)) if stream is None else time_factors(stream)
     if total is None:
         return tuple(missing(n, '1', 'no stamped input was recorded over time') for n in names)
     found = mean_t(windows) if len(windows) > 1 else Mean(total)

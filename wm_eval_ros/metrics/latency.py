@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from wm_eval_ros.metrics.base import distribution, Floats, Ints, missing, NS_PER_MS, Values
-from wm_eval_ros.metrics.table import happened, NO_STAMP, Rows, Run, TableMetric
+from wm_eval_ros.metrics.rows import happened, NO_STAMP, Rows
+from wm_eval_ros.metrics.table import Run, TableMetric
 
 _NO_CALL = 'the planner was not called in any due slot'
 _NO_COMMAND = 'no command was published in any due slot'

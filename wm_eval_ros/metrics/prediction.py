@@ -4,76 +4,62 @@ from __future__ import annotations
 
 import numpy as np
 
-from wm_eval_ros.metrics.base import Bools, count_value, Floats, Ints, mean_value, missing, Values
-from wm_eval_ros.metrics.pairing import Pairing, Pairs
-from wm_eval_ros.metrics.table import happened, Rows, Run, RunTable, TableMetric
-from wm_eval_ros.records import CycleRecord, MetricValue, Record
+from wm_eval_ros.metrics.base import (
+    Bools,
+    count_value,
+    distribution,
+    Floats,
+    mean_value,
+    missing,
+    Values,
+)
+from wm_eval_ros.metrics.pairing import Errors
+from wm_eval_ros.metrics.table import Run, TableMetric
+from wm_eval_ros.records import MetricValue
 from wm_eval_ros.stats.mean import cluster_ratio
 
 _METHOD = 'bootstrap over episodes'
 _NO_PAIR = 'no imagined latent met an encoded one of its episode'
+_NOT_DRIVEN = 'in every pair somebody else drove: shadow mode, a fallback or an operator'
 
 
-def inside_episode(run: Run) -> Bools:
-    """Say which slots started between START and end of their own episode."""
-    rows = run.slots
-    inside = np.zeros(len(rows), bool)
-    for episode in run.episodes:
-        own = rows['episode'] == episode.number
-        if episode.start_ns is not None:
-            own &= rows['stamp'] >= episode.start_ns
-        if episode.end_ns is not None:
-            own &= rows['stamp'] <= episode.end_ns
-        inside |= own
-    return inside if run.episodes else np.ones(len(rows), bool)
+def executed(run: Run, steps: int) -> tuple[Errors, int]:
+    """
+    Keep the forecasts whose commands were the ones driven, up to the slot foreseen.
+
+    :returns: their errors, and how many were left out because somebody else drove meanwhile
+    """
+    found = run.vectors.pairing.errors(steps)
+    sent, own = run.driven.pairs(found.slots, steps)
+    return found.where(sent & own), int(np.sum(sent & ~own))
 
 
-def executed(run: Run, pairs: Pairs) -> Pairs:
-    """Keep pairs whose slots all have a record and sent a command up to the one foreseen."""
-    rows, inside = run.slots, inside_episode(run)
-    first, last = _index(rows, pairs['slot']), _index(rows, pairs['slot'] + pairs['steps'])
-    there = (first >= 0) & (last >= 0)
-    sent = np.concatenate([[0], np.cumsum(happened(rows['publish']))])
-    unbroken = (last - first == pairs['steps']) & (sent[last] - sent[first] == pairs['steps'])
-    if len(rows):
-        there &= inside[first] & inside[last]
-    return np.asarray(pairs[there & unbroken])
+def finite(errors: Errors) -> Bools:
+    """Say which errors are numbers; the others are counted, never averaged."""
+    return np.isfinite(errors.model) & np.isfinite(errors.persistence)
 
 
-def _index(rows: Rows, slots: Ints) -> Ints:
-    """Return the row of each slot, -1 where it has none."""
-    at = np.searchsorted(rows['slot'], slots)
-    known = at < len(rows)
-    known[known] = rows['slot'][at[known]] == slots[known]
-    return np.where(known, at, -1)
-
-
-def finite(pairs: Pairs) -> Pairs:
-    """Keep pairs whose two errors are numbers; the others are counted, never averaged."""
-    return np.asarray(pairs[np.isfinite(pairs['model']) & np.isfinite(pairs['persistence'])])
-
-
-def _sums(pairs: Pairs) -> tuple[Floats, Floats, Floats]:
+def _sums(run: Run, errors: Errors) -> tuple[Floats, Floats, Floats]:
     """Sum of model error, of persistence error, and number of pairs of each episode."""
-    _, at = np.unique(pairs['episode'], return_inverse=True)
-    model, persistence = pairs['model'], pairs['persistence']
-    weights = np.stack([model, persistence, np.ones(len(pairs))])
-    sums = np.stack([np.bincount(at, w).astype(float) for w in weights])
+    _, at = np.unique(run.driven.episodes(errors.slots), return_inverse=True)
+    weights = (errors.model, errors.persistence, np.ones(len(at)))
+    sums = [np.bincount(at, w).astype(float) for w in weights]
     return sums[0], sums[1], sums[2]
 
 
-def errors(steps: int, pairs: Pairs) -> Values:
+def step_errors(run: Run, steps: int, errors: Errors, why: str) -> Values:
     """
     Mean error of the model and of persistence over the same pairs, and their ratio.
 
-    :param pairs: of that number of steps, finite
+    :param errors: at that number of steps, finite
+    :param why: reason that stands where there is none
     """
     names = [f'{kind}[h={steps}]' for kind in
              ('prediction_error', 'persistence_error', 'prediction_ratio')]
-    n = len(pairs)
+    n = len(errors.slots)
     if n == 0:
-        return tuple(missing(name, '1', _NO_PAIR) for name in names)
-    model, persistence, sizes = _sums(pairs)
+        return tuple(missing(name, '1', why) for name in names)
+    model, persistence, sizes = _sums(run, errors)
     return (mean_value(names[0], '1', n, cluster_ratio(model, sizes), _METHOD),
             mean_value(names[1], '1', n, cluster_ratio(persistence, sizes), _METHOD),
             _ratio(names[2], n, model, persistence))
@@ -103,23 +89,33 @@ def useful_horizon(ratios: dict[int, MetricValue]) -> MetricValue:
 class Prediction(TableMetric):
     """One-step and h-step error of executed plans, beside persistence."""
 
-    def __init__(self, table: RunTable | None = None) -> None:
-        super().__init__(table)
-        self._pairing = Pairing()
-
-    def update(self, record: Record) -> None:
-        """Take one record in; cycles are paired as they come."""
-        super().update(record)
-        if isinstance(record, CycleRecord) and record.latent is not None:
-            self._pairing.update(record)
-
     def values(self, run: Run) -> Values:
         """Return the error at every step that was imagined, and how far it is useful."""
-        pairs = executed(run, self._pairing.pairs())
-        good = finite(pairs)
-        horizons = sorted({1, *np.unique(pairs['steps']).tolist()})
-        curve = {h: errors(h, good[good['steps'] == h]) for h in horizons}
-        bad = count_value('prediction_nonfinite', len(pairs) - len(good), len(pairs)) \
-            if len(pairs) else missing('prediction_nonfinite', '1', _NO_PAIR)
+        curve: dict[int, Values] = {}
+        pairs = bad = excluded = 0
+        for steps in range(1, max(run.vectors.pairing.steps, 1) + 1):
+            errors, others = executed(run, steps)
+            good = finite(errors)
+            pairs, excluded = pairs + len(good), excluded + others
+            bad += int(np.sum(~good))
+            if np.any(good) or steps == 1:
+                curve[steps] = step_errors(run, steps, errors.where(good),
+                                           _NOT_DRIVEN if others else _NO_PAIR)
         return (*(v for values in curve.values() for v in values),
-                useful_horizon({h: values[2] for h, values in curve.items()}), bad)
+                useful_horizon({h: values[2] for h, values in curve.items()}),
+                _count('prediction_nonfinite', bad, pairs, _NOT_DRIVEN if excluded else _NO_PAIR),
+                _count('prediction_excluded', excluded, pairs + excluded, _NO_PAIR),
+                *replanning(run))
+
+
+def _count(name: str, count: int, n: int, why: str) -> MetricValue:
+    return count_value(name, count, n) if n else missing(name, '1', why)
+
+
+def replanning(run: Run) -> Values:
+    """Return how far each plan lies from what is left of the plan before it, over its slots."""
+    found = run.vectors.pairing.replans()
+    sent, own = run.driven.pairs(found.slots, 1)
+    good = sent & own & np.isfinite(found.model)
+    why = 'no two successive plans were imagined in latents and driven'
+    return distribution('plan_inconsistency', '1', found.model[good], why)

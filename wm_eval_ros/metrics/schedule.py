@@ -17,7 +17,8 @@ from wm_eval_ros.metrics.base import (
     share,
     Values,
 )
-from wm_eval_ros.metrics.table import happened, Rows, Run, TableMetric
+from wm_eval_ros.metrics.rows import happened, Rows
+from wm_eval_ros.metrics.table import Run, TableMetric
 from wm_eval_ros.records import CycleStatus, MetricValue
 from wm_eval_ros.stats.mean import slope
 
@@ -76,11 +77,16 @@ def misses(run: Run) -> Values:
 
 def _runs_by_episode(run: Run, hit: Bools) -> Ints:
     """Lengths of the runs of missed slots; none goes on into another episode."""
-    borders = np.flatnonzero(np.diff(run.slots['episode'])) + 1
-    parts = list(zip(np.split(hit, borders), np.split(run.gaps, borders), strict=True))
-    tails = [0] * (len(parts) - 1) + [run.tail]
-    return np.concatenate([missed_runs(*part, tail)
-                           for part, tail in zip(parts, tails, strict=True)])
+    numbers = run.slots['episode']
+    borders = np.flatnonzero(np.diff(numbers)) + 1
+    left = dict(run.tails)
+    runs: list[Ints] = []
+    parts = zip(np.split(hit, borders), np.split(run.gaps, borders),
+                np.split(numbers, borders), strict=True)
+    # from the last on: what an episode owed stands after its last slot
+    for own, gaps, episode in reversed(list(parts)):
+        runs.append(missed_runs(own, gaps, left.pop(int(episode[0]), 0) if len(own) else 0))
+    return np.concatenate([*runs, np.array(list(left.values()), np.int64)])
 
 
 def statuses(run: Run) -> Values:
@@ -89,7 +95,7 @@ def statuses(run: Run) -> Values:
         return (missing('slots.due', '1', _NO_SLOT),)
     kinds = [s for s in CycleStatus if s != CycleStatus.WARMUP]
     counts = {s.name.lower(): int(np.sum(run.slots['status'] == s)) for s in kinds}
-    counts['unrecorded'] = int(np.sum(run.gaps)) + run.tail
+    counts['unrecorded'] = run.unrecorded
     counts['duplicate'] = run.duplicates
     counts['due'] = run.due
     return tuple(count_value(f'slots.{name}', found, run.due) for name, found in counts.items())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from wm_eval_ros.metrics.base import Bools, distribution, Floats, missing, share, Values
-from wm_eval_ros.metrics.table import Rows, Run, TableMetric
+from wm_eval_ros.metrics.rows import Rows
+from wm_eval_ros.metrics.table import Run, TableMetric
 
 
 def scores(rows: Rows) -> Floats:

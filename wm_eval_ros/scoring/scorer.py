@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -13,7 +14,7 @@ from wm_eval_ros.metrics.handover import Handover
 from wm_eval_ros.metrics.inputs import Arrivals, Inputs
 from wm_eval_ros.metrics.latency import Latency
 from wm_eval_ros.metrics.prediction import Prediction
-from wm_eval_ros.metrics.samples import Sequences
+from wm_eval_ros.metrics.ranges import Sequences
 from wm_eval_ros.metrics.schedule import met, Schedule
 from wm_eval_ros.metrics.surprise import Surprise
 from wm_eval_ros.metrics.table import Run, RunTable
@@ -81,7 +82,7 @@ class Scorer:
         manifest, provenance = split_manifest(run.info)
         return Scorecard(
             manifest, provenance, self._values(identity=True), self._values(identity=False),
-            tuple(_result(run, episode) for episode in run.episodes), _counts(self._table))
+            _results(run), _counts(self._table))
 
     def _values(self, *, identity: bool) -> tuple[MetricValue, ...]:
         return tuple(value for metric in self._metrics
@@ -105,15 +106,24 @@ def _unpacked(topic: str, stamps: Ints | None, logs: Ints,
             topic, record.stamp_ns, log, int(sequences[at]))
 
 
-def _result(run: Run, episode: Episode) -> EpisodeResult:
-    own = run.slots['episode'] == episode.number
-    due = int(np.sum(own)) + int(np.sum(run.gaps[own]))
+def _results(run: Run) -> tuple[EpisodeResult, ...]:
+    recorded, missed = Counter(run.tails), Counter(run.tails)
+    unmet = ~met(run.slots) + run.gaps
+    for counts, each in ((recorded, 1 + run.gaps), (missed, unmet)):
+        numbers, at = np.unique(run.slots['episode'], return_inverse=True)
+        sums = np.zeros(len(numbers), np.int64)
+        np.add.at(sums, at, each)
+        counts.update(dict(zip(numbers.tolist(), sums.tolist(), strict=True)))
+    return tuple(_result(run, e, recorded[e.number], missed[e.number]) for e in run.episodes)
+
+
+def _result(run: Run, episode: Episode, slots: int, misses: int) -> EpisodeResult:
     known = episode.time_s is not None and run.period_ns is not None
     return EpisodeResult(
         episode.number, 'open' if episode.outcome is None else episode.outcome.name.lower(),
         episode.seed, episode.solved_at_start,
         steps(episode.time_s or 0.0, run.period_ns or 1) if known else None, episode.time_s,
-        due, due - int(np.sum(met(run.slots[own]))), episode.label)
+        slots, misses, episode.label)
 
 
 def _counts(table: RunTable) -> dict[str, int]:

@@ -1,0 +1,56 @@
+"""Spells of time between an ON and an OFF event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from wm_eval_ros.metrics.base import Bools, Ints
+from wm_eval_ros.records import EpisodeEvent, EventKind
+
+#: begin and end [ns, ROS]
+Spell = tuple[int, int]
+
+FALLBACK = (EventKind.FALLBACK_ON, EventKind.FALLBACK_OFF)
+INTERVENTION = (EventKind.INTERVENTION_ON, EventKind.INTERVENTION_OFF)
+PERTURBATION = (EventKind.PERTURB_ON, EventKind.PERTURB_OFF)
+
+
+def spells(events: Sequence[EpisodeEvent], on: EventKind, off: EventKind,
+           end_ns: int) -> list[Spell]:
+    """
+    Return begin and end [ns, ROS] of each spell, in order.
+
+    A second ON within a spell does not begin another; a spell still on ends with the record.
+
+    :param events: in order of time
+    :param end_ns: end of the record
+    """
+    found: list[Spell] = []
+    begin: int | None = None
+    for event in events:
+        if event.kind == on and begin is None:
+            begin = event.stamp_ns
+        elif event.kind == off and begin is not None:
+            found.append((begin, event.stamp_ns))
+            begin = None
+    return found if begin is None else [*found, (begin, max(begin, end_ns))]
+
+
+def overlapped(begins: Ints, ends: Ints, found: Sequence[Spell]) -> Bools:
+    """
+    Say which half-open intervals share time with a spell.
+
+    :param begins: shape (N,)
+    :param ends: shape (N,)
+    :param found: apart from each other, in order
+
+    >>> overlapped(np.array([0, 10, 20]), np.array([10, 20, 30]), [(12, 20)]).tolist()
+    [False, True, False]
+    """
+    if not found:
+        return np.zeros(len(begins), bool)
+    on, off = np.array(found, np.int64).T
+    last = np.searchsorted(on, ends) - 1
+    return np.asarray((last >= 0) & (off[last] > begins))
