@@ -119,7 +119,7 @@ def test_one_value_twice_and_a_setting_nobody_has_are_refused(card: Maker) -> No
     with pytest.raises(BagError, match='5 in two of the runs'):
         make_sweep('planner.horizon', [('a', card(3, {'horizon': 5})),
                                        ('b', card(4, {'horizon': 5}))])
-    with pytest.raises(BagError, match="no setting 'planner.nothing'"):
+    with pytest.raises(BagError, match=r"no setting 'planner\.nothing'"):
         make_sweep('planner.nothing', [('a', card(3, {}))])
 
 
