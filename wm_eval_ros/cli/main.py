@@ -17,6 +17,7 @@ VERBS: dict[str, tuple[str, str]] = {
     'train': ('train', 'train a world model from bags'),
     'score': ('score', 'recompute every figure from a bag alone'),
     'sweep': ('sweep', 'vary one setting over runs: planning horizon, latency, sample efficiency'),
+    'learning-curve': ('learning_curve', 'success over the environment steps of training'),
     'openloop': ('openloop', 'train and score a small model on a robot bag, against persistence'),
     'list': ('list', 'list tasks, models, planners and scenarios'),
     'doctor': ('doctor', 'say what is installed, and what to do about what is missing'),

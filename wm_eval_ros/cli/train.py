@@ -62,7 +62,7 @@ def _from_bags(args: argparse.Namespace) -> dict[str, Any]:
     from wm_eval_ros.training.trainer import train, TrainSettings
     dataset = load_dataset(args.bags)
     name = args.name or args.out.resolve().name
-    result = train(dataset, _settings(args, TrainSettings()), name, _progress('training'))
+    result = train(dataset, _settings(args, TrainSettings()), name, phase_progress('training'))
     command = f'wm-eval train {" ".join(b.name for b in args.bags)}'
     return _write(args.out, result, f'{command} --out {args.out.name}', [])
 
@@ -74,7 +74,7 @@ def _by_recipe(args: argparse.Namespace) -> dict[str, Any]:
     recipe = load_recipe(args.recipe)
     recipe = replace(recipe, train=_settings(args, recipe.train))
     name = args.name or recipe.scenario
-    result, trial = follow(recipe, name, _progress)
+    result, trial = follow(recipe, name, phase_progress)
     command = f'wm-eval train --recipe {args.recipe} --out {args.out.name}'
     return _write(args.out, result, command, trial)
 
@@ -119,7 +119,7 @@ def _print(report: dict[str, Any]) -> None:
     print(f'  written to {report["folder"]}, sha256 {report["sha256"]}')
 
 
-def _progress(phase: str) -> Callable[[int, int, str], None]:
+def phase_progress(phase: str) -> Callable[[int, int, str], None]:
     """Return a progress function for one phase."""
     from wm_eval_ros.cli.progress import Progress
     bars: list[Progress] = []

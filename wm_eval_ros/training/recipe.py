@@ -21,6 +21,8 @@ from wm_eval_ros.training.trajectory import Dataset, merge
 
 #: folder of the recipes inside the config folder
 RECIPE_FOLDER = 'recipes'
+#: shortest latency of a trial [ms]: what a planner needs at least
+TRIAL_LOW_MS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,21 +79,13 @@ def follow(
     :param say: makes the progress function of a phase from its name
     :returns: the model, and the trial's episodes
     """
-    kitchen = _Kitchen(recipe)
-    parts: list[Dataset] = []
-    model: EnsembleModel | None = None
-    for i, stage in enumerate(recipe.rounds):
-        title = f'{i + 1} of {len(recipe.rounds)}'
-        parts.append(kitchen.collect(stage, model, say(f'collecting, round {title}')))
-        if i + 1 < len(recipe.rounds):
-            settings = replace(recipe.train, steps=stage.steps)
-            model = train(merge(parts), settings, name, say(f'training, round {title}')).model
-    result = train(merge(parts), recipe.train, name, say('training'))
-    return result, kitchen.trial(result.model, say('trial'))
+    runner = RecipeRunner(recipe)
+    result = train(runner.gather(name, say), recipe.train, name, say('training'))
+    return result, runner.trial(result.model, say('trial'))
 
 
-class _Kitchen:
-    """The plant and what is done with it."""
+class RecipeRunner:
+    """The plant of a recipe and what is done with it: collecting data, trying models."""
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
@@ -99,6 +93,19 @@ class _Kitchen:
         kind = self._scenario.plant.kind
         self._plant = plugins.load('wm_eval_ros.plants', kind)(
             task=self._scenario.plant.task, interface=self._scenario.interface)
+
+    def gather(self, name: str, say: Callable[[str], Progress]) -> Dataset:
+        """Collect all rounds in order, each but the first with a model of the data before it."""
+        rounds, parts = self._recipe.rounds, list[Dataset]()
+        model: EnsembleModel | None = None
+        for i, stage in enumerate(rounds):
+            title = f'{i + 1} of {len(rounds)}'
+            parts.append(self.collect(stage, model, say(f'collecting, round {title}')))
+            if i + 1 < len(rounds):
+                settings = replace(self._recipe.train, steps=stage.steps)
+                model = train(merge(parts), settings, name,
+                              say(f'training, round {title}')).model
+        return merge(parts)
 
     def collect(self, stage: Round, model: EnsembleModel | None, progress: Progress) -> Dataset:
         """Run one round's episodes to their time limit."""
@@ -119,7 +126,7 @@ class _Kitchen:
         seeds = range(recipe.trial_seed, recipe.trial_seed + recipe.trial_episodes)
         return rollout_episodes(
             self._plant, planner, self._scenario.interface, seeds, model=model,
-            timing=self._timing(max(10.0, recipe.latency_low_ms)), progress=progress)
+            timing=self._timing(max(TRIAL_LOW_MS, recipe.latency_low_ms)), progress=progress)
 
     def _timing(self, low_ms: float) -> Timing:
         planner, recipe = self._scenario.planner, self._recipe
