@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 import sys
 from typing import TYPE_CHECKING
 
-from wm_eval_ros.errors import MissingExtraError, RecordingError
+from wm_eval_ros.errors import BagError, MissingExtraError, RecordingError
 
 if TYPE_CHECKING:
     from wm_eval_ros.cli.reading import Scored
+    from wm_eval_ros.report.viewer import Frames
     from wm_eval_ros.scoring.scorecard import Scorecard
 
 
 def write(found: Scored, folder: Path, baselines: Sequence[Scorecard] = ()) -> list[Path]:
     """
-    Write the scorecard, the results, the checks and the report.
+    Write the scorecard, the results, the checks, the summary and the report.
 
     Without plotly the report is left out, with a line that says so; the rest is written.
 
     :raises RecordingError: the folder cannot be written
     """
     from wm_eval_ros.report.files import junit, results_jsonl
+    from wm_eval_ros.report.markdown import run_summary
     from wm_eval_ros.report.page import page
     files = {'scorecard.json': found.card.to_json(),
              'results.jsonl': results_jsonl(found.card, found.checks),
-             'junit.xml': junit(found.card, found.checks)}
+             'junit.xml': junit(found.card, found.checks),
+             'summary.md': run_summary(found.card, found.checks, baselines)}
     try:
-        files['report.html'] = page(found.card, found.run, found.trace, found.checks, baselines)
+        files['report.html'] = page(found.card, found.run, found.trace, found.checks, baselines,
+                                    _frames(found))
     except MissingExtraError as error:
         print(f'wm-eval score: {error}', file=sys.stderr)
+    return write_files(folder, files)
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> list[Path]:
+    """
+    Write texts by name into a folder, which is made.
+
+    :raises RecordingError: it cannot be written
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
@@ -38,6 +51,20 @@ def write(found: Scored, folder: Path, baselines: Sequence[Scorecard] = ()) -> l
     except OSError as error:
         raise RecordingError(f'{folder}: cannot be written ({error.strerror})') from None
     return [folder / name for name in files]
+
+
+def _frames(found: Scored) -> Frames:
+    """Take the images of the episodes the report shows from the bag; none without plotly."""
+    from wm_eval_ros.bag.reader import open_bag
+    from wm_eval_ros.cli.frames import read_frames
+    from wm_eval_ros.report.plots.states import chosen
+    from wm_eval_ros.report.viewer import Frames
+    numbers = found.trace.numbers(least=2) or [e.number for e in found.run.episodes]
+    try:
+        with open_bag(found.path, salvage=found.salvage) as bag:
+            return read_frames(bag, found.run.episodes, chosen(found.card, numbers))
+    except BagError as error:
+        return Frames(note=f'the camera is not shown: {error}')
 
 
 def print_result(card: Scorecard, *, as_json: bool) -> None:

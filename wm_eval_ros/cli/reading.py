@@ -41,6 +41,9 @@ class Scored:
     run: Run
     trace: TraceCollector
     checks: tuple[Check, ...]
+    #: the bag, to take the camera's images from, and whether it was read as a damaged one
+    path: Path
+    salvage: bool = False
 
 
 def score_bag(path: Path | str, *, salvage: bool = False) -> Scorecard:
@@ -75,7 +78,7 @@ def read(path: Path | str, *, salvage: bool = False) -> Scored:
         _fold(bag, scorer, trace)
     card = scorer.compute()
     checks = (*_preflight_checks(findings), *evidence(card))
-    return Scored(card, scorer.run(), trace, checks)
+    return Scored(card, scorer.run(), trace, checks, Path(path), salvage)
 
 
 class _Batch:

@@ -1,186 +1,197 @@
-"""The report: one HTML file that needs no network."""
+"""The report of a run: one HTML file that needs no network."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
-from importlib.resources import files
-import json
-from string import Template
-from typing import Any
 
-from wm_eval_ros.errors import MissingExtraError
-from wm_eval_ros.metrics.definitions import definition
 from wm_eval_ros.metrics.table import Run
 from wm_eval_ros.records import MetricValue, Verdict
-from wm_eval_ros.report import figures
-from wm_eval_ros.report.checks import Check, overall
-from wm_eval_ros.report.latents import states
-from wm_eval_ros.report.text import interval_text, number, title
+from wm_eval_ros.report import parts, viewer
+from wm_eval_ros.report.checks import Check, GATE, overall
+from wm_eval_ros.report.parts import lookup
+from wm_eval_ros.report.plots import episodes, latency, prediction, states, surprise, sweeps
+from wm_eval_ros.report.plots.base import Drawn
+from wm_eval_ros.report.shell import assemble
+from wm_eval_ros.report.text import title
 from wm_eval_ros.report.trace import TraceCollector
-from wm_eval_ros.scoring.scorecard import canonical, clean, Scorecard
+from wm_eval_ros.report.viewer import Frames
+from wm_eval_ros.scoring.scorecard import canonical, Scorecard
+from wm_eval_ros.scoring.sweep import Sweep
 
-_MARKS = {Verdict.PASS: '✓', Verdict.FAIL: '✗', Verdict.INCONCLUSIVE: '?', Verdict.ERROR: '!'}
-_WORDS = {Verdict.PASS: 'evidence complete', Verdict.FAIL: 'a gate failed',
-          Verdict.INCONCLUSIVE: 'evidence with remarks', Verdict.ERROR: 'evidence broken'}
+#: the figures a decision begins with
+BOARD = {'success': 'success_rate', 'interventions': 'intervention_rate',
+         'time to retrain': 'time_to_retrain', 'cost per hour': 'cost_per_hour'}
+#: those asked for next, as far as the run has them
+KEYS = {'deadline misses': 'deadline_miss_rate', 'plan latency, p99': 'plan_latency.p99',
+        'sense to act, median': 'sense_to_act.p50',
+        'steps to success, median': 'steps_to_success.median',
+        'one-step error against persistence': 'prediction_ratio[h=1]',
+        'useful prediction horizon': 'useful_prediction_horizon',
+        'slots above the surprise threshold': 'surprise_alarm_rate',
+        'fallbacks': 'fallback_rate', 'CPU time per decision': 'cpu_time.mean'}
 
 
-def plotly_script() -> str:
-    """
-    Return plotly's script, to be put into the page.
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a figure stands, what it is called when it is missing, what it shows."""
 
-    :raises MissingExtraError: plotly is not installed
-    """
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError:
-        raise MissingExtraError("no report.html: plotly is not installed: "
-                                "pip install 'wm_eval_ros[report]'") from None
-    return str(get_plotlyjs())
+    part: str
+    name: str
+    metrics: tuple[str, ...] = ()
+    wide: bool = False
+
+
+_PLACES = {
+    'baselines': _Place('Task', 'success by planner', ('success_rate',)),
+    'episodes': _Place('Task', 'episodes', ('episodes',)),
+    'survival': _Place('Task', 'steps to success', ('steps_to_success',)),
+    'latency': _Place('Time', 'latency', ('plan_latency', 'deadline_miss_rate')),
+    'timeline': _Place('Time', 'every slot', ('deadline_miss_rate', 'slots')),
+    'horizon': _Place('Prediction', 'error by horizon',
+                      ('prediction_error', 'persistence_error', 'useful_prediction_horizon')),
+    'calibration': _Place('Prediction', 'calibration'),
+    'states': _Place('Prediction', 'imagined and actual state', (), True),
+    'surprise': _Place('Surprise', 'surprise along the run',
+                       ('surprise', 'surprise_alarm_rate'), True),
+    'roc': _Place('Surprise', 'surprise as a detector', ('surprise',)),
+}
+_PARTS = ('Task', 'Time', 'Prediction', 'Surprise', 'Across runs')
 
 
 def page(card: Scorecard, run: Run, trace: TraceCollector, checks: Sequence[Check] = (),
-         others: Sequence[Scorecard] = ()) -> str:
+         others: Sequence[Scorecard] = (), frames: Frames | None = None,
+         across: Sequence[Sweep] = ()) -> str:
     """
     Return the whole report as HTML.
 
     :param others: scorecards of baselines on the same starts
+    :param frames: images of the recorded camera, as far as they are to be shown
+    :param across: results over several runs that are shown with this one
     :raises MissingExtraError: plotly is not installed
     """
-    script = plotly_script()
-    drawn = _drawn(card, run, trace, others)
+    frames = frames or Frames()
+    panels, rollouts = states.states(card, trace)
+    drawn: dict[str, Mapping[str, Drawn]] = {
+        **_of_the_run(card, run, trace, others), 'states': panels,
+        **{f'sweep-{at}': {'': sweeps.success(sweep)} for at, sweep in enumerate(across)}}
+    places = {**_PLACES, **{f'sweep-{at}': _Place('Across runs', f'success over {sweep.key}',
+                                                  sweeps.metrics(sweep))
+                            for at, sweep in enumerate(across)}}
+    if not others:
+        del drawn['baselines']
+    body = _body(card, checks, others, _sections(card, drawn, places, frames),
+                 parts.missing(drawn, {place: at.name for place, at in places.items()}))
+    plots = {place: found for place, each in drawn.items() if (found := parts.plotted(each))}
+    return assemble(title(card), body, plots, viewer.payload(card, trace, frames, rollouts))
+
+
+def _of_the_run(card: Scorecard, run: Run, trace: TraceCollector,
+                others: Sequence[Scorecard]) -> dict[str, Mapping[str, Drawn]]:
+    found = {
+        'baselines': episodes.baselines(card, others), 'episodes': episodes.strip(card),
+        'survival': episodes.survival(run, card), 'latency': latency.distribution(run),
+        'timeline': latency.timeline(run), 'horizon': prediction.horizon(card),
+        'calibration': prediction.calibration(card, trace), 'surprise': surprise.timeline(run),
+        'roc': surprise.roc(run, card)}
+    return {place: {'': drawn} for place, drawn in found.items()}
+
+
+def _sections(card: Scorecard, drawn: Mapping[str, Mapping[str, Drawn]],
+              places: Mapping[str, _Place], frames: Frames) -> dict[str, str]:
+    """Return the figures of each part of the page, parts without any left out."""
+    found: dict[str, str] = dict.fromkeys(_PARTS, '')
+    for place, at in places.items():
+        if place == 'states':
+            found[at.part] += viewer.section(card, drawn[place], frames)
+        elif place in drawn:
+            found[at.part] += parts.figure(place, drawn[place], at.metrics, wide=at.wide)
+    return {part: html for part, html in found.items() if html}
+
+
+def _body(card: Scorecard, checks: Sequence[Check], others: Sequence[Scorecard],
+          sections: Mapping[str, str], missing: str) -> str:
+    every = (*card.values, *card.host)
+    anchors = ['Checks', *sections, 'All figures', 'Definitions']
+    nav = ''.join(f'<a href="#{_anchor(part)}">{part}</a>' for part in anchors)
+    figures = ''.join(_part(part, f'<div class="grid">{html}</div>')
+                      for part, html in sections.items())
+    manifest = escape(canonical({**card.manifest, **card.provenance}))
+    return (f'<div class="page"><header>{_head(card, checks, others)}</header>'
+            f'{parts.board([(text, lookup(every, name)) for text, name in BOARD.items()])}'
+            f'{parts.keys(_keys(every))}<nav aria-label="parts of the report">{nav}</nav>'
+            f'{_part("Checks", parts.checks(checks))}<main>{figures}</main>'
+            f'{_part("All figures", _figures(card) + missing)}'
+            f'{_part("Definitions", parts.definitions(v.name for v in every))}'
+            f'<details class="part"><summary>Manifest</summary><pre>{manifest}</pre></details>'
+            '</div>')
+
+
+def _anchor(part: str) -> str:
+    return 'part-' + part.lower().replace(' ', '-')
+
+
+def _part(head: str, html: str) -> str:
+    return f'<section class="part" id="{_anchor(head)}"><h2>{head}</h2>{html}</section>'
+
+
+def _keys(values: Sequence[MetricValue]) -> list[tuple[str, MetricValue]]:
+    known = {v.name: v for v in values}
+    return [(text, known[name]) for text, name in KEYS.items()
+            if name in known and known[name].value is not None]
+
+
+def _figures(card: Scorecard) -> str:
+    return ('<p class="lead">A name links to its definition. A dash is no evidence, never zero.'
+            '</p>'
+            '<input class="find" id="find" type="search" placeholder="find a figure" '
+            f'aria-label="find a figure"><div id="all">{parts.table(card.values)}'
+            '<h3 style="margin-top:18px">Of this host and this recorder</h3><p class="lead">'
+            'Measured, and no part of what two equal runs must agree on.</p>'
+            f'{parts.table(card.host)}</div>')
+
+
+def _head(card: Scorecard, checks: Sequence[Check], others: Sequence[Scorecard]) -> str:
     verdict = overall(checks)
-    # the folder's files are read by name, also from a zipped installation
-    folder = files('wm_eval_ros.report')
-    template = Template((folder / 'page.html').read_text(encoding='utf-8'))
-    return template.substitute(
-        title=escape(title(card)), style=(folder / 'page.css').read_text(encoding='utf-8'),
-        verdict=verdict.value, badge=escape(_WORDS[verdict]), headline=_headline(card, others),
-        tiles=_tiles(card), sections=_sections(drawn), checks=_checks(checks),
-        table=_table(card.values), host=_table(card.host),
-        manifest=escape(canonical({**card.manifest, **card.provenance})),
-        plotly=script.replace('</script', '<\\/script'), figures=_embedded(drawn),
-        script=(folder / 'page.js').read_text(encoding='utf-8'))
+    chips = ' '.join(_against(card, other) for other in others)
+    return (f'<p class="run">{escape(title(card))}</p><h1>{_headline(card)}</h1>'
+            f'<p class="verdict"><span class="tag {verdict.value}">{parts.MARKS[verdict]}</span>'
+            f'<span>{escape(reasons(checks))}</span></p>'
+            f'{f"<p class=soft>{chips}</p>" if chips else ""}')
 
 
-def _drawn(card: Scorecard, run: Run, trace: TraceCollector,
-           others: Sequence[Scorecard]) -> dict[str, dict[str, Any]]:
-    """Figures by place in the page, each under one label or several to choose from."""
-    single = {'baselines': figures.baselines(card, others),
-              'episodes': figures.episode_strip(card), 'latency': figures.latency(run),
-              'timeline': figures.timeline(run), 'errors': figures.error_curve(card)}
-    drawn = {place: {'': figure} for place, figure in single.items() if figure is not None}
-    panels = states(card, trace)
-    return {**drawn, 'states': panels} if panels else drawn
+def reasons(checks: Sequence[Check]) -> str:
+    """Return in one sentence what the verdict rests on."""
+    gates = [c for c in checks if c.group == GATE]
+    worst = [c for c in (gates or checks) if c.verdict is overall(checks)]
+    broken = [c for c in checks if c.verdict is Verdict.ERROR]
+    if broken:
+        return f'the evidence is broken: {broken[0].name}: {broken[0].text}'
+    if overall(checks) is not Verdict.PASS:
+        more = f', and {len(worst) - 1} more' if len(worst) > 1 else ''
+        return f'{worst[0].name}: {worst[0].text}{more}'
+    if gates:
+        return f'all {len(gates)} gates and conditions hold'
+    return 'the evidence is complete; no gate was asked for' if checks else 'no check was made'
 
 
-def _embedded(data: Any) -> str:
-    """Return JSON that cannot end the script element it stands in."""
-    text = json.dumps(clean(data), allow_nan=False, separators=(',', ':'))
-    return text.replace('<', '\\u003c')
-
-
-def _headline(card: Scorecard, others: Sequence[Scorecard]) -> str:
+def _headline(card: Scorecard) -> str:
     rate = card['success_rate']
     if rate.value is None or rate.interval is None:
         return f'Success unknown: {escape(rate.why)}'
-    done = round(rate.value * rate.n)
     low, high = rate.interval[:2]
-    text = (f'{done} of {rate.n} episodes succeeded '
-            f'<small>({low:.0%} to {high:.0%} at 95 % confidence)</small>')
-    chips = ''.join(_against(card, other) for other in others)
-    return text + (f'<br>{chips}' if chips else '')
+    return (f'{round(rate.value * rate.n)} of {rate.n} episodes succeeded '
+            f'<small>{low:.0%} to {high:.0%} at 95 % confidence</small>')
 
 
 def _against(card: Scorecard, other: Scorecard) -> str:
     mine, theirs = card['success_rate'].interval, other['success_rate'].interval
     name = escape(str(other.manifest.get('planner') or 'baseline'))
     if mine is None or theirs is None:
-        word = 'not comparable to'
+        word = 'Not comparable to'
     elif mine.low > theirs.high:
-        word = 'above'
+        word = 'Above'
     else:
-        word = 'below' if mine.high < theirs.low else 'not told apart from'
-    return f'<span class="against">{word} {name}</span>'
-
-
-def _tiles(card: Scorecard) -> str:
-    names = {'success_rate': 'success', 'deadline_miss_rate': 'deadline misses',
-             'plan_latency.p99': 'plan latency p99', 'sense_to_act.p50': 'sense to act, median',
-             'time_to_success.median': 'time to success, median',
-             'prediction_ratio[h=1]': 'one-step error against persistence'}
-    return ''.join(_tile(label, card[name]) for name, label in names.items())
-
-
-def _tile(label: str, value: MetricValue) -> str:
-    figure, scale = number(value.value, 3), value.unit
-    if value.unit == '1':
-        figure, scale = _percent(value)
-    scope = f'n = {value.n}'
-    note = _range(value) if value.interval else value.why
-    hint = escape(definition(value.name))
-    return (f'<div class="tile" title="{hint}"><h3>{escape(label)}</h3>'
-            f'<p class="figure">{figure}<span>{escape(scale)}</span></p>'
-            f'<p class="note">{escape(note)}<br>{scope}</p></div>')
-
-
-def _percent(value: MetricValue) -> tuple[str, str]:
-    return ('–', '') if value.value is None else (f'{100 * value.value:.3g}', '%')
-
-
-def _range(value: MetricValue) -> str:
-    if value.interval is None:
-        return value.why
-    low, high, confidence, _ = value.interval
-    ends = [f'{100 * v:.3g} %' if value.unit == '1' else f'{number(v, 3)} {value.unit}'
-            for v in (low, high)]
-    return f'{ends[0]} to {ends[1]} ({confidence:.0%})'
-
-
-_TITLES = {
-    'baselines': ('Against the baselines', 'Same starts, other planners.'),
-    'episodes': ('Episodes', 'How long each took and how it ended.'),
-    'latency': ('Latency', 'Share of calls that took at most so long. What lies right of the '
-                           'dashed line came too late.'),
-    'timeline': ('Every slot', 'Each point is one slot of the schedule. A cross is a slot without '
-                               'a command in time, whatever the reason.'),
-    'states': ('Predicted and observed state', 'What the model foresaw one step earlier, over '
-                                               'what the sensors then said.'),
-    'errors': ('Prediction error by horizon', 'Below the grey line the model knows more than that '
-                                              'nothing changes. Bars: 95 %, by episode.'),
-}
-
-
-def _sections(drawn: dict[str, dict[str, Any]]) -> str:
-    return ''.join(_section(place, list(drawn[place])) for place in _TITLES if place in drawn)
-
-
-def _section(place: str, labels: list[str]) -> str:
-    head, text = _TITLES[place]
-    options = ''.join(f'<option>{escape(label)}</option>' for label in labels)
-    choice = f'<select data-for="{place}" aria-label="{escape(head)}">{options}</select>'
-    return (f'<section><h2>{escape(head)}</h2><p class="lead">{escape(text)}</p>'
-            f'{choice if len(labels) > 1 else ""}<div class="plot" id="{place}"></div></section>')
-
-
-def _checks(checks: Sequence[Check]) -> str:
-    if not checks:
-        return '<p class="lead">No check was made.</p>'
-    return '<ul class="checks">' + ''.join(
-        f'<li class="{c.verdict.value}"><b>{_MARKS[c.verdict]}</b><span><code>'
-        f'{escape(c.name)}</code> {escape(c.text)}</span></li>' for c in checks) + '</ul>'
-
-
-def _table(values: Sequence[MetricValue]) -> str:
-    head = ('<table><thead><tr><th>metric</th><th>value</th><th>unit</th><th>n</th>'
-            '<th>interval, or the reason</th></tr></thead><tbody>')
-    return head + ''.join(_row(value) for value in values) + '</tbody></table>'
-
-
-def _row(value: MetricValue) -> str:
-    hint = escape(definition(value.name))
-    method = f'<small> {escape(value.interval.method)}</small>' if value.interval else ''
-    kind = '' if value.value is not None else ' class="none"'
-    return (f'<tr{kind}><td title="{hint}"><code>{escape(value.name)}</code></td>'
-            f'<td class="r">{number(value.value)}</td><td>{escape(value.unit)}</td>'
-            f'<td class="r">{value.n}</td><td>{escape(interval_text(value))}{method}</td></tr>')
+        word = 'Below' if mine.high < theirs.low else 'Not told apart from'
+    return f'{word} {name}.'

@@ -1,0 +1,82 @@
+"""A run or a comparison in a few lines of Markdown, for a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+import re
+
+from wm_eval_ros.records import MetricValue, Verdict
+from wm_eval_ros.report.checks import Check, GATE, overall
+from wm_eval_ros.report.page import BOARD, KEYS, reasons
+from wm_eval_ros.report.parts import lookup, MARKS, range_text, shown
+from wm_eval_ros.report.text import title
+from wm_eval_ros.scoring.gates import SEVERITY
+from wm_eval_ros.scoring.scorecard import Scorecard
+
+#: checks named at most; the rest is counted
+_MOST_CHECKS = 12
+
+
+def run_summary(card: Scorecard, checks: Sequence[Check] = (),
+                others: Sequence[Scorecard] = ()) -> str:
+    """Return verdict, gates and key figures of a run."""
+    rows = [(name, _figure(card, name)) for name in BOARD.values()]
+    rows += [(name, value) for name in KEYS.values()
+             if (value := _figure(card, name)).value is not None]
+    parts = [f'### {MARKS[overall(checks)]}: {escaped(title(card))}',
+             f'{escaped(reasons(checks))}.', _checks(checks), figures(rows),
+             _baselines(card, others)]
+    return '\n\n'.join(part for part in parts if part) + '\n'
+
+
+def escaped(text: str) -> str:
+    """
+    Return text that Markdown shows as it stands, on one line.
+
+    >>> escaped('a|b <i> *c*')
+    'a\\\\|b &lt;i&gt; \\\\*c\\\\*'
+    """
+    plain = text.replace('&', '&amp;').replace('<', '&lt;').replace('>', '&gt;')
+    return re.sub(r'([\\`*_\[\]|~#])', r'\\\1', ' '.join(plain.split()))
+
+
+def code(text: str) -> str:
+    """Return text in the type of code, also within a table."""
+    return '`' + ' '.join(text.split()).replace('`', "'").replace('|', '\\|') + '`'
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Return a Markdown table; columns in right are set flush right."""
+    rule = ['---:' if at in right else '---' for at in range(len(head))]
+    return '\n'.join(f'| {" | ".join(row)} |' for row in [head, rule, *rows])
+
+
+def figures(rows: Iterable[tuple[str, MetricValue]]) -> str:
+    """Return figures with n and interval, or the reason why there is none."""
+    return table(('figure', 'value', 'n', '95 % interval, or the reason'),
+                 ((code(name), ' '.join(shown(value)).strip(), f'{value.n}',
+                   escaped(range_text(value))) for name, value in rows), (1, 2))
+
+
+def _figure(card: Scorecard, name: str) -> MetricValue:
+    return lookup((*card.values, *card.host), name)
+
+
+def _checks(checks: Sequence[Check]) -> str:
+    """Return the gates, and of the other checks those that do not pass."""
+    told = [c for c in checks if c.group == GATE or c.verdict is not Verdict.PASS]
+    ranked = sorted(told, key=lambda c: SEVERITY.index(c.verdict))
+    lines = [f'- {MARKS[c.verdict]} {code(c.name)}: {escaped(c.text)}'
+             for c in ranked[:_MOST_CHECKS]]
+    if len(ranked) > _MOST_CHECKS:
+        lines.append(f'- and {len(ranked) - _MOST_CHECKS} more')
+    return '\n'.join(lines)
+
+
+def _baselines(card: Scorecard, others: Sequence[Scorecard]) -> str:
+    if not others:
+        return ''
+    rows = [(c, lookup(c.values, 'success_rate')) for c in (card, *others)]
+    return table(('planner', 'success', 'n', '95 % interval, or the reason'),
+                 ((escaped(str(c.manifest.get('planner') or '?')), ' '.join(shown(value)).strip(),
+                   f'{value.n}', escaped(range_text(value))) for c, value in rows), (1, 2))

@@ -1,0 +1,164 @@
+"""Pieces of a page: figures linked to their definitions, tables, checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+
+from wm_eval_ros.metrics.definitions import DEFINITIONS, family
+from wm_eval_ros.records import MetricValue, Verdict
+from wm_eval_ros.report.checks import Check
+from wm_eval_ros.report.plots.base import Absent, Drawn, Plot
+from wm_eval_ros.report.text import interval_text, number
+from wm_eval_ros.scoring.gates import SEVERITY
+
+MARKS = {Verdict.PASS: '✓ pass', Verdict.FAIL: '✗ fail', Verdict.INCONCLUSIVE: '? inconclusive',
+         Verdict.ERROR: '! error'}
+#: heading of a group of checks, in the order of their weight
+GROUPS = {'gate': 'Gates', 'evidence': 'Evidence', 'preflight': 'The bag'}
+
+
+def defined(name: str, text: str = '') -> str:
+    """Return a figure's name, or other words for it, as a link to its definition."""
+    return f'<a href="#def-{escape(family(name))}">{escape(text or name)}</a>'
+
+
+def lookup(values: Iterable[MetricValue], name: str) -> MetricValue:
+    """Return the figure of that name, or one without a value that says that there is none."""
+    found = next((v for v in values if v.name == name), None)
+    return found or MetricValue(name, None, '', 0, why='not among the figures of this run')
+
+
+def shown(value: MetricValue) -> tuple[str, str]:
+    """Return a figure for reading, and its unit; shares in per cent."""
+    if value.value is None:
+        return '–', ''
+    if value.unit == '1' and is_share(value.name):
+        return f'{100 * value.value:.3g}', '%'
+    return number(value.value, 3), '' if value.unit == '1' else value.unit
+
+
+def is_share(name: str) -> bool:
+    """Say whether a figure of unit 1 is a share, which is read in per cent."""
+    return family(name).endswith(('_rate', '_share', '_rate_worst_case', '_posterior'))
+
+
+def range_text(value: MetricValue) -> str:
+    """Return the interval in the unit the figure is read in, or the reason why there is none."""
+    if value.interval is None:
+        return value.why
+    low, high, confidence, _ = value.interval
+    per_cent = value.unit == '1' and is_share(value.name)
+    scale, unit = (100, ' %') if per_cent else (1, f' {value.unit}' if value.unit != '1' else '')
+    ends = [number(scale * end, 3) for end in (low, high)]
+    return f'{ends[0]} to {ends[1]}{unit} ({confidence:.0%})'
+
+
+def board(values: Sequence[tuple[str, MetricValue]]) -> str:
+    """Return the leading figures, large."""
+    cells = ''.join(_cell(label, value) for label, value in values)
+    return f'<dl class="board">{cells}</dl>'
+
+
+def _cell(label: str, value: MetricValue) -> str:
+    figure, unit = shown(value)
+    return (f'<div><dt>{defined(value.name, label)}</dt><dd><div class="figure">{escape(figure)}'
+            f'<span>{escape(unit)}</span></div><div class="note">{escape(range_text(value))}'
+            f'{f"<br>n = {value.n:,}" if value.n else ""}</div></dd></div>')
+
+
+def keys(values: Sequence[tuple[str, MetricValue]]) -> str:
+    """Return the figures of second rank, small."""
+    cells = ''.join(_key(label, value) for label, value in values)
+    return f'<dl class="keys">{cells}</dl>'
+
+
+def _key(label: str, value: MetricValue) -> str:
+    figure, unit = shown(value)
+    return (f'<div><dt>{defined(value.name, label)}</dt><dd>{escape(f"{figure} {unit}".strip())}'
+            f'<small>{escape(range_text(value))}</small></dd></div>')
+
+
+def checks(found: Sequence[Check]) -> str:
+    """Return the checks by group, the worst first."""
+    if not found:
+        return '<p class="lead">No check was made.</p>'
+    return ''.join(_group(head, own) for group, head in GROUPS.items()
+                   if (own := [c for c in found if c.group == group]))
+
+
+def _group(head: str, found: Sequence[Check]) -> str:
+    ranked = sorted(found, key=lambda c: SEVERITY.index(c.verdict))
+    rows = ''.join(
+        f'<tr><td><span class="tag {c.verdict.value}">{MARKS[c.verdict]}</span></td>'
+        f'<td>{_check_name(c)}<br><span class="soft">{escape(c.text)}</span></td></tr>'
+        for c in ranked)
+    return f'<h3>{head}</h3><table class="flow checks"><tbody>{rows}</tbody></table>'
+
+
+def _check_name(check: Check) -> str:
+    """Return a check's name; that of a gate links to what it is a bound on."""
+    first = check.name.partition(' ')[0]
+    if family(first) in DEFINITIONS:
+        return f'<code>{defined(first, check.name)}</code>'
+    return f'<code>{escape(check.name)}</code>'
+
+
+def table(values: Sequence[MetricValue]) -> str:
+    """Return figures as a table with every digit a reader may need."""
+    return ('<table class="flow"><thead><tr><th>figure</th><th class="r">value</th><th>unit</th>'
+            '<th class="r">n</th><th>interval, or the reason</th></tr></thead><tbody>'
+            f'{"".join(map(_row, values))}</tbody></table>')
+
+
+def _row(value: MetricValue) -> str:
+    method = f'<small> {escape(value.interval.method)}</small>' if value.interval else ''
+    kind = '' if value.value is not None else ' class="none"'
+    return (f'<tr{kind} data-name="{escape(value.name.lower())}">'
+            f'<td><code>{defined(value.name)}</code></td>'
+            f'<td class="r">{number(value.value)}</td><td>{escape(value.unit)}</td>'
+            f'<td class="r">n = {value.n:,}</td><td>{escape(interval_text(value))}{method}</td>'
+            '</tr>')
+
+
+def definitions(names: Iterable[str]) -> str:
+    """Return what each figure means, as the targets of the links."""
+    families = sorted({family(name) for name in names} | DEFINITIONS.keys())
+    rows = ''.join(
+        f'<div id="def-{escape(name)}"><dt><code>{escape(name)}</code></dt>'
+        f'<dd>{escape(DEFINITIONS.get(name, "A figure of a plug-in: see its documentation."))}'
+        '</dd></div>' for name in families)
+    return f'<dl class="terms">{rows}</dl>'
+
+
+def figure(place: str, drawn: Mapping[str, Drawn], metrics: Sequence[str] = (), *,
+           wide: bool = False) -> str:
+    """Return the place of a figure, with its title, how it is read, and what it shows."""
+    plots = plotted(drawn)
+    if not plots:
+        return ''
+    first = next(iter(plots.values()))
+    links = ' · '.join(defined(name) for name in metrics)
+    options = ''.join(f'<option>{escape(label)}</option>' for label in plots)
+    choice = (f'<select data-for="{place}" aria-label="{escape(first.title)}">{options}</select>'
+              if len(plots) > 1 else '')
+    return (f'<figure{" class=wide" if wide else ""}><figcaption><h3 id="{place}-title">'
+            f'{escape(first.title)}</h3><p class="lead"><span id="{place}-lead">'
+            f'{escape(first.lead)}</span>{f" <small>{links}</small>" if links else ""}</p>'
+            f'</figcaption>{choice}<div class="plot" id="{place}" '
+            f'style="min-height:{first.height}px"></div></figure>')
+
+
+def plotted(drawn: Mapping[str, Drawn]) -> dict[str, Plot]:
+    """Leave out the figures that cannot be drawn."""
+    return {label: plot for label, plot in drawn.items() if isinstance(plot, Plot)}
+
+
+def missing(drawn: Mapping[str, Mapping[str, Drawn]], names: Mapping[str, str]) -> str:
+    """Say which figures were not drawn, and why; empty where all were."""
+    rows = [(names[place], plot.why) for place, each in drawn.items()
+            for plot in each.values() if isinstance(plot, Absent)]
+    if not rows:
+        return ''
+    items = ''.join(f'<li>{escape(name)}: {escape(why)}</li>' for name, why in rows)
+    return f'<h3>Not drawn</h3><ul class="plain soft">{items}</ul>'

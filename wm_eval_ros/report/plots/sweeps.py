@@ -1,0 +1,90 @@
+"""Success over one setting that was varied from run to run."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wm_eval_ros.records import MetricValue
+from wm_eval_ros.report.plots.base import (
+    Absent,
+    ACCENT,
+    bars,
+    Drawn,
+    layout,
+    Marks,
+    Plot,
+    share_axis,
+    Trace,
+)
+from wm_eval_ros.report.text import number
+from wm_eval_ros.scoring.sweep import BOUND, HORIZON, LATENCY, MODEL, Point, SEVERITY, Sweep
+
+#: what is varied -> name of the axis
+_AXES = {HORIZON: 'planning horizon [steps]', LATENCY: 'injected latency [ms]',
+         MODEL: 'environment steps the model was trained on'}
+
+
+def axis(sweep: Sweep) -> str:
+    """Return the name of the varied setting, with its unit where it is known."""
+    if sweep.key in _AXES:
+        return _AXES[sweep.key]
+    return f'severity of {sweep.key}' if sweep.key.rpartition('.')[2] == SEVERITY else sweep.key
+
+
+def metrics(sweep: Sweep) -> tuple[str, ...]:
+    """Return the names of the figures that are read off this curve."""
+    return ('success_rate', *(v.name for v in sweep.figures))
+
+
+def success(sweep: Sweep) -> Drawn:
+    """Draw success at every value that was run, and what is read off the curve."""
+    known = [p for p in sweep.points if p.success.value is not None]
+    if not known:
+        return Absent('no episode was decided at any point')
+    placed = all(p.x is not None for p in known)
+    marks, readings = Marks(), []
+    for value in sweep.figures:
+        _mark(value, marks, placed)
+        readings.append(_reading(value))
+    figure = layout(axis(sweep), 'success rate', marks, showlegend=False)
+    figure['yaxis'] |= share_axis(-0.03, 1.03)
+    figure['xaxis'] |= _scale(known) if placed else {'type': 'category'}
+    n = sorted({p.success.n for p in known})
+    each = f'{n[0]}' if len(n) == 1 else f'{n[0]} to {n[-1]}'
+    lead = 'Bars: 95 %, Clopper-Pearson, each for its own value. '
+    return Plot(f'Success over {axis(sweep)}, n = {each} episodes a point',
+                [_curve(known, placed)], figure, lead + ' '.join([*readings, *sweep.notes]))
+
+
+def _curve(points: list[Point], placed: bool) -> Trace:
+    x = [p.x if placed else str(p.value) for p in points]
+    values = [p.success for p in points]
+    joined = placed and len(set(x)) == len(x)
+    return {'type': 'scatter', 'mode': 'lines+markers' if joined else 'markers', 'x': x,
+            'y': [v.value for v in values], 'error_y': {**bars(values), 'color': ACCENT},
+            'line': {'color': ACCENT, 'width': 1.5}, 'marker': {'color': ACCENT, 'size': 8},
+            'customdata': [[v.n, str(p.value)] for v, p in zip(values, points, strict=True)],
+            'hovertemplate': '%{customdata[1]}: %{y:.1%}, n = %{customdata[0]}<extra></extra>'}
+
+
+def _scale(points: list[Point]) -> dict[str, str]:
+    """Choose a logarithmic axis where the values lie on one."""
+    x = np.unique([p.x for p in points if p.x is not None])
+    wide = len(x) > 2 and x[0] > 0 and x[-1] / x[0] > 30
+    return {'type': 'log'} if wide else {'rangemode': 'tozero' if np.all(x >= 0) else 'normal'}
+
+
+def _mark(value: MetricValue, marks: Marks, placed: bool) -> None:
+    if value.name.endswith('_at_bound'):
+        marks.horizontal(BOUND, f'bound {BOUND:.0%}')
+    if placed and value.value is not None and value.unit != '1':
+        marks.vertical(value.value, f'{value.name} {number(value.value)}', ACCENT)
+
+
+def _reading(value: MetricValue) -> str:
+    if value.value is None:
+        return f'{value.name}: none, {value.why}.'
+    ends = '' if value.interval is None else (
+        f' ({number(value.interval.low)} to {number(value.interval.high)})')
+    unit = '' if value.unit == '1' else f' {value.unit}'
+    return f'{value.name}: {number(value.value)}{ends}{unit}.'
