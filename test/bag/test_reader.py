@@ -142,7 +142,7 @@ def test_every_way_to_write_mcap_is_read(tmp_path: Path, options: dict[str, Any]
     with open_bag(path) as bag:
         found = [m.log_ns for m in bag.messages()]
         assert found == sorted(times)
-        assert bag.disordered > 0
+        assert bag.disorder.count > 0
         assert [d.data for _, d in bag.decoded(['/t'])] == ['a'] * len(times)
 
 

@@ -87,11 +87,17 @@ def register(store: Any, type_name: str, text: str) -> None:
         raise BagError(f'{type_name}: a definition of {len(text)} characters; at most '
                        f'{MAX_DEFINITION_BYTES} are read')
     try:
-        found = get_types_from_msg(text, type_name)
+        found = _parsed(text, type_name)
         store.register({k: v for k, v in found.items() if k not in store.fielddefs})
     except (TypesysError, RecursionError, KeyError, ValueError, SyntaxError) as error:
         why = ' '.join(str(error).split())[:_MAX_REASON]
         raise BagError(f'{type_name}: its definition is not understood ({why})') from None
+
+
+@lru_cache(maxsize=512)
+def _parsed(text: str, type_name: str) -> Any:
+    """Return the types of a definition; read-only, as bags embed the same ones again and again."""
+    return get_types_from_msg(text, type_name)
 
 
 def complete(store: Any, type_name: str) -> None:

@@ -2,74 +2,46 @@
 Read an MCAP file: streaming, in log-time order, with every checksum and count checked.
 
 The file is walked record by record, so that a file without an end is recognised and can be
-salvaged by the same code. Messages are unpacked here because the library makes an object of each.
+salvaged by the same code. Messages are unpacked here, a few chunks at a time, because the library
+makes an object of each.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from functools import partial
-from io import BytesIO
-from operator import itemgetter
-import os
 from pathlib import Path
-from struct import error as StructError
-from struct import Struct
-from typing import Any, BinaryIO
-import zlib
 
-from mcap.data_stream import ReadDataStream
-from mcap.exceptions import McapError
 from mcap.opcode import Opcode
-from mcap.records import Channel, Footer, Schema, Statistics
+from mcap.records import Channel
 import numpy as np
+from numpy.typing import NDArray
 
-from wm_eval_ros.bag.message import check_size, Connection, MAX_BYTES, RawMessage, unzstd
+from wm_eval_ros.bag.columns import Columns, EMPTY, gather, in_order, Ints, joined, ROW
+from wm_eval_ros.bag.mcap_index import McapIndex
+from wm_eval_ros.bag.mcap_record import (
+    chunk_contents,
+    MESSAGE,
+    MESSAGE_FIELDS,
+    message_log_times,
+    RECORD,
+    record_places,
+    RecordFile,
+    UNREADABLE,
+)
+from wm_eval_ros.bag.message import Connection, Damage, Disorder
 from wm_eval_ros.errors import BagError
 from wm_eval_ros.records import NO_SEQUENCE
 
-MAGIC = b'\x89MCAP0\r\n'
-_RECORD = Struct('<BQ')
-#: opcode, length, channel, sequence, log time, publish time
-_MESSAGE = Struct('<BQHIQQ')
-#: start, end, uncompressed size, CRC, length of the compression's name
-_CHUNK = Struct('<QQQII')
-_SIZE = Struct('<Q')
-#: loose messages are gathered into segments of this size [bytes]
-_SEGMENT_BYTES = 1 << 20
-_FOOTER_BYTES = 20
-_UNKNOWN_RECORDS = (McapError, StructError, UnicodeDecodeError, ValueError, IndexError)
+Segments = NDArray[np.void]
 
-_log_time = itemgetter(0)
-
-
-@dataclass(slots=True)
-class _Segment:
-    """A chunk record, or a run of messages outside of chunks."""
-
-    #: of the record's contents for a chunk, of the first record for a run
-    offset: int
-    size: int
-    start_ns: int
-    end_ns: int
-    chunk: bool
-
-
-class _Walk:
-    """What one pass over the records of the file found."""
-
-    def __init__(self) -> None:
-        self.segments: list[_Segment] = []
-        self.schemas: dict[int, Schema] = {}
-        self.channels: dict[int, Channel] = {}
-        self.statistics: Statistics | None = None
-        self.data_end: int | None = None
-        self.data_crc = 0
-        self.footer: Footer | None = None
-        self.summary_channels = False
+#: chunks are unpacked together up to this size [bytes]
+_BLOCK_BYTES = 2 << 20
+#: a place in the file is the number of a segment and the offset in it
+_PLACE_SHIFT = 32
+_MAX_CHANNELS = 1 << 16
+_UNWANTED, _UNKNOWN = -1, -2
+_FIRST_NS = -2**63
 
 
 class McapFile:
@@ -79,178 +51,132 @@ class McapFile:
         """
         Walk the file, and check its end and the checksum of its summary.
 
-        :param salvage: note what is broken in :attr:`notes` instead of refusing the file
+        :param salvage: note what is broken in :attr:`damage` instead of refusing the file
         :raises BagError: it is no MCAP file, was not closed, or is damaged
         """
         self.path = path
-        self.notes: list[str] = []
+        self.damage = Damage(salvage=salvage)
         self.read: Counter[str] = Counter()
-        self.disordered = 0
-        self._salvage = salvage
-        self._file: BinaryIO = path.open('rb')
+        self.disorder = Disorder()
+        self._file = RecordFile(path)
+        self.size = self._file.size
         try:
-            self._size = os.fstat(self._file.fileno()).st_size
-            self._walk = _Walk()
-            self._open()
+            self._index = McapIndex(self._file, self.damage)
             self._connections = self._connect()
         except BaseException:
             self._file.close()
             raise
+        segments = self._index.segments
+        self._starts = _earliest(segments)
         self.connections = tuple(dict.fromkeys(self._connections.values()))
         self.declared = self._declared()
+        self.checked = bool(self._index.data_crc or np.all(segments['checked']))
+        self.start_ns = int(min(self._starts, default=0))
 
     def close(self) -> None:
         """Release the file."""
         self._file.close()
 
-    def messages(self, topics: Collection[str] | None = None) -> Iterator[RawMessage]:
+    def columns(self, topics: Collection[str] | None = None) -> Iterator[Columns]:
         """
         Yield messages by log time; equal times in the order of the file.
 
         :param topics: only these, None: all
         :raises BagError: a checksum or a count does not hold
         """
-        wanted = {n: c if topics is None or c.topic in topics else None
-                  for n, c in self._connections.items()}
-        read: Counter[str] = Counter()
-        self.read = read
-        segments = sorted(self._walk.segments, key=lambda s: s.start_ns)
-        starts = [s.start_ns for s in segments[1:]]
-        pending: list[RawMessage] = []
-        self.disordered, latest = 0, 0
-        for number, segment in enumerate(segments):
-            batch = self._load(segment, wanted)
-            late, latest = _disorder(batch, latest)
-            self.disordered += late
-            for connection, count in _count(batch).items():
-                read[connection.topic] += count
-            pending = pending + batch if pending else batch
-            pending.sort(key=_log_time)
-            cut = len(pending) if number == len(starts) else bisect_left(
-                pending, starts[number], key=_log_time)
-            yield from pending[:cut]
-            pending = pending[cut:]
-        self._check_counts(read, topics)
+        wanted = self._wanted(topics)
+        self.read, self.disorder = Counter(), Disorder()
+        order = np.argsort(self._starts, kind='stable')
+        pending, latest = EMPTY, _FIRST_NS
+        for first, last in self._blocks(order):
+            batch = self._load(order[first:last], wanted)
+            latest = self._count(batch, latest)
+            pending = in_order(joined((pending.released(), batch)))
+            cut = len(pending) if last == len(order) else int(np.searchsorted(
+                pending.log_ns, self._starts[order[last]]))
+            if cut:
+                yield pending[:cut]
+                pending = pending[cut:]
+        self._check_counts(topics)
 
-    def _check_counts(self, read: Counter[str], topics: Collection[str] | None) -> None:
+    def _blocks(self, order: Ints) -> Iterator[tuple[int, int]]:
+        """Yield first and last of the segments that are unpacked together."""
+        first = size = 0
+        for number, more in enumerate(self._index.segments['bytes'][order].tolist()):
+            if size and size + more > _BLOCK_BYTES:
+                yield first, number
+                first, size = number, 0
+            size += more
+        if first < len(order):
+            yield first, len(order)
+
+    def _wanted(self, topics: Collection[str] | None) -> Ints:
+        """Return the place of each channel's connection, or why it has none."""
+        found = np.full(_MAX_CHANNELS, _UNKNOWN)
+        places = {connection: n for n, connection in enumerate(self.connections)}
+        for number, connection in self._connections.items():
+            chosen = topics is None or connection.topic in topics
+            found[number] = places[connection] if chosen else _UNWANTED
+        return found
+
+    def _count(self, batch: Columns, latest: int) -> int:
+        """Count what was read, and what stands behind a later message; return the latest time."""
+        if not len(batch):
+            return latest
+        counts = np.bincount(batch.rows['connection'], minlength=len(self.connections))
+        for connection, count in zip(self.connections, counts.tolist(), strict=True):
+            self.read[connection.topic] += count
+        log_ns = batch.log_ns
+        before = np.maximum(np.maximum.accumulate(log_ns), latest)
+        steps = before - log_ns
+        worst = int(steps.argmax())
+        self.disorder.count += int(np.count_nonzero(steps))
+        if steps[worst] > self.disorder.worst_ns:
+            self.disorder.worst_ns = int(steps[worst])
+            self.disorder.worst_at_ns = int(log_ns[worst])
+        return int(before[-1])
+
+    def _check_counts(self, topics: Collection[str] | None) -> None:
         for topic, count in (self.declared or {}).items():
-            if (topics is None or topic in topics) and read[topic] != count:
-                self._broken(f'{self.path}: {topic}: the file declares {count} messages and holds '
-                             f'{read[topic]}; it is damaged')
-
-    def _broken(self, what: str) -> None:
-        """Refuse the file, or in salvage take a note."""
-        if not self._salvage:
-            raise BagError(what)
-        if what not in self.notes:
-            self.notes.append(what)
-
-    def _open(self) -> None:
-        if self._read(0, len(MAGIC)) != MAGIC:
-            raise BagError(f'{self.path}: no MCAP file (it does not begin like one)')
-        end = self._walk_records()
-        if self._walk.footer is None:
-            self._broken(f'{self.path}: ends at byte {self._size} without a footer (whole up to '
-                         f'byte {end}, {len(self._walk.segments)} chunks): it was not closed, or '
-                         'is cut off; --salvage reads it, `ros2 bag reindex` or `mcap recover` '
-                         'restores it')
-        else:
-            self._check_end()
-
-    def _walk_records(self) -> int:
-        """Visit every record; return the end of the last whole one."""
-        at = len(MAGIC)
-        while at + _RECORD.size <= self._size and self._walk.footer is None:
-            opcode, length = _RECORD.unpack(self._read(at, _RECORD.size))
-            contents = at + _RECORD.size
-            if opcode == 0 or contents + length > self._size:
-                break
-            try:
-                self._visit(opcode, contents, length)
-            except _UNKNOWN_RECORDS as error:
-                self._broken(f'{self.path}: the record at byte {at} is damaged ({error})')
-                break
-            at = contents + length
-        return at
-
-    def _visit(self, opcode: int, at: int, length: int) -> None:
-        walk = self._walk
-        if opcode == Opcode.MESSAGE:
-            self._visit_message(at, length)
-        elif opcode == Opcode.CHUNK:
-            start, end, _, _, _ = _CHUNK.unpack(self._read(at, _CHUNK.size))
-            walk.segments.append(_Segment(at, length, start, end, chunk=True))
-        elif opcode == Opcode.DATA_END:
-            walk.data_end = at - _RECORD.size
-            walk.data_crc = int.from_bytes(self._read(at, 4), 'little')
-        elif opcode == Opcode.STATISTICS:
-            walk.statistics = Statistics.read(self._record(at, length))
-        elif opcode == Opcode.FOOTER:
-            walk.footer = Footer.read(self._record(at, length))
-            self._summary_end = at - _RECORD.size
-        elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
-            self._learn(opcode, self._record(at, length))
-            walk.summary_channels |= walk.data_end is not None and opcode == Opcode.CHANNEL
-
-    def _visit_message(self, at: int, length: int) -> None:
-        """Add a message outside of chunks to the run it stands in."""
-        log_ns = _MESSAGE.unpack(self._read(at - _RECORD.size, _MESSAGE.size))[4]
-        segments = self._walk.segments
-        first = at - _RECORD.size
-        if segments and not segments[-1].chunk and segments[-1].size < _SEGMENT_BYTES and (
-                segments[-1].offset + segments[-1].size == first):
-            run = segments[-1]
-            run.size += length + _RECORD.size
-            run.start_ns, run.end_ns = min(run.start_ns, log_ns), max(run.end_ns, log_ns)
-        else:
-            segments.append(_Segment(first, length + _RECORD.size, log_ns, log_ns, chunk=False))
-
-    def _learn(self, opcode: int, stream: ReadDataStream) -> None:
-        if opcode == Opcode.SCHEMA:
-            schema = Schema.read(stream)
-            self._walk.schemas[schema.id] = schema
-        else:
-            channel = Channel.read(stream)
-            self._walk.channels[channel.id] = channel
-
-    def _check_end(self) -> None:
-        footer, data_end = self._walk.footer, self._walk.data_end
-        assert footer is not None
-        if self._read(self._size - len(MAGIC), len(MAGIC)) != MAGIC or (
-                self._summary_end + _RECORD.size + _FOOTER_BYTES + len(MAGIC) != self._size):
-            self._broken(f'{self.path}: what follows the footer is no end of an MCAP file')
-        if data_end is None:
-            self._broken(f'{self.path}: no end of the data section; the file is damaged')
-            return
-        start = data_end + _RECORD.size + 4
-        if footer.summary_start not in (0, start):
-            self._broken(f'{self.path}: the summary is not where the footer says; it is damaged')
-        elif footer.summary_crc and footer.summary_crc != self._crc(
-                start, self._summary_end + _RECORD.size + 16):
-            self._broken(f'{self.path}: the checksum of the summary is wrong; it is damaged')
-        if self._walk.data_crc and self._walk.data_crc != self._crc(0, data_end):
-            self._broken(f'{self.path}: the checksum of the data section is wrong; it is damaged')
-
-    def _crc(self, start: int, end: int) -> int:
-        value = 0
-        for at in range(start, end, _SEGMENT_BYTES):
-            value = zlib.crc32(self._read(at, min(_SEGMENT_BYTES, end - at)), value)
-        return value
+            if (topics is None or topic in topics) and self.read[topic] != count:
+                self.damage.found(f'{self.path}: {topic}: the file declares {count} messages and '
+                                  f'holds {self.read[topic]}; it is damaged')
 
     def _connect(self) -> dict[int, Connection]:
         """Make the connections; without a usable summary, from a pass over all chunks."""
-        schemas = {c.schema_id for c in self._walk.channels.values()} - {0}
-        if not self._walk.summary_channels or self._salvage or (
-                schemas - self._walk.schemas.keys()):
-            for segment in self._walk.segments:
-                times = [m.log_ns for m in self._load(segment, {}, learn=True)]
-                segment.start_ns = min(times, default=segment.start_ns)
-                segment.end_ns = max(times, default=segment.end_ns)
-        return {number: self._connection(channel)
-                for number, channel in self._walk.channels.items()}
+        index = self._index
+        schemas = {channel.schema_id for channel in index.channels.values()} - {0}
+        if not index.summary_channels or self.damage.salvage or schemas - index.schemas.keys():
+            self._look_into_chunks()
+        return {number: self._connection(channel) for number, channel in index.channels.items()}
+
+    def _look_into_chunks(self) -> None:
+        """Learn channels, and correct the times of the segments by those they hold."""
+        for segment in self._index.segments:
+            try:
+                data = self._contents(segment)
+            except BagError as error:
+                self.damage.found(str(error), int(segment['size']))
+                continue
+            places, _ = record_places(data, 0, len(data))
+            for at in places:
+                if data[at] in (Opcode.SCHEMA, Opcode.CHANNEL):
+                    self._learn(segment, data, at)
+            heads = _heads(data, np.array(places, np.int64))
+            times = message_log_times(heads[heads['opcode'] == Opcode.MESSAGE])
+            if len(times):
+                segment['start'], segment['end'] = times.min(), times.max()
+
+    def _learn(self, segment: np.void, data: bytes, at: int) -> None:
+        opcode, length = RECORD.unpack_from(data, at)
+        contents = at + RECORD.size
+        try:
+            self._index.learn(opcode, data[contents:contents + length])
+        except UNREADABLE as error:
+            self.damage.found(f'{self._where(segment)}: a record is damaged ({error})')
 
     def _connection(self, channel: Channel) -> Connection:
-        schema = self._walk.schemas.get(channel.schema_id)
+        schema = self._index.schemas.get(channel.schema_id)
         if schema is None:
             return Connection(channel.topic, '', '', '', channel.message_encoding)
         try:
@@ -261,7 +187,7 @@ class McapFile:
                           channel.message_encoding)
 
     def _declared(self) -> dict[str, int] | None:
-        statistics = self._walk.statistics
+        statistics = self._index.statistics
         if statistics is None:
             return None
         counts: Counter[str] = Counter({c.topic: 0 for c in self.connections})
@@ -269,134 +195,117 @@ class McapFile:
             if number in self._connections:
                 counts[self._connections[number].topic] += count
             elif count:
-                self._broken(f'{self.path}: the file counts {count} messages of a channel '
-                             f'{number} that it does not declare; it is damaged')
+                self.damage.found(f'{self.path}: the file counts {count} messages of a channel '
+                                  f'{number} that it does not declare; it is damaged')
         if sum(statistics.channel_message_counts.values()) != statistics.message_count:
-            self._broken(f'{self.path}: the counts of the summary contradict each other')
+            self.damage.found(f'{self.path}: the counts of the summary contradict each other')
         return dict(counts)
 
-    def _load(
-        self, segment: _Segment, wanted: dict[int, Connection | None], *, learn: bool = False,
-    ) -> list[RawMessage]:
-        """Return the messages of a segment; in salvage, those before a damaged place."""
-        where = f'{self.path}: chunk at byte {segment.offset}'
-        messages: list[RawMessage] = []
+    def _load(self, numbers: Ints, wanted: Ints) -> Columns:
+        """Return the messages of some segments; in salvage, what is left of each of them."""
         try:
-            data = self._read(segment.offset, segment.size)
-            if segment.chunk:
-                data = self._unpack(where, data)
-            self._split(where, data, wanted, messages, learn=learn)
-            if segment.chunk and not learn and messages:
-                _check_times(where, segment, messages)
+            return self._unpacked(numbers, wanted)
         except BagError as error:
-            self._broken(str(error))
-        return messages
+            if len(numbers) > 1 and self.damage.salvage:
+                return joined([self._load(numbers[n:n + 1], wanted) for n in range(len(numbers))])
+            self.damage.found(str(error), int(self._index.segments[numbers]['size'].sum()))
+            return EMPTY
 
-    def _unpack(self, where: str, record: bytes) -> bytes:
-        """Return the contents of a chunk, decompressed and checked."""
-        try:
-            _, _, size, crc, name_size = _CHUNK.unpack_from(record)
-            at = _CHUNK.size + name_size
-            compression = record[_CHUNK.size:at].decode()
-            packed = record[at + _SIZE.size:]
-            stored = _SIZE.unpack_from(record, at)[0]
-        except (StructError, UnicodeDecodeError):
-            raise BagError(f'{where}: not a chunk; the file is damaged') from None
-        if stored != len(packed):
-            raise BagError(f'{where}: {len(packed)} bytes where {stored} are declared; '
-                           'the file is damaged')
-        check_size(where, size, stored)
-        data = _decompress(where, compression, packed, size)
-        if crc and zlib.crc32(data) != crc:
-            raise BagError(f'{where}: the checksum is wrong; the file is damaged')
-        return data
+    def _unpacked(self, numbers: Ints, wanted: Ints) -> Columns:
+        segments = self._index.segments[numbers]
+        pieces = [self._contents(segment) for segment in segments]
+        data = b''.join(pieces)
+        places: list[int] = []
+        counts: list[int] = []
+        at = 0
+        for segment, piece in zip(segments, pieces, strict=True):
+            found, end = record_places(data, at, at + len(piece))
+            at += len(piece)
+            if end != at:
+                self._break_off(segment, at - end)
+            places += found
+            counts.append(len(found))
+        owners = np.repeat(np.arange(len(numbers)), counts)
+        starts = np.cumsum([0, *map(len, pieces)])[:-1]
+        return self._columns(numbers, data, np.array(places, np.int64), owners, starts, wanted)
 
-    def _split(
-        self, where: str, data: bytes, wanted: dict[int, Connection | None],
-        messages: list[RawMessage], *, learn: bool,
+    def _break_off(self, segment: np.void, lost: int) -> None:
+        self.damage.found(f'{self._where(segment)}: a record is longer than what is left of '
+                          f'it, {lost} bytes; the file is damaged', lost)
+
+    def _columns(
+        self, numbers: Ints, data: bytes, places: Ints, owners: Ints, starts: Ints, wanted: Ints,
+    ) -> Columns:
+        """
+        Return the wanted messages among records.
+
+        :param numbers: of the segments, shape (S,)
+        :param places: of the records in the data, shape (N,)
+        :param owners: which of the segments each record stands in, shape (N,)
+        :param starts: where each segment begins in the data, shape (S,)
+        """
+        heads = _heads(data, places)
+        if np.any(heads['opcode'] == 0):
+            where = self._where(self._index.segments[numbers[0]])
+            raise BagError(f'{where}: a record of no kind; the file is damaged')
+        own = heads['opcode'] == Opcode.MESSAGE
+        heads, places, owners = heads[own], places[own], owners[own]
+        self._check(numbers, heads, owners)
+        connections = wanted[heads['channel']]
+        if np.any(connections == _UNKNOWN):
+            self._name_unknown(numbers, heads, owners, connections)
+        kept = connections >= 0
+        heads, places, owners = heads[kept], places[kept], owners[kept]
+        rows = np.empty(len(heads), ROW)
+        rows['log_ns'], rows['publish_ns'] = heads['log_ns'], heads['publish_ns']
+        sequences = heads['sequence'].astype(np.uint64)
+        rows['sequence'] = np.where(sequences == 0, np.uint64(NO_SEQUENCE), sequences)
+        rows['place'] = (numbers[owners] << _PLACE_SHIFT) + (places - starts[owners])
+        rows['start'], rows['size'] = places + MESSAGE.itemsize, heads['length'] - MESSAGE_FIELDS
+        rows['buffer'], rows['connection'] = 0, connections[kept]
+        return Columns(rows, (data,))
+
+    def _check(self, numbers: Ints, heads: NDArray[np.void], owners: Ints) -> None:
+        """Refuse messages that cannot be, or that their segment does not announce."""
+        segments = self._index.segments[numbers]
+        times = message_log_times(heads)
+        outside = (times < segments['start'][owners]) | (times > segments['end'][owners])
+        short = heads['length'] < MESSAGE_FIELDS
+        for wrong, what in ((short, 'a message is too short to be one'),
+                            (outside, 'holds messages outside of the times it declares')):
+            if np.any(wrong):
+                where = self._where(segments[owners[np.flatnonzero(wrong)[0]]])
+                raise BagError(f'{where}: {what}; the file is damaged')
+
+    def _name_unknown(
+        self, numbers: Ints, heads: NDArray[np.void], owners: Ints, connections: Ints,
     ) -> None:
-        """Append the messages of a chunk's contents; the innermost loop of reading."""
-        unpack, add = _MESSAGE.unpack_from, messages.append
-        make = partial(tuple.__new__, RawMessage)
-        at, end, head = 0, len(data), _MESSAGE.size
-        connections: dict[int, Any] = wanted
-        try:
-            while at < end:
-                if data[at] == 5:
-                    _, length, channel, sequence, log_ns, publish_ns = unpack(data, at)
-                    stop = at + 9 + length
-                    connection = None if learn else connections[channel]
-                    if connection is not None or learn:
-                        add(make((log_ns, connection, publish_ns, sequence or NO_SEQUENCE,
-                                  data[at + head:stop])))
-                else:
-                    opcode, length = _RECORD.unpack_from(data, at)
-                    stop = at + 9 + length
-                    if learn and opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
-                        self._learn(opcode, ReadDataStream(BytesIO(data[at + 9:stop])))
-                at = stop
-            if at != end:
-                raise BagError(f'{where}: a record is longer than its chunk; the file is damaged')
-        except KeyError as error:
-            raise BagError(f'{where}: a message of channel {error}, which the file does not '
-                           'declare; it is damaged') from None
-        except _UNKNOWN_RECORDS as error:
-            raise BagError(f'{where}: a record is damaged ({error})') from None
+        unknown = np.flatnonzero(connections == _UNKNOWN)
+        where = self._where(self._index.segments[numbers[owners[unknown[0]]]])
+        lost = int(heads['length'][unknown].sum()) + RECORD.size * len(unknown)
+        self.damage.found(f'{where}: {len(unknown)} messages of a channel '
+                          f'{heads["channel"][unknown[0]]}, which the file does not declare; '
+                          'it is damaged', lost)
 
-    def _record(self, at: int, length: int) -> ReadDataStream:
-        check_size(f'{self.path}: record at byte {at}', length, length)
-        return ReadDataStream(BytesIO(self._read(at, length)))
+    def _contents(self, segment: np.void) -> bytes:
+        record = self._file.read(int(segment['offset']), int(segment['size']))
+        return chunk_contents(self._where(segment), record) if segment['chunk'] else record
 
-    def _read(self, at: int, size: int) -> bytes:
-        if size > MAX_BYTES:
-            raise BagError(f'{self.path}: a record of {size} bytes at byte {at}; at most '
-                           f'{MAX_BYTES} are read')
-        try:
-            self._file.seek(at)
-            return self._file.read(size)
-        except OSError as error:
-            raise BagError(f'{self.path}: cannot be read ({error.strerror})') from None
+    def _where(self, segment: np.void) -> str:
+        kind = 'chunk' if segment['chunk'] else 'messages'
+        return f'{self.path}: {kind} at byte {segment["offset"]}'
 
 
-def _count(batch: list[RawMessage]) -> Counter[Connection]:
-    return Counter(map(itemgetter(1), batch))
+def _heads(data: bytes, places: Ints) -> NDArray[np.void]:
+    """Return the heads of messages; where another record stands, what would be the head of one."""
+    last = len(data) - MESSAGE.itemsize
+    if len(places) and places[-1] > last:
+        # only a record that is no message can be so short, or one that is damaged
+        data += bytes(MESSAGE.itemsize)
+    return gather(data, places, MESSAGE)
 
 
-def _disorder(batch: list[RawMessage], latest: int) -> tuple[int, int]:
-    """Count the messages that are earlier than one before them; return the latest time too."""
-    if not batch:
-        return 0, latest
-    times = np.fromiter(map(_log_time, batch), dtype=np.uint64, count=len(batch))
-    before = np.maximum(np.maximum.accumulate(times), np.uint64(latest))
-    return int(np.sum(times < before)), int(before[-1])
-
-
-def _check_times(where: str, segment: _Segment, messages: list[RawMessage]) -> None:
-    times = [message.log_ns for message in messages]
-    if min(times) < segment.start_ns or max(times) > segment.end_ns:
-        raise BagError(f'{where}: holds messages outside of the times it declares; '
-                       'the file is damaged')
-
-
-def _decompress(where: str, compression: str, packed: bytes, size: int) -> bytes:
-    if compression == 'zstd':
-        return unzstd(where, packed, size)
-    if compression == 'lz4':
-        data = _unlz4(where, packed, size)
-    elif compression == '':
-        data = packed
-    else:
-        raise BagError(f'{where}: compression {compression!r}; zstd and lz4 are read')
-    if len(data) != size:
-        raise BagError(f'{where}: {len(data)} bytes where {size} are declared; '
-                       'the file is damaged')
-    return data
-
-
-def _unlz4(where: str, packed: bytes, size: int) -> bytes:
-    import lz4.frame  # type: ignore[import-untyped]
-    try:
-        found = lz4.frame.LZ4FrameDecompressor().decompress(packed, max_length=size + 1)
-    except RuntimeError as error:
-        raise BagError(f'{where}: not decompressed ({error}); the file is damaged') from None
-    return bytes(found)
+def _earliest(segments: Segments) -> Ints:
+    """Return the earliest time a segment may hold [ns]; one with negative times may hold any."""
+    starts = segments['start'].astype(np.int64)
+    return np.where(segments['end'] >= 2**63, _FIRST_NS, starts)

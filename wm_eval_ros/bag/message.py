@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TYPE_CHECKING
 
 from wm_eval_ros.errors import BagError
+
+if TYPE_CHECKING:
+    from wm_eval_ros.bag.columns import Columns
 
 #: a chunk, record or message may declare at most this size [bytes]
 MAX_BYTES = 256 << 20
@@ -55,6 +58,40 @@ class RawMessage(NamedTuple):
         return self.connection.type
 
 
+class Damage:
+    """What is wrong with a file: refused at once, or in salvage noted, each thing once."""
+
+    def __init__(self, *, salvage: bool) -> None:
+        """Begin with nothing wrong."""
+        self.salvage = salvage
+        self.notes: list[str] = []
+        #: bytes of the file that gave nothing
+        self.lost_bytes = 0
+
+    def found(self, what: str, lost_bytes: int = 0) -> None:
+        """
+        Take note.
+
+        :param lost_bytes: bytes of the file that could not be used for it
+        :raises BagError: not in salvage
+        """
+        if not self.salvage:
+            raise BagError(what)
+        if what not in self.notes:
+            self.notes.append(what)
+            self.lost_bytes += lost_bytes
+
+
+@dataclass(slots=True)
+class Disorder:
+    """Messages of one pass that stand after a later one in their file."""
+
+    count: int = 0
+    #: how much earlier than one before it the worst of them is [ns], and its log time [ns, system]
+    worst_ns: int = 0
+    worst_at_ns: int = 0
+
+
 class StorageFile(Protocol):
     """A file of a bag. Made by opening it; a broken one raises, or in salvage leaves a note."""
 
@@ -62,14 +99,22 @@ class StorageFile(Protocol):
     connections: tuple[Connection, ...]
     #: number of messages by topic as the file itself declares it, None where it does not
     declared: dict[str, int] | None
-    #: what salvage had to leave out, one sentence each
-    notes: list[str]
+    #: what salvage had to leave out
+    damage: Damage
+    #: size of the file [bytes]
+    size: int
+    #: whether checksums cover every message
+    checked: bool
     #: messages of the last pass, by topic
     read: Counter[str]
-    #: messages of the last pass that stand after a later one in the file
-    disordered: int
+    disorder: Disorder
 
-    def messages(self, topics: Collection[str] | None) -> Iterator[RawMessage]:
+    @property
+    def start_ns(self) -> int:
+        """No message is earlier [ns, system]."""
+        ...
+
+    def columns(self, topics: Collection[str] | None) -> Iterator[Columns]:
         """Yield messages by log time; equal times in the order of the file."""
         ...
 

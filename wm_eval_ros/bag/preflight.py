@@ -106,10 +106,10 @@ def preflight(bag: Bag, *, closed_loop: bool = True) -> Preflight:
     findings = [f for f in findings
                 if f.kind not in ('gap', 'lost') or bag.topics[f.topic] != EVENT_TYPE]
     findings += _counts(bag)
-    if bag.disordered:
-        findings.append(_finding('order', '', f'{bag.disordered} of {sum(bag.read.values())} '
+    if bag.disorder.count:
+        findings.append(_finding('order', '', f'{bag.disorder.count} of {sum(bag.read.values())} '
                                  'messages stand out of log-time order in the file; they are '
-                                 'read in order', Severity.INFO, bag.disordered))
+                                 'read in order', Severity.INFO, bag.disorder.count))
     if infos and infos[0].clock is not ClockMode.REALTIME:
         # Stamps are simulated time there, log times are not.
         findings = [f for f in findings if f.kind != 'clock']

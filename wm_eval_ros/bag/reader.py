@@ -1,5 +1,5 @@
 """
-Open a bag of any form rosbag2 writes, and read it: raw, decoded, or as records.
+Open a bag of any form rosbag2 writes, and read it: in columns, raw, decoded, or as records.
 
 Order of everything that is read: by log time; equal log times by file, then by place in the file.
 """
@@ -8,27 +8,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-import heapq
-from operator import itemgetter
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
+from wm_eval_ros.bag.columns import Columns, from_payloads, Ints
 from wm_eval_ros.bag.decode import Decoder, full_name, header_stamp_ns
-from wm_eval_ros.bag.mcap_file import MAGIC as MCAP_MAGIC
-from wm_eval_ros.bag.mcap_file import McapFile
+from wm_eval_ros.bag.locate import contents, open_file, Scratch
+from wm_eval_ros.bag.merge import merged, Source
 from wm_eval_ros.bag.message import (
-    check_size,
     Connection,
-    MAX_RATIO,
+    Damage,
+    Disorder,
     RawMessage,
     StorageFile,
     unzstd,
 )
-from wm_eval_ros.bag.metadata import Metadata, read_metadata, TopicDeclaration
+from wm_eval_ros.bag.metadata import Metadata, TopicDeclaration
 from wm_eval_ros.bag.metadata import NAME as METADATA
-from wm_eval_ros.bag.sqlite_file import MAGIC as SQLITE_MAGIC
-from wm_eval_ros.bag.sqlite_file import SqliteFile
 from wm_eval_ros.errors import BagError
 from wm_eval_ros.records import Record, SampleRecord
 from wm_eval_ros.wire.codec import (
@@ -40,11 +39,8 @@ from wm_eval_ros.wire.codec import (
 )
 from wm_eval_ros.wire.topics import RUN_INFO, TYPES
 
-_ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
-_SUFFIXES = ('.mcap', '.db3', '.mcap.zstd', '.db3.zstd')
-#: a decompressed storage file is at most this large [bytes]
-_MAX_FILE_BYTES = 64 << 30
-_COPY_BYTES = 1 << 20
+#: connections are numbered in 16 bits
+_MAX_CONNECTIONS = 1 << 16
 
 
 class Bag:
@@ -52,23 +48,30 @@ class Bag:
 
     def __init__(
         self, path: Path, files: tuple[StorageFile, ...], metadata: Metadata | None,
-        scratch: TemporaryDirectory[str] | None, definitions: Mapping[str, str] | None = None,
+        scratch: Scratch, definitions: Mapping[str, str] | None, damage: Damage,
     ) -> None:
         """Hold what :func:`open_bag` opened."""
         self.path = path
         self.metadata = metadata
         self._files = files
         self._scratch = scratch
-        self._notes: list[str] = []
-        self.connections: tuple[Connection, ...] = tuple(
-            dict.fromkeys(c for file in files for c in file.connections))
+        self._damage = damage
+        known: dict[tuple[str, ...], Connection] = {}
+        self._numbers: list[Ints] = []
+        for file in files:
+            own = [known.setdefault(_key(c), c) for c in file.connections]
+            places = {connection: n for n, connection in enumerate(known.values())}
+            self._numbers.append(np.array([places[c] for c in own], np.int64))
+        self.connections: tuple[Connection, ...] = tuple(known.values())
+        if len(known) > _MAX_CONNECTIONS:
+            raise BagError(f'{path}: {len(known)} topics; at most {_MAX_CONNECTIONS} are read')
         self.topics = {c.topic: c.type for c in self.connections}
         self.decoder = Decoder(self.connections, definitions)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What salvage had to leave out so far, one sentence each."""
-        return (*self._notes, *(note for file in self._files for note in file.notes))
+        return (*self._damage.notes, *(n for file in self._files for n in file.damage.notes))
 
     @property
     def read(self) -> Counter[str]:
@@ -76,9 +79,26 @@ class Bag:
         return sum((file.read for file in self._files), Counter())
 
     @property
-    def disordered(self) -> int:
+    def disorder(self) -> Disorder:
         """Messages of the last pass that stand after a later one in their file."""
-        return sum(file.disordered for file in self._files)
+        found = [file.disorder for file in self._files]
+        worst = max(found, key=lambda disorder: disorder.worst_ns)
+        return Disorder(sum(d.count for d in found), worst.worst_ns, worst.worst_at_ns)
+
+    @property
+    def size(self) -> int:
+        """Size of the storage files, decompressed where files were [bytes]."""
+        return sum(file.size for file in self._files)
+
+    @property
+    def lost_bytes(self) -> int:
+        """How much of that salvage could not use so far [bytes]."""
+        return min(self.size, sum(file.damage.lost_bytes for file in self._files))
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """Names of the files in which no checksum covers the messages."""
+        return tuple(file.path.name for file in self._files if not file.checked)
 
     @property
     def declared(self) -> dict[str, int]:
@@ -98,18 +118,27 @@ class Bag:
         return {topic: why[full_name(kind)] for topic, kind in self.topics.items()
                 if full_name(kind) in why}
 
-    def messages(self, topics: Collection[str] | None = None) -> Iterator[RawMessage]:
+    def columns(self, topics: Collection[str] | None = None) -> Iterator[Columns]:
         """
-        Iterate over raw messages, ordered as the module says.
+        Yield the messages by the thousand, ordered as the module says.
+
+        The connection of a row is its place in :attr:`connections`.
 
         :param topics: only these, None: all
         :raises BagError: the bag is damaged, or holds fewer messages than it declares
         """
-        streams = [file.messages(topics) for file in self._files]
-        merged = streams[0] if len(streams) == 1 else heapq.merge(*streams, key=itemgetter(0))
-        if self.metadata is not None and self.metadata.compression_mode == 'message':
-            merged = map(self._unzip, merged)
-        return iter(merged)
+        return merged([Source(partial(self._numbered, number, topics), file.start_ns)
+                       for number, file in enumerate(self._files)])
+
+    def messages(self, topics: Collection[str] | None = None) -> Iterator[RawMessage]:
+        """
+        Yield raw messages, ordered as the module says.
+
+        :param topics: only these, None: all
+        :raises BagError: the bag is damaged, or holds fewer messages than it declares
+        """
+        for columns in self.columns(topics):
+            yield from columns.messages(self.connections)
 
     def decoded(self, topics: Collection[str]) -> Iterator[tuple[RawMessage, Any]]:
         """
@@ -146,8 +175,7 @@ class Bag:
         """Release the files."""
         for file in self._files:
             file.close()
-        if self._scratch is not None:
-            self._scratch.cleanup()
+        self._scratch.close()
 
     def __enter__(self) -> Bag:
         """Return the bag."""
@@ -157,11 +185,20 @@ class Bag:
         """Release the files."""
         self.close()
 
-    def _unzip(self, message: RawMessage) -> RawMessage:
-        where = f'{self.path}: {message.topic} at {message.log_ns} ns'
-        return message._replace(data=unzstd(where, message.data))
+    def _numbered(self, number: int, topics: Collection[str] | None) -> Iterator[Columns]:
+        """Yield one file's messages with the bag's own numbers of connections."""
+        numbers = self._numbers[number]
+        packed = self.metadata is not None and self.metadata.compression_mode == 'message'
+        for columns in self._files[number].columns(topics):
+            columns.rows['connection'] = numbers[columns.rows['connection']]
+            yield self._unzipped(columns) if packed else columns
 
-    def _check(self, salvage: bool) -> None:
+    def _unzipped(self, columns: Columns) -> Columns:
+        payloads = [unzstd(f'{self.path}: {m.topic} at {m.log_ns} ns', m.data)
+                    for m in columns.messages(self.connections)]
+        return from_payloads(columns.rows, payloads)
+
+    def _check(self) -> None:
         """Hold metadata.yaml against the files."""
         formats = {c.serialization_format for c in self.connections}
         if self.metadata is not None and self.metadata.topics:
@@ -171,24 +208,21 @@ class Bag:
             raise BagError(f'{self.path}: serialized as {", ".join(map(repr, sorted(formats)))}; '
                            'only cdr is read: convert it with `ros2 bag convert`')
         if self.metadata is not None and all(f.declared is not None for f in self._files):
-            for topic in self.metadata.topics:
-                self._check_topic(topic, salvage)
+            self._check_topics(self.metadata.topics)
         if not any(self.declared.values()) and self._is_empty():
             raise BagError(f'{self.path}: empty: {len(self.topics)} topics and no message'
                            + ''.join(f'; {note}' for note in self.notes))
 
-    def _check_topic(self, topic: TopicDeclaration, salvage: bool) -> None:
-        held = self.declared.get(topic.name, 0)
-        if topic.count == held:
-            return
-        what = (f'{self.path}: {topic.name}: {METADATA} declares {topic.count} messages, the '
-                f'files hold {held}; `ros2 bag reindex` writes it anew')
-        if not salvage:
-            raise BagError(what)
-        self._notes.append(what)
+    def _check_topics(self, topics: Collection[TopicDeclaration]) -> None:
+        listed = {topic.name: topic.count for topic in topics}
+        for topic, held in {**dict.fromkeys(listed, 0), **self.declared}.items():
+            if listed.get(topic, 0) not in (held, None):
+                self._damage.found(
+                    f'{self.path}: {topic}: {METADATA} declares {listed.get(topic, 0)} messages, '
+                    f'the files hold {held}; `ros2 bag reindex` writes it anew')
 
     def _is_empty(self) -> bool:
-        return next(self.messages(), None) is None
+        return not any(len(columns) for columns in self.columns())
 
 
 def open_bag(
@@ -203,131 +237,21 @@ def open_bag(
     :raises BagError: missing, no bag, damaged, empty, of a newer version or another serialization
     """
     path = Path(path)
-    if path.name == METADATA:
-        path = path.parent
-    if not path.exists():
-        raise BagError(f'{path}: there is no such file or folder')
-    if not (path.is_file() or path.is_dir()):
-        raise BagError(f'{path}: neither a file nor a folder; give a rosbag2 folder or its file')
-    notes: list[str] = []
-    metadata, paths = _contents(path, salvage, notes)
-    scratch = None
+    path = path.parent if path.name == METADATA else path
+    damage = Damage(salvage=salvage)
+    metadata, paths = contents(path, damage)
+    scratch = Scratch()
     files: list[StorageFile] = []
     try:
-        for file_path in paths:
-            if _head(file_path).startswith(_ZSTD_MAGIC):
-                scratch = scratch or TemporaryDirectory(prefix='wm_eval_ros_')
-                file_path = _decompressed(file_path, Path(scratch.name))
-            files.append(_open_file(file_path, salvage))
-        bag = Bag(path, tuple(files), metadata, scratch, definitions)
-        bag._notes.extend(notes)
-        bag._check(salvage)
+        files.extend(open_file(p, scratch, salvage=salvage) for p in paths)
+        bag = Bag(path, tuple(files), metadata, scratch, definitions, damage)
+        bag._check()
     except BaseException:
         for file in files:
             file.close()
-        if scratch is not None:
-            scratch.cleanup()
+        scratch.close()
         raise
     return bag
-
-
-def _contents(
-    path: Path, salvage: bool, notes: list[str],
-) -> tuple[Metadata | None, list[Path]]:
-    """Return the metadata, if any, and the storage files in their order."""
-    if path.is_file():
-        return None, [path]
-    if (path / METADATA).is_file():
-        metadata = read_metadata(path)
-        return metadata, _listed_files(path, metadata, salvage, notes)
-    found = sorted((p for p in path.iterdir() if p.name.endswith(_SUFFIXES)), key=_split_number)
-    if not found:
-        raise BagError(f'{path}: no bag: it holds neither {METADATA} nor a storage file '
-                       f'({", ".join(_SUFFIXES)})')
-    what = (f'{path}: no {METADATA}, so it was not closed; it holds '
-            f'{", ".join(p.name for p in found)}')
-    if not salvage:
-        raise BagError(f'{what}: read it with --salvage, or restore it with `ros2 bag reindex`')
-    notes.append(what)
-    return None, found
-
-
-def _listed_files(
-    path: Path, metadata: Metadata, salvage: bool, notes: list[str],
-) -> list[Path]:
-    if not metadata.files:
-        raise BagError(f'{path}: empty: {METADATA} lists no storage file')
-    if metadata.compression_format not in ('', 'zstd'):
-        raise BagError(f'{path}: compression {metadata.compression_format!r}; zstd is read')
-    files = []
-    for listed in metadata.files:
-        # Old bags list the folder too; nothing outside of it is ever opened.
-        name = Path(listed).name
-        there = [p for p in (path / name, path / f'{name}.zstd') if p.is_file()]
-        if there:
-            files.append(there[0])
-            continue
-        what = f'{path}: {METADATA} lists {name}, which is not there'
-        if not salvage:
-            raise BagError(f'{what}; restore it, or read the rest with --salvage')
-        notes.append(what)
-    if not files:
-        raise BagError(f'{path}: none of its storage files is there')
-    return files
-
-
-def _split_number(path: Path) -> tuple[int, str]:
-    """Order split files by their number: ``bag_10`` after ``bag_9``."""
-    digits = path.name.split('.')[0].rpartition('_')[2]
-    return (int(digits) if digits.isascii() and digits.isdigit() else 0, path.name)
-
-
-def _open_file(path: Path, salvage: bool) -> StorageFile:
-    head = _head(path)
-    if head.startswith(MCAP_MAGIC):
-        return McapFile(path, salvage=salvage)
-    if head.startswith(SQLITE_MAGIC):
-        return SqliteFile(path, salvage=salvage)
-    what = 'an empty file' if not head else 'neither MCAP nor sqlite3'
-    raise BagError(f'{path}: no bag: {what}')
-
-
-def _head(path: Path) -> bytes:
-    try:
-        with path.open('rb') as file:
-            return file.read(len(SQLITE_MAGIC))
-    except OSError as error:
-        raise BagError(f'{path}: cannot be read ({error.strerror or error})') from None
-
-
-def _decompressed(path: Path, folder: Path) -> Path:
-    """Decompress a storage file next to others in the folder, within the limits of size."""
-    import zstandard
-    packed = path.stat().st_size
-    with path.open('rb') as source:
-        declared = zstandard.frame_content_size(source.read(18))
-    if declared > 0:
-        _check_file(path, declared, packed)
-    target = folder / path.name.removesuffix('.zstd')
-    written = 0
-    try:
-        with path.open('rb') as source, target.open('wb') as sink:
-            for block in zstandard.ZstdDecompressor().read_to_iter(source, write_size=_COPY_BYTES):
-                written += len(block)
-                _check_file(path, written, packed)
-                sink.write(block)
-    except (zstandard.ZstdError, OSError) as error:
-        raise BagError(f'{path}: not decompressed ({error})') from None
-    if declared > 0 and written != declared:
-        raise BagError(f'{path}: {written} of {declared} bytes; it is cut off')
-    return target
-
-
-def _check_file(path: Path, size: int, packed: int) -> None:
-    if size > _MAX_FILE_BYTES:
-        raise BagError(f'{path}: declares {size} bytes; at most {_MAX_FILE_BYTES} are read')
-    check_size(str(path), min(size, MAX_RATIO * packed + 1) if size > MAX_RATIO * packed else 0,
-               packed)
 
 
 def record_decoder(connection: Connection) -> Any:
@@ -339,3 +263,9 @@ def record_decoder(connection: Connection) -> Any:
     if connection.type == TYPES[RUN_INFO] and connection.topic.rpartition('/')[2] == RUN_INFO:
         return lambda msg: run_info_from_json(msg.data)
     return None
+
+
+def _key(connection: Connection) -> tuple[str, ...]:
+    """Return what makes connections of several files, or several publishers, one."""
+    return (connection.topic, connection.type, connection.encoding, connection.text,
+            connection.serialization_format)

@@ -3,49 +3,68 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
-from operator import itemgetter
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 import shutil
 import sqlite3
 from tempfile import TemporaryDirectory
+from typing import Any
 
-from wm_eval_ros.bag.message import Connection, RawMessage
+import numpy as np
+
+from wm_eval_ros.bag.columns import Columns, from_payloads, ROW
+from wm_eval_ros.bag.message import Connection, Damage, Disorder
+from wm_eval_ros.bag.sqlite_salvage import surviving
 from wm_eval_ros.errors import BagError
 from wm_eval_ros.records import NEVER_NS, NO_SEQUENCE
 
 MAGIC = b'SQLite format 3\x00'
 _HEADER_BYTES = 100
 #: rows fetched at once
-_BATCH = 256
+_FETCH = 256
+#: rows are gathered up to this many, or this size [bytes]
+_BLOCK = 8192
+_BLOCK_BYTES = 2 << 20
 
 
 class SqliteFile:
     """A storage file of rosbag2_storage_sqlite3, of any of its schemas."""
 
+    #: the format has no checksum
+    checked = False
+
     def __init__(self, path: Path, *, salvage: bool = False) -> None:
         """
         Open the file and count its messages.
 
-        :param salvage: note what is broken in :attr:`notes` instead of refusing the file
+        :param salvage: note what is broken in :attr:`damage` instead of refusing the file
         :raises BagError: no rosbag2 file, or damaged
         """
         self.path = path
-        self.notes: list[str] = []
+        self.damage = Damage(salvage=salvage)
+        self.size = path.stat().st_size
         self.read: Counter[str] = Counter()
         #: rows of a table have no order
-        self.disordered = 0
-        self._salvage = salvage
+        self.disorder = Disorder()
         self._copy: TemporaryDirectory[str] | None = None
         self._database = self._open()
         try:
             self._check()
             self._connections = dict(self._connect())
-            self.declared: dict[str, int] | None = self._count()
+            self.declared = self._count()
         except (sqlite3.Error, BagError) as error:
             self.close()
             raise (error if isinstance(error, BagError) else self._damaged(error)) from None
-        self.connections = tuple(dict.fromkeys(self._connections.values()))
+        self.connections = tuple(self._connections.values())
+
+    @property
+    def start_ns(self) -> int:
+        """No message is earlier [ns, system]."""
+        try:
+            first = self._database.execute('SELECT MIN(timestamp) FROM messages').fetchone()[0]
+        except sqlite3.Error:
+            first = None
+        return first if type(first) is int and not self.damage.notes else -2**63
 
     def close(self) -> None:
         """Release the file."""
@@ -53,30 +72,74 @@ class SqliteFile:
         if self._copy is not None:
             self._copy.cleanup()
 
-    def messages(self, topics: Collection[str] | None = None) -> Iterator[RawMessage]:
+    def columns(self, topics: Collection[str] | None = None) -> Iterator[Columns]:
         """
         Yield messages by log time; equal times in the order of the file.
 
         :param topics: only these, None: all
         :raises BagError: the file is damaged
         """
-        wanted = {n: c for n, c in self._connections.items()
-                  if topics is None or c.topic in topics}
-        query = 'SELECT timestamp, topic_id, data FROM messages'
+        self.read = Counter()
+        wanted = {number: place for place, (number, connection) in enumerate(
+            self._connections.items()) if topics is None or connection.topic in topics}
+        blocks = self._surviving() if self.damage.notes else self._rows(topics, wanted)
+        try:
+            for block in blocks:
+                if batch := self._batch(block, wanted):
+                    yield batch
+        except sqlite3.Error as error:
+            self.damage.found(str(self._damaged(error)))
+
+    def _rows(
+        self, topics: Collection[str] | None, wanted: Collection[int],
+    ) -> Iterator[list[Any]]:
+        query = 'SELECT id, timestamp, topic_id, data FROM messages'
         if topics is not None:
             query += f' WHERE topic_id IN ({",".join(str(int(n)) for n in wanted)})'
-        read: Counter[str] = Counter()
-        self.read = read
-        try:
-            rows = self._database.execute(f'{query} ORDER BY timestamp, id')
-            while batch := [_message(row, wanted) for row in rows.fetchmany(_BATCH)]:
-                for connection, count in Counter(map(itemgetter(1), batch)).items():
-                    read[connection.topic] += count
-                yield from batch
-        except sqlite3.Error as error:
-            if not self._salvage:
-                raise self._damaged(error) from None
-            self.notes.append(f'{self.path}: reading ended early ({error})')
+        rows = self._database.execute(f'{query} ORDER BY timestamp, id')
+        block: list[Any] = []
+        size = 0
+        while found := rows.fetchmany(_FETCH):
+            block += found
+            size += sum(len(row[3]) for row in found if type(row[3]) is bytes)
+            if len(block) >= _BLOCK or size >= _BLOCK_BYTES:
+                yield block
+                block, size = [], 0
+        yield block
+
+    def _surviving(self) -> Iterator[list[Any]]:
+        """Read a file whose pages do not hold together, as far as it goes."""
+        block: list[Any] = []
+        size = 0
+        for row in surviving(self._database, self.path, self.damage):
+            block.append(row)
+            size += len(row[3])
+            if len(block) >= _BLOCK or size >= _BLOCK_BYTES:
+                yield block
+                block, size = [], 0
+        yield block
+
+    def _batch(self, block: Sequence[Any], wanted: dict[int, int]) -> Columns | None:
+        kept = [row for row in block if self._is_message(row) and row[2] in wanted]
+        if not kept:
+            return None
+        places, times, topics, payloads = zip(*kept, strict=True)
+        rows = np.empty(len(kept), ROW)
+        rows['place'], rows['log_ns'] = places, times
+        rows['publish_ns'], rows['sequence'] = NEVER_NS, NO_SEQUENCE
+        rows['connection'] = [wanted[number] for number in topics]
+        for number, count in Counter(topics).items():
+            self.read[self._connections[number].topic] += count
+        return from_payloads(rows, payloads)
+
+    def _is_message(self, row: Any) -> bool:
+        number, log_ns, topic, data = row
+        if type(data) is bytes and type(log_ns) is int and type(number) is int and (
+                topic in self._connections):
+            return True
+        self.damage.found(f'{self.path}: row {number!r} of topic {topic!r} is none of a message; '
+                          'the file is damaged', len(data) if type(data) is bytes else 0)
+        return False
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -103,21 +166,19 @@ class SqliteFile:
             head = file.read(_HEADER_BYTES)
         page = int.from_bytes(head[16:18], 'big')
         wanted = (65536 if page == 1 else page) * int.from_bytes(head[28:32], 'big')
-        size = path.stat().st_size
         counted = head[24:28] == head[92:96]
-        if len(head) < _HEADER_BYTES or (counted and size < wanted):
-            what = f'{size} bytes where its header declares {wanted}'
-            if not self._salvage:
-                raise sqlite3.DatabaseError(what)
-            self.notes.append(f'{self.path}: {what}')
+        if len(head) < _HEADER_BYTES or (counted and self.size < wanted):
+            what = f'{self.size} bytes where its header declares {wanted}'
+            self.damage.found(str(self._damaged(what)), max(0, wanted - self.size))
 
     def _check(self) -> None:
         """Refuse a file whose pages do not hold together, or that is of no bag."""
-        verdict = self._database.execute('PRAGMA quick_check(1)').fetchone()[0]
+        try:
+            verdict = str(self._database.execute('PRAGMA quick_check(1)').fetchone()[0])
+        except sqlite3.DatabaseError as error:
+            verdict = str(error)
         if verdict != 'ok':
-            if not self._salvage:
-                raise sqlite3.DatabaseError(verdict)
-            self.notes.append(f'{self.path}: {verdict}')
+            self.damage.found(str(self._damaged(' '.join(verdict.split()))))
         tables = {row[0] for row in self._database.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not {'topics', 'messages'} <= tables:
@@ -125,38 +186,39 @@ class SqliteFile:
                            f'{", ".join(sorted(tables)) or "(none)"}, not topics and messages')
 
     def _connect(self) -> Iterator[tuple[int, Connection]]:
-        definitions = dict(self._definitions())
+        definitions = self._definitions()
         for number, topic, type_name, form in self._database.execute(
                 'SELECT id, name, type, serialization_format FROM topics'):
             encoding, text = definitions.get(type_name, ('', ''))
             yield number, Connection(topic, type_name, encoding if text else '', text, form)
 
-    def _definitions(self) -> Iterator[tuple[str, tuple[str, str]]]:
+    def _definitions(self) -> dict[str, tuple[str, str]]:
         try:
             rows = self._database.execute('SELECT topic_type, encoding, '
                                           'encoded_message_definition FROM message_definitions')
+            return {type_name: (encoding, text) for type_name, encoding, text in rows}
         except sqlite3.OperationalError:
-            return  # before schema 4
-        for type_name, encoding, text in rows:
-            yield type_name, (encoding, text)
+            return {}  # before schema 4
+        except sqlite3.DatabaseError as error:
+            self.damage.found(str(self._damaged(error)))
+            return {}
 
-    def _count(self) -> dict[str, int]:
+    def _count(self) -> dict[str, int] | None:
         counts = {connection.topic: 0 for connection in self._connections.values()}
-        for number, count in self._database.execute(
-                'SELECT topic_id, COUNT(*) FROM messages GROUP BY topic_id'):
-            if number not in self._connections:
-                raise sqlite3.DatabaseError(f'messages of a topic {number} it does not declare')
-            counts[self._connections[number].topic] += count
+        try:
+            rows = self._database.execute(
+                'SELECT topic_id, COUNT(*) FROM messages GROUP BY topic_id').fetchall()
+        except sqlite3.DatabaseError as error:
+            self.damage.found(str(self._damaged(error)))
+            return None
+        for number, count in rows:
+            if number in self._connections:
+                counts[self._connections[number].topic] += count
+            else:
+                self.damage.found(str(self._damaged(
+                    f'{count} messages of a topic {number} that it does not declare')))
         return counts
 
-    def _damaged(self, error: Exception) -> BagError:
+    def _damaged(self, error: object) -> BagError:
         return BagError(f'{self.path}: not readable as sqlite3 ({error}); '
                         'it is cut off or damaged')
-
-
-def _message(row: tuple[object, object, object], wanted: dict[int, Connection]) -> RawMessage:
-    log_ns, number, data = row
-    if type(data) is not bytes or type(log_ns) is not int or type(number) is not int or (
-            number not in wanted):
-        raise sqlite3.DatabaseError(f'a row of topic {number!r} is none of a message')
-    return RawMessage(log_ns, wanted[number], NEVER_NS, NO_SEQUENCE, data)
