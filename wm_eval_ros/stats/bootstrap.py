@@ -25,14 +25,16 @@ class Grouping:
 
     def sums(self, values: Floats) -> Floats:
         """
-        Sum values within each cluster.
+        Sum values within each cluster, to the bit the same for samples in any order.
 
-        :param values: shape (N, ...)
-        :returns: shape (C, ...)
+        :param values: shape (N,) or (N, P)
+        :returns: shape (C,) or (C, P)
         """
-        found = np.zeros((self.count, *values.shape[1:]))
-        np.add.at(found, self.cluster, values)
-        return found
+        if values.ndim > 1:
+            return np.stack([self.sums(column) for column in values.T], axis=1)
+        order = np.lexsort((values, self.cluster))
+        found = np.bincount(self.cluster[order], values[order], minlength=self.count)
+        return np.asarray(found, float)
 
 
 def grouping(labels: ArrayLike) -> Grouping:

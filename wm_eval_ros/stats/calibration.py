@@ -85,6 +85,7 @@ def expected_calibration_error(error: ArrayLike, std: ArrayLike, groups: ArrayLi
         why = f'n too small: an interval needs {MIN_CLUSTERS} episodes, has {parts.count}'
         return Calibration(nominal, coverage, Estimate(mean, why=why), Estimate(largest, why=why))
     drawn = cluster_draws(parts.count, seed)
-    moved = np.abs(drawn @ inside / (drawn @ sizes)[:, None] - coverage)
+    moved = np.abs(np.einsum('rc,cp->rp', drawn, inside)
+                   / np.einsum('rc,c->r', drawn, sizes)[:, None] - coverage)
     return Calibration(nominal, coverage, _ball(mean, moved.mean(axis=1), confidence),
                        _ball(largest, moved.max(axis=1), confidence))

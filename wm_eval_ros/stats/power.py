@@ -8,22 +8,22 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wm_eval_ros.stats.exact_power import (
+    expected_half_width,
+    lower_bound_power,
+    paired_chances,
+    paired_power,
+    unpaired_power,
+)
 from wm_eval_ros.stats.quantile import samples_needed
-from wm_eval_ros.stats.samples import Floats
-from wm_eval_ros.stats.sequential import log_sign_e_value, log_sign_e_value_two_sided
-from wm_eval_ros.stats.special import beta_quantiles, binomial_cdfs, binomial_pmf
+from wm_eval_ros.stats.samples import Floats, Ints
+from wm_eval_ros.stats.sequential import log_sign_e_value, log_sign_e_value_two_sided, reached
+from wm_eval_ros.stats.special import normal_quantile
 
-#: more episodes than this nobody runs; the answer is then "not reached"
+#: more episodes than this are not searched; the answer is then None
 LIMIT = 20_000
-
-
-class Pairs(NamedTuple):
-    """Chances of one pair of episodes of the same seed."""
-
-    both: float
-    only_a: float
-    only_b: float
-    neither: float
+#: above this Boschloo's test takes too long to enumerate and the normal formula answers
+EXACT_UNPAIRED = 500
 
 
 class SequentialPlan(NamedTuple):
@@ -39,165 +39,188 @@ class SequentialPlan(NamedTuple):
     ninety: int | None
 
 
-def _share(p: float, what: str) -> None:
-    if not 0 < p < 1:
-        raise ValueError(f'{what} {p}: needs 0 < {what} < 1')
+def _check(power: float, alpha: float) -> None:
+    if not (0 < power < 1 and 0 < alpha < 1):
+        raise ValueError(f'power {power}, alpha {alpha}: needs each in (0, 1)')
 
 
-def paired_chances(p1: float, p2: float, correlation: float) -> Pairs:
-    """
-    Chances of the four outcomes of a pair with the given success rates and correlation.
-
-    :param p1: success rate of A, in (0, 1)
-    :param p2: success rate of B, in (0, 1)
-    :param correlation: of the two successes (phi)
-    :raises ValueError: a correlation that these rates cannot have
-    """
-    _share(p1, 'p1')
-    _share(p2, 'p2')
-    scale = math.sqrt(p1 * (1 - p1) * p2 * (1 - p2))
-    both = p1 * p2 + correlation * scale
-    low, high = max(0.0, p1 + p2 - 1), min(p1, p2)
-    if not low - 1e-12 <= both <= high + 1e-12:
-        raise ValueError(f'correlation {correlation}: rates {p1} and {p2} allow '
-                         f'[{(low - p1 * p2) / scale:.3f}, {(high - p1 * p2) / scale:.3f}]')
-    both = min(high, max(low, both))
-    return Pairs(both, p1 - both, p2 - both, max(0.0, 1 - p1 - p2 + both))
-
-
-def _smallest(enough: Callable[[int], bool], limit: int = LIMIT) -> int | None:
-    """Smallest n that is enough, of a question whose answer changes about once."""
-    high = 1
+def _crossing(enough: Callable[[int], bool]) -> int | None:
+    """Return an n that is enough while n - 1 is not, None beyond the limit."""
+    low, high = 0, 1
     while not enough(high):
-        if high >= limit:
+        if high >= LIMIT:
             return None
-        high = min(limit, 2 * high)
-    low = high // 2
+        low, high = high, min(LIMIT, 2 * high)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
 
 
-def expected_half_width(p: float, n: int, confidence: float = 0.95) -> float:
-    """Half the width of the Clopper-Pearson interval, in expectation over the outcomes."""
-    tail, k = (1 - confidence) / 2, np.arange(n + 1.0)
-    low = np.where(k == 0, 0.0, beta_quantiles(np.maximum(k, 1), n - k + 1, tail))
-    high = np.where(k == n, 1.0, beta_quantiles(k + 1, np.maximum(n - k, 1), 1 - tail))
-    return float(np.sum(binomial_pmf(n, p) * (high - low)) / 2)
+def _from_there_on(enough: Callable[[int], bool], gap: float) -> int | None:
+    """
+    Return the smallest n from which on every n is enough, of a saw-toothed question.
+
+    Whole numbers of successes make power fall back now and then as n grows. The teeth that touch
+    the power wanted lie within some 6 / gap of each other.
+    """
+    found = _crossing(enough)
+    if found is None:
+        return None
+    reach = math.ceil(6 / gap)
+    nearby = range(max(1, found - reach), found + reach + 1)
+    return max((n for n in nearby if not enough(n)), default=0) + 1
 
 
 def episodes_for_half_width(p: float, half_width: float, confidence: float = 0.95) -> int | None:
     """
-    Episodes until the Clopper-Pearson interval is expected to be that narrow.
+    Episodes until half the Clopper-Pearson interval's width is expected to be within a figure.
 
     :param p: success rate supposed, in [0, 1]
-    :param half_width: half the width wanted, in (0, 1/2]
+    :param half_width: in (0, 1/2)
     :returns: None beyond 20,000
+    :raises ValueError: figures out of range
+
+    >>> episodes_for_half_width(0.5, 0.1)
+    103
     """
-    if not 0 <= p <= 1 or half_width <= 0:
-        raise ValueError(f'p {p}, half-width {half_width}: needs p in [0, 1], half-width > 0')
-    return _smallest(lambda n: expected_half_width(p, n, confidence) <= half_width)
-
-
-def lower_bound_power(p: float, bound: float, n: int, confidence: float = 0.95) -> float:
-    """Chance that the lower Clopper-Pearson limit of n episodes reaches the bound."""
-    k = np.arange(n + 1.0)
-    low = np.where(k == 0, 0.0,
-                   beta_quantiles(np.maximum(k, 1), n - k + 1, (1 - confidence) / 2))
-    return float(np.sum(binomial_pmf(n, p)[low >= bound]))
+    if not (0 <= p <= 1 and 0 < half_width < 0.5 and 0 < confidence < 1):
+        raise ValueError(f'success rate {p}, half-width {half_width}, confidence {confidence}: '
+                         'needs [0, 1], (0, 0.5), (0, 1)')
+    return _crossing(lambda n: expected_half_width(p, n, confidence) <= half_width)
 
 
 def episodes_for_lower_bound(p_true: float, bound: float, power: float = 0.8,
                              confidence: float = 0.95) -> int | None:
     """
-    Episodes until the lower Clopper-Pearson limit reaches the bound with the power wanted.
+    Episodes until the lower Clopper-Pearson limit reaches a bound with the power wanted.
 
     :param p_true: success rate supposed, above the bound
-    :param bound: what the lower limit is to reach
-    :returns: None beyond 20,000
+    :param bound: what the lower end of the two-sided interval is to reach
+    :returns: smallest n from which on it does; None beyond 20,000
+    :raises ValueError: figures out of range
+
+    >>> episodes_for_lower_bound(1.0, 0.9)
+    36
     """
+    _check(power, 1 - confidence)
     if not 0 < bound < p_true <= 1:
-        raise ValueError(f'bound {bound}, rate {p_true}: needs 0 < bound < rate <= 1')
-    return _smallest(lambda n: lower_bound_power(p_true, bound, n, confidence) >= power)
+        raise ValueError(f'bound {bound}, success rate {p_true}: needs 0 < bound < rate <= 1')
+    return _from_there_on(lambda n: lower_bound_power(p_true, bound, n, confidence) >= power,
+                          p_true - bound)
 
 
 def episodes_for_quantile(q: float, confidence: float = 0.95) -> int:
-    """Return the samples a quantile with both limits needs; see :func:`samples_needed`."""
+    """
+    Return the samples that a quantile with both of its limits needs.
+
+    :param q: in (0, 1)
+    :raises ValueError: q outside (0, 1)
+
+    >>> episodes_for_quantile(0.99), episodes_for_quantile(0.999)
+    (299, 2995)
+    """
+    if not 0 < q < 1:
+        raise ValueError(f'quantile {q}: needs 0 < q < 1')
     return samples_needed(q, confidence)
 
 
-def paired_power(pairs: Pairs, n: int, alpha: float = 0.05) -> float:
-    """Chance that the exact McNemar test finds A better in n pairs."""
-    discordant = pairs.only_a + pairs.only_b
-    if discordant <= 0:
-        return 0.0
-    m = np.arange(n + 1)
-    # most losses of A that still reject among m: the two-sided p-value is twice their tail
-    losses = np.full(n + 1, -1)
-    for at in range(1, n + 1):
-        c = losses[at - 1]
-        while 2 * float(binomial_cdfs(c + 1, at, 0.5)) <= alpha:
-            c += 1
-        losses[at] = c
-    reject = binomial_cdfs(losses, np.maximum(m, 1), pairs.only_b / discordant)
-    return float(np.sum(binomial_pmf(n, discordant) * np.where(losses >= 0, reject, 0.0)))
+def _normal_gap(p1: float, p2: float, power: float, alpha: float) -> int:
+    """Episodes of each of two independent groups by the normal formula, corrected for counts."""
+    mean, gap = (p1 + p2) / 2, abs(p1 - p2)
+    null = normal_quantile(1 - alpha / 2) * math.sqrt(2 * mean * (1 - mean))
+    other = normal_quantile(power) * math.sqrt(p1 * (1 - p1) + p2 * (1 - p2))
+    return math.ceil(((null + other) / gap) ** 2)
 
 
 def episodes_for_gap(p1: float, p2: float, power: float = 0.8, alpha: float = 0.05,
                      correlation: float | None = None) -> int | None:
     """
-    Episodes of each policy until a gap is found with the power wanted.
+    Episodes of each policy until a two-sided test finds the gap with the power wanted.
 
-    :param p1: success rate of the one supposed better
-    :param p2: success rate of the other
-    :param correlation: of the successes on the same seeds, tested by McNemar's exact test
+    With a correlation the episodes are paired by seed and tested by McNemar's exact test, without
+    one they are independent and tested by Boschloo's. Both are exact sums over all outcomes; for
+    independent episodes only up to 500 of each, above that by the normal formula.
+
+    :param p1: success rate of one policy, in (0, 1)
+    :param p2: success rate of the other, in (0, 1), different
+    :param correlation: phi of the successes of one seed; see :func:`paired_chances`
+    :returns: smallest n from which on it is found; None beyond 20,000
+    :raises ValueError: figures out of range, or a correlation these rates cannot have
     """
-    pairs = paired_chances(p1, p2, correlation or 0.0)
-    return _smallest(lambda n: paired_power(pairs, n, alpha) >= power)
+    _check(power, alpha)
+    better, worse = max(p1, p2), min(p1, p2)
+    pairs = paired_chances(better, worse, correlation or 0.0)
+    if better == worse:
+        raise ValueError(f'no gap between success rates {p1} and {p2}')
+    if correlation is not None:
+        edge = (better - worse) / (pairs.only_a + pairs.only_b)
+        return _from_there_on(lambda n: paired_power(pairs, n, alpha) >= power, max(edge, 0.05))
+    about = _normal_gap(better, worse, power, alpha)
+    if about > EXACT_UNPAIRED:
+        return about if about <= LIMIT else None
+    return _crossing(lambda n: unpaired_power(better, worse, n, alpha) >= power)
 
 
-def _boundary(limit: int, alpha: float, two_sided: bool) -> Floats:
+def _boundary(limit: int, alpha: float, two_sided: bool) -> Ints:
     """Wins from which the test stops, for each number of discordant pairs, shape (limit + 1,)."""
     form = log_sign_e_value_two_sided if two_sided else log_sign_e_value
-    found = np.empty(limit + 1)
-    for m in range(limit + 1):
-        s = np.arange((m + 1) // 2, m + 1)
-        stop = s[form(s, m) >= -math.log(alpha) - 1e-12]
-        found[m] = stop[0] if len(stop) else m + 1
-    return found
+    m = np.arange(limit + 1)
+    # the e-value grows from s = m / 2 on
+    low, high = (m - 1) // 2, m + 1
+    while np.any(high - low > 1):
+        middle = (low + high) // 2
+        stop = reached(form(np.clip(middle, 0, m), m), alpha)
+        low, high = np.where(stop, low, middle), np.where(stop, middle, high)
+    return high
+
+
+def _stops(theta: float, limit: int, alpha: float, two_sided: bool) -> tuple[Floats, Floats]:
+    """Chance to stop for A, and for B, at each number of discordant pairs, shape (limit + 1,)."""
+    bounds = _boundary(limit, alpha, two_sided)
+    for_a, for_b = np.zeros(limit + 1), np.zeros(limit + 1)
+    alive = np.array([1.0])
+    for m in range(1, limit + 1):
+        alive = np.append(alive * (1 - theta), 0.0) + np.append(0.0, alive * theta)
+        s = np.arange(m + 1)
+        up, down = s >= bounds[m], (m - s >= bounds[m]) & two_sided
+        for_a[m], for_b[m] = alive[up].sum(), alive[down].sum()
+        alive[up | down] = 0.0
+    return for_a, for_b
 
 
 def expected_episodes_sequential(p1: float, p2: float, correlation: float = 0.0,
                                  alpha: float = 0.05, limit: int = 500,
                                  two_sided: bool = True) -> SequentialPlan:
     """
-    Pairs the sequential sign test takes, exactly.
+    Pairs that the sequential sign test takes, exactly.
 
-    The walk over discordant pairs is followed state by state; how many pairs it takes to see
-    that many discordant ones is negative binomial and independent of who won them.
+    The walk over discordant pairs is followed state by state; how many pairs it takes to see that
+    many discordant ones is negative binomial, and independent of who won them.
 
-    :param correlation: of the two successes of a seed
-    :param limit: pairs after which the comparison is given up
+    :param p1: success rate of A, in (0, 1)
+    :param p2: success rate of B, in (0, 1)
+    :param correlation: phi of the successes of one seed; see :func:`paired_chances`
+    :param limit: pairs after which the comparison is given up, > 0
+    :param two_sided: as for :class:`wm_eval_ros.stats.sequential.SignTest`
+    :raises ValueError: figures out of range, or a correlation these rates cannot have
     """
+    _check(0.5, alpha)
     pairs = paired_chances(p1, p2, correlation)
     discordant = pairs.only_a + pairs.only_b
+    if limit < 1:
+        raise ValueError(f'limit {limit}: needs at least one pair')
     if discordant <= 0:
         return SequentialPlan(float(limit), 0.0, 0.0, None, None)
-    theta, stops = pairs.only_a / discordant, _boundary(limit, alpha, two_sided)
-    for_a, for_b = np.zeros(limit + 1), np.zeros(limit + 1)
-    alive = np.array([1.0])
-    for m in range(1, limit + 1):
-        alive = np.append(alive * (1 - theta), 0.0) + np.append(0.0, alive * theta)
-        s = np.arange(m + 1)
-        up, down = s >= stops[m], (m - s >= stops[m]) & two_sided
-        for_a[m], for_b[m] = alive[up].sum(), alive[down].sum()
-        alive[up | down] = 0.0
-    # P(at least j discordant among t pairs), for the stop at j; row t
-    j = np.arange(limit + 1)
-    decided = np.array([np.sum((for_a + for_b)[1:] * (1 - binomial_cdfs(j[1:] - 1, t, discordant)))
-                        for t in range(limit + 1)])
-    reach = 1 - binomial_cdfs(j[1:] - 1, limit, discordant)
+    for_a, for_b = _stops(pairs.only_a / discordant, limit, alpha, two_sided)
+    by_a, by_b = np.cumsum(for_a), np.cumsum(for_b)
+    seen, decided = np.zeros(limit + 1), np.zeros(limit + 1)
+    seen[0] = 1.0
+    for pair in range(1, limit + 1):
+        # chance of each number of discordant pairs among so many
+        seen[1:], seen[0] = seen[1:] * (1 - discordant) + seen[:-1] * discordant, (
+            seen[0] * (1 - discordant))
+        decided[pair] = np.sum(seen * (by_a + by_b))
     when = [int(np.argmax(decided >= q)) if decided[-1] >= q else None for q in (0.5, 0.9)]
-    return SequentialPlan(float(np.sum(1 - decided[:-1])), float(np.sum(for_a[1:] * reach)),
-                          float(np.sum(for_b[1:] * reach)), when[0], when[1])
+    return SequentialPlan(float(np.sum(1 - decided[:-1])), float(np.sum(seen * by_a)),
+                          float(np.sum(seen * by_b)), when[0], when[1])

@@ -6,17 +6,19 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from wm_eval_ros.stats.bootstrap import Grouping, grouping, MIN_CLUSTERS
 from wm_eval_ros.stats.estimate import Estimate
 from wm_eval_ros.stats.mean import cluster_ratio
-from wm_eval_ros.stats.samples import finite, Floats, same_length
+from wm_eval_ros.stats.samples import finite, Floats, Ints, same_length
 
 #: penalties tried, relative to the mean squared singular value of the standardised inputs
 PENALTIES = tuple(10.0**power for power in range(-6, 5))
 FOLDS = 5
 PERMUTATIONS = 200
+#: directions with less than this share of the largest variance carry rounding only
+_RANK = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,54 +51,54 @@ class Probe(NamedTuple):
     null: float | None
 
 
-class _Inputs(NamedTuple):
-    """Standardised inputs of a training set, decomposed once for many targets."""
+class _Inputs:
+    """
+    Standardised inputs of a training set, decomposed once for many targets and penalties.
 
-    mean: Floats
-    scale: Floats
-    left: Floats
-    singular: Floats
-    right: Floats
+    :param x: shape (N, D)
+    """
 
+    def __init__(self, x: Floats) -> None:
+        self.mean, spread = x.mean(axis=0), x.std(axis=0)
+        varies = spread > 1e-12 * np.maximum(1.0, np.abs(self.mean))
+        self.scale = np.where(varies, spread, 1.0)
+        self._standard = np.where(varies, (x - self.mean) / self.scale, 0.0)
+        if x.shape[1] > x.shape[0]:
+            _, singular, self._axes = np.linalg.svd(self._standard, full_matrices=False)
+            power = singular**2
+        else:
+            power, columns = np.linalg.eigh(self._standard.T @ self._standard)
+            self._axes = columns.T
+        held = power > _RANK * max(float(power.max(initial=0.0)), np.finfo(float).tiny)
+        self._axes, self._power = self._axes[held], power[held]
 
-def _decompose(x: Floats) -> _Inputs:
-    mean, scale = x.mean(axis=0), x.std(axis=0)
-    scale = np.where(scale > 1e-12 * np.maximum(1.0, np.abs(mean)), scale, 1.0)
-    left, singular, right = np.linalg.svd((x - mean) / scale, full_matrices=False)
-    return _Inputs(mean, scale, left, singular, right)
+    def _shrunk(self, penalty: float) -> Floats:
+        """Variance of each direction plus the penalty, shape (P,)."""
+        return self._power + penalty * (float(np.mean(self._power)) if len(self._power) else 1.0)
 
+    def fit(self, y: Floats, penalties: tuple[float, ...]) -> Ridge:
+        """
+        Fit each target with the penalty that generalised cross-validation prefers.
 
-def _shrinkage(singular: Floats, penalty: float) -> Floats:
-    """Share of each principal direction kept, shape (D,)."""
-    power = singular**2
-    return power / (power + penalty * max(float(np.mean(power)), np.finfo(float).tiny))
+        :param y: shape (N, K)
+        """
+        mean = y.mean(axis=0)
+        centred = y - mean
+        total = np.sum(centred**2, axis=0)
+        projected = self._axes @ (self._standard.T @ centred)
+        scores = [self._validation(projected, total, len(y), one) for one in penalties]
+        choice = np.argmin(np.stack(scores), axis=0)
+        shrunk = np.stack([self._shrunk(one) for one in penalties], axis=1)[:, choice]
+        weights = self._axes.T @ (projected / shrunk) / self.scale[:, None]
+        return Ridge(weights, mean - self.mean @ weights)
 
-
-def _cross_validation(inputs: _Inputs, y: Floats, penalty: float) -> Floats:
-    """Generalised cross-validation score of each target, shape (K,)."""
-    kept = _shrinkage(inputs.singular, penalty)
-    projected = inputs.left.T @ y
-    rest = np.sum(y**2, axis=0) - np.sum((1 - (1 - kept[:, None]) ** 2) * projected**2, axis=0)
-    freedom = len(y) - 1 - float(np.sum(kept))
-    return np.asarray(np.maximum(rest, 0.0) / max(freedom, 1e-9) ** 2)
-
-
-def _coefficients(inputs: _Inputs, y: Floats, penalties: Floats) -> Floats:
-    """Weights on the raw inputs with one penalty a target, shape (D, K)."""
-    kept = np.stack([_shrinkage(inputs.singular, float(one)) for one in penalties], axis=1)
-    inverse = np.where(inputs.singular > 0, 1 / np.where(inputs.singular > 0,
-                                                          inputs.singular, 1.0), 0.0)
-    found = inputs.right.T @ (kept * inverse[:, None] * (inputs.left.T @ y))
-    return np.asarray(found / inputs.scale[:, None])
-
-
-def _fit(inputs: _Inputs, y: Floats, penalties: ArrayLike) -> Ridge:
-    """Fit with the penalty, among those given, that cross-validation prefers for each target."""
-    mean = y.mean(axis=0)
-    tried = np.atleast_1d(np.asarray(penalties, float))
-    scores = np.stack([_cross_validation(inputs, y - mean, float(one)) for one in tried])
-    weights = _coefficients(inputs, y - mean, tried[np.argmin(scores, axis=0)])
-    return Ridge(weights, mean - inputs.mean @ weights)
+    def _validation(self, projected: Floats, total: Floats, n: int, penalty: float) -> Floats:
+        """Generalised cross-validation score of each target, shape (K,)."""
+        shrunk = self._shrunk(penalty)
+        kept = self._power / shrunk
+        explained = np.sum(((2 - kept) / shrunk)[:, None] * projected**2, axis=0)
+        freedom = max(n - 1 - float(np.sum(kept)), 1e-9)
+        return np.asarray(np.maximum(total - explained, 0.0) / freedom**2)
 
 
 def ridge_fit(x: ArrayLike, y: ArrayLike, penalty: float | None = None) -> Ridge:
@@ -108,36 +110,37 @@ def ridge_fit(x: ArrayLike, y: ArrayLike, penalty: float | None = None) -> Ridge
     :param penalty: relative to the mean squared singular value of the standardised inputs, >= 0;
         None: of :data:`PENALTIES` the one with the least generalised cross-validation score, for
         each output on its own (Golub, Heath and Wahba, Technometrics 21, 1979)
-    :raises ValueError: shapes that do not fit, values that are not finite
+    :raises ValueError: shapes that do not fit, values that are not finite, a negative penalty
     """
     left, right = finite(x, 'x'), finite(y, 'y')
     if left.ndim != 2 or right.ndim != 2 or len(left) < 2:
         raise ValueError(f'ridge: x {left.shape}, y {right.shape}: needs (N, D), (N, K), N > 1')
     same_length('ridge', left, right)
-    return _fit(_decompose(left), right, PENALTIES if penalty is None else penalty)
+    if penalty is not None and not penalty >= 0:
+        raise ValueError(f'ridge: penalty {penalty}: needs >= 0')
+    return _Inputs(left).fit(right, PENALTIES if penalty is None else (penalty,))
 
 
-def _folds(parts: Grouping, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Fold of each sample; the samples of a group stay together."""
-    place = rng.permutation(parts.count) % count
-    return np.asarray(place[parts.cluster])
+def _shuffled(y: Floats, parts: Grouping, count: int, rng: np.random.Generator) -> Floats:
+    """
+    Give each group the targets of another one, repeated or cut to its length.
 
-
-def _shuffled(y: Floats, parts: Grouping, rng: np.random.Generator) -> Floats:
-    """Give each group the targets of another one, repeated or cut to its length."""
+    :returns: shape (N, count)
+    """
     rows = [np.flatnonzero(parts.cluster == group) for group in range(parts.count)]
-    found = np.empty_like(y)
-    for own, other in zip(rows, rng.permutation(parts.count), strict=True):
-        found[own] = np.resize(y[rows[other]], len(own))
+    found = np.empty((len(y), count))
+    for at in range(count):
+        for own, other in zip(rows, rng.permutation(parts.count), strict=True):
+            found[own, at] = np.resize(y[rows[other]], len(own))
     return found
 
 
-def _held_out(x: Floats, y: Floats, fold: NDArray[np.int64]) -> tuple[Floats, Floats]:
+def _held_out(x: Floats, y: Floats, fold: Ints) -> tuple[Floats, Floats]:
     """Squared errors of the probe and of the training mean, held out, each of shape (N, K)."""
     error, spread = np.empty_like(y), np.empty_like(y)
     for at in np.unique(fold):
         held = fold == at
-        probe = _fit(_decompose(x[~held]), y[~held], PENALTIES)
+        probe = _Inputs(x[~held]).fit(y[~held], PENALTIES)
         error[held] = (y[held] - probe.predict(x[held])) ** 2
         spread[held] = (y[held] - y[~held].mean(axis=0)) ** 2
     return error, spread
@@ -149,19 +152,19 @@ def linear_probe(x: ArrayLike, y: ArrayLike, groups: ArrayLike, seed: int = 0,
     Held-out R^2 of a ridge probe from a latent to a physical quantity, and its permutation null.
 
     Whole groups are held out, in 5 folds; the penalty is chosen inside each training set. Under
-    the null whole groups swap their targets: what time within an episode alone explains is in
-    the null too, and so is the dependence between neighbours.
+    the null whole groups swap their targets: the dependence between neighbours in time is in the
+    null, and so is what the time within an episode alone explains. The p-value is exact where
+    groups are exchangeable and of one length, else approximate.
 
     :param x: latents, finite, shape (N, D)
     :param y: the quantity, finite, in order of time within each group, shape (N,)
     :param groups: episode of each sample, shape (N,)
     :param seed: of the generator made here, for folds and permutations
     :returns: None with a reason below 5 groups or for a quantity that does not vary; the interval
-        is a bootstrap over groups
+        is a bootstrap over groups of the held-out errors, with the probes as they are
     :raises ValueError: shapes that do not fit, values that are not finite
     """
-    latent, target = finite(x, 'x'), finite(y, 'y')
-    parts = grouping(groups)
+    latent, target, parts = finite(x, 'x'), finite(y, 'y'), grouping(groups)
     if latent.ndim != 2 or target.ndim != 1:
         raise ValueError(f'a probe: x {latent.shape}, y {target.shape}: needs (N, D) and (N,)')
     same_length('a probe', latent, target, parts.cluster)
@@ -171,14 +174,19 @@ def linear_probe(x: ArrayLike, y: ArrayLike, groups: ArrayLike, seed: int = 0,
     if np.ptp(target) == 0:
         return Probe(Estimate(None, why='the quantity does not vary'), None, None)
     rng = np.random.default_rng(seed)
-    fold = _folds(parts, min(FOLDS, parts.count), rng)
-    columns = [target, *(_shuffled(target, parts, rng) for _ in range(permutations))]
-    error, spread = _held_out(latent, np.stack(columns, axis=1), fold)
-    scores = 1 - error.sum(axis=0) / spread.sum(axis=0)
-    ratio = cluster_ratio(parts.sums(error[:, 0]), parts.sums(spread[:, 0]), confidence, seed)
-    low, high = ratio.low, ratio.high
-    r2 = Estimate(float(scores[0]), None if high is None else 1 - high,
-                  None if low is None else 1 - low)
-    as_good = int(np.sum(scores[1:] >= scores[0]))
-    return Probe(r2, (1 + as_good) / (1 + permutations),
-                 float(np.quantile(scores[1:], 0.95, method='higher')))
+    fold = (rng.permutation(parts.count) % FOLDS)[parts.cluster]
+    columns = np.column_stack([target, _shuffled(target, parts, permutations, rng)])
+    error, spread = _held_out(latent, columns, fold)
+    total = spread.sum(axis=0)
+    scores = np.where(total > 0, 1 - error.sum(axis=0) / np.where(total > 0, total, 1.0), 0.0)
+    return Probe(_r2(parts.sums(error[:, 0]), parts.sums(spread[:, 0]), confidence, seed),
+                 (1 + int(np.sum(scores[1:] >= scores[0]))) / (1 + permutations),
+                 float(np.quantile(scores[1:], 0.95, method='higher')) if permutations else None)
+
+
+def _r2(error: Floats, spread: Floats, confidence: float, seed: int) -> Estimate:
+    """Return one less the ratio of the sums over groups, with its interval."""
+    value, low, high = cluster_ratio(error, spread, confidence, seed)
+    if low is None or high is None:
+        return Estimate(1 - value, why='its spread is unknown')
+    return Estimate(1 - value, 1 - high, 1 - low)

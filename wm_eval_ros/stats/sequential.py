@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from wm_eval_ros.stats.samples import Floats
 from wm_eval_ros.stats.special import beta_upper, hypergeometric, log_beta
@@ -51,6 +51,11 @@ def log_sign_e_value_two_sided(wins: ArrayLike, discordant: ArrayLike) -> Floats
     return np.asarray(m * _LOG2 + log_beta(s + 1, m - s + 1))
 
 
+def reached(log_e: ArrayLike, alpha: float) -> NDArray[np.bool_]:
+    """Whether e-values are at least 1 / alpha, with slack for the rounding of logarithms."""
+    return np.asarray(log_e) >= -math.log(alpha) - 1e-12
+
+
 def win_share_sequence(wins: int, discordant: int,
                        confidence: float = 0.95) -> tuple[float, float]:
     """
@@ -69,16 +74,14 @@ def win_share_sequence(wins: int, discordant: int,
     floor = float(log_beta(s + 1, m - s + 1)) + math.log(1 - confidence)
 
     def inside(theta: float) -> bool:
-        with np.errstate(divide='ignore'):
-            log = ((s * math.log(theta) if s else 0.0)
-                   + ((m - s) * math.log1p(-theta) if m > s else 0.0))
-        return log >= floor
+        return s * math.log(theta) + (m - s) * math.log1p(-theta) >= floor
 
     def limit(outside: float) -> float:
+        # the point of greatest likelihood is inside; s = 0 and s = m have no limit on that side
         within = s / m
         for _ in range(_STEPS):
             middle = (outside + within) / 2
-            if 0 < middle < 1 and inside(middle):
+            if inside(middle):
                 within = middle
             else:
                 outside = middle
@@ -144,8 +147,7 @@ class SignTest:
     @property
     def decided(self) -> bool:
         """Whether the e-value has reached 1 / alpha."""
-        # 1 ulp of slack: log(20) against -log(0.05)
-        return self.peak_log_e >= -math.log(self.alpha) - 1e-12
+        return bool(reached(self.peak_log_e, self.alpha))
 
     @property
     def better(self) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from wm_eval_ros.stats.samples import Floats
+from wm_eval_ros.stats.samples import Floats, Ints
 
 
 def beta_quantile(a: float, b: float, p: float) -> float:
@@ -42,6 +42,26 @@ def binomial_cdf(k: int, n: int, p: float) -> float:
 def binomial_cdfs(k: ArrayLike, n: ArrayLike, p: float) -> Floats:
     """Return P(X <= k) for X ~ Binomial(n, p), elementwise; 0 where k < 0, 1 from n on."""
     return np.where(np.asarray(k) < 0, 0.0, special.bdtr(np.clip(k, 0, n), n, p))
+
+
+def binomial_tails(n: Ints, p: float, level: float) -> Ints:
+    """
+    Return the largest k < n with P(X <= k) <= level for X ~ Binomial(n, p), elementwise.
+
+    :param level: < 1
+    :returns: -1 where even P(X = 0) is above the level
+    """
+    low, high = np.full(n.shape, -1), np.asarray(n)
+    while np.any(high - low > 1):
+        middle = (low + high) // 2
+        below = binomial_cdfs(middle, n, p) <= level
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return np.asarray(low, dtype=np.int64)
+
+
+def log_factorials(n: int) -> Floats:
+    """Return log(k!) for k = 0 to n, shape (n + 1,)."""
+    return np.asarray(special.gammaln(np.arange(1.0, n + 2.0)))
 
 
 def binomial_pmf(n: int, p: float) -> Floats:
