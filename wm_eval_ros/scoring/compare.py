@@ -65,6 +65,8 @@ class HypothesisTest:
     #: pairs or episodes that say something about the question, such as discordant pairs
     n: int
     shown: bool
+    #: the p-value of the deciding test among several comparisons (Holm); None of one alone
+    adjusted: float | None = None
     why: str = ''
 
 

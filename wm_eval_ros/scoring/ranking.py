@@ -1,0 +1,187 @@
+"""Several systems compared: every two of them, the verdict for the first, and letters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+import string
+from typing import Any
+
+import numpy as np
+
+from wm_eval_ros.errors import ConfigError
+from wm_eval_ros.metrics.base import missing, share
+from wm_eval_ros.records import Interval, MetricValue, Verdict
+from wm_eval_ros.scoring.compare import Better, Comparison, Contrast, Side
+from wm_eval_ros.scoring.conditions import (
+    CONDITIONS,
+    other_differences,
+    require_one_task,
+    unmet,
+)
+from wm_eval_ros.scoring.contrast import decide, measure, Measured, Question
+from wm_eval_ros.scoring.effects import measures
+from wm_eval_ros.scoring.evidence import differences, Evidence
+from wm_eval_ros.stats.multiple import holm, letters
+from wm_eval_ros.stats.paired import agresti_caffo
+
+#: more systems than this get no letters of their own
+MOST_SIDES = 26
+#: world-model family whose dynamics are the simulator's own
+ORACLE = 'oracle'
+GAP = 'counterfactual_planning_gap'
+_MODEL_KEYS = ('name', 'version', 'sha256', 'family')
+
+
+def compare(evidence: Sequence[Evidence], question: Question | None = None) -> Comparison:
+    """
+    Compare systems: every two of them, Holm over the deciding tests where there are several.
+
+    :param evidence: two or more; the first is the candidate the verdict is about
+    :raises ConfigError: fewer than two, of different tasks, or of an unknown one
+    """
+    asked = question or Question()
+    _check(evidence, asked)
+    names = string.ascii_uppercase[:len(evidence)]
+    require_one_task(list(zip(names, evidence, strict=True)))
+    found = [measure((names[i], names[j]), (evidence[i], evidence[j]), asked)
+             for i, j in combinations(range(len(evidence)), 2)]
+    contrasts = tuple(decide(m, p, asked) for m, p in zip(found, _adjusted(found), strict=True))
+    verdict, sentence = _verdict(names[0], contrasts)
+    return Comparison(
+        tuple(_side(n, e, evidence) for n, e in zip(names, evidence, strict=True)), contrasts,
+        asked.rule, asked.alpha, verdict, sentence, _letters(names, evidence, contrasts),
+        planning_gap(evidence), tuple(_notes(names, evidence, asked)))
+
+
+def _check(evidence: Sequence[Evidence], asked: Question) -> None:
+    if not 2 <= len(evidence) <= MOST_SIDES:
+        raise ConfigError(f'{len(evidence)} systems to compare; give 2 to {MOST_SIDES}')
+    unknown = asked.waived - CONDITIONS.keys()
+    if unknown:
+        raise ConfigError(f'no condition {", ".join(sorted(unknown))}; known: '
+                          f'{", ".join(CONDITIONS)}')
+
+
+def _adjusted(found: Sequence[Measured]) -> list[float | None]:
+    """Return Holm's p-values among several comparisons; None for one alone or without a test."""
+    known = [m.p_value for m in found if m.p_value is not None]
+    if len(found) == 1:
+        return [None]
+    stepped = iter(holm(known).tolist() if known else [])
+    return [None if m.p_value is None else next(stepped) for m in found]
+
+
+def _verdict(first: str, contrasts: Sequence[Contrast]) -> tuple[Verdict, str]:
+    """Return what the comparisons say of the first system."""
+    own = [c for c in contrasts if c.first == first]
+    if len(contrasts) == 1:
+        verdicts = {Better.FIRST: Verdict.PASS, Better.SECOND: Verdict.FAIL}
+        return verdicts.get(own[0].better, Verdict.INCONCLUSIVE), own[0].sentence
+    worse = [c.second for c in own if c.better is Better.SECOND]
+    if worse:
+        return Verdict.FAIL, f'{", ".join(worse)} shown to be better than {first}'
+    better = [c.second for c in own if c.better is Better.FIRST]
+    if len(better) == len(own):
+        return Verdict.PASS, f'{first} is shown to be better than every other'
+    rest = [c.second for c in own if c.better is not Better.FIRST]
+    return Verdict.INCONCLUSIVE, f'no difference is shown between {first} and {", ".join(rest)}'
+
+
+def _letters(names: str, evidence: Sequence[Evidence],
+             contrasts: Sequence[Contrast]) -> dict[str, str]:
+    """Return the compact letter display, letters handed out from the highest rate down."""
+    if len(names) == 2 or any(c.better is Better.INCOMPARABLE for c in contrasts):
+        return {}
+    rates = {n: _rate(e).value or 0.0 for n, e in zip(names, evidence, strict=True)}
+    ordered = sorted(names, key=lambda n: (-rates[n], n))
+    differs = np.zeros((len(names), len(names)), bool)
+    for contrast in contrasts:
+        i, j = ordered.index(contrast.first), ordered.index(contrast.second)
+        differs[i, j] = differs[j, i] = contrast.better is not Better.NEITHER
+    found = letters(ordered, differs)
+    return {name: found[name] for name in names}
+
+
+def _rate(side: Evidence) -> MetricValue:
+    decided = [e for e in side.episodes if e.decided]
+    return share('success_rate', sum(e.succeeded for e in decided), len(decided),
+                 'no episode was decided')
+
+
+def planning_gap(evidence: Sequence[Evidence]) -> MetricValue | None:
+    """
+    Return success(oracle dynamics) - success(learned) with the interval of Agresti and Caffo.
+
+    A gap above zero is the model's; where the oracle fails as well, the planner's.
+
+    :returns: None unless of two systems exactly one plans with the oracle
+    """
+    oracle = [(e.manifest.get('model') or {}).get('family') == ORACLE for e in evidence]
+    if len(evidence) != 2 or sum(oracle) != 1:
+        return None
+    first, second = (_rate(evidence[at]) for at in (oracle.index(True), oracle.index(False)))
+    if first.value is None or second.value is None:
+        return missing(GAP, '1', 'a side has no decided episode')
+    found = agresti_caffo(round(first.value * first.n), first.n,
+                          round(second.value * second.n), second.n)
+    return MetricValue(GAP, found.value, '1', first.n + second.n,
+                       Interval(found.low, found.high, 0.95, 'Agresti-Caffo'))
+
+
+def _side(letter: str, own: Evidence, every: Sequence[Evidence]) -> Side:
+    figures = [_rate(own), *(
+        own.figures[m.name] if own.figures and m.name in own.figures
+        else m.value(tuple(filter(m.keep, own.episodes))) for m in measures(own.horizon_s))]
+    notes = () if own.figures is None else (
+        'only its scorecard is there: differences of latencies, CPU time and prediction have no '
+        'interval; give the bag',)
+    return Side(letter, _title(own, every), _manifest(own.manifest), own.run_ids, tuple(figures),
+                tuple(e.result for e in own.episodes), notes)
+
+
+def _title(own: Evidence, every: Sequence[Evidence]) -> str:
+    """Name planner and model; the settings that tell equally named ones apart follow."""
+    name = _name(own)
+    same = [e for e in every if e is not own and _name(e) == name]
+    keys = sorted({key for other in same
+                   for key in differences(_planner(own), _planner(other))})
+    told = [f'{key}={_planner(own).get(key)}' for key in keys
+            if not isinstance(_planner(own).get(key), (dict, list))][:3]
+    return f'{name} ({", ".join(told)})' if told else name
+
+
+def _name(side: Evidence) -> str:
+    planner = str(side.manifest.get('planner') or 'unknown planner')
+    model = (side.manifest.get('model') or {}).get('name')
+    return f'{planner}, model {model}' if model else planner
+
+
+def _planner(side: Evidence) -> dict[str, Any]:
+    found: dict[str, Any] = (side.manifest.get('settings') or {}).get('planner') or {}
+    return found
+
+
+def _manifest(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return the manifest without the latents' scales and names."""
+    model = manifest.get('model') or {}
+    return {**manifest, 'model': {key: model[key] for key in _MODEL_KEYS if key in model}}
+
+
+def _notes(names: str, evidence: Sequence[Evidence], asked: Question) -> list[str]:
+    """Say in what the systems differ beyond planner and model."""
+    notes = []
+    for (a, first), (b, second) in combinations(zip(names, evidence, strict=True), 2):
+        for condition, text in unmet(first, second).items():
+            waived = ' (asked to be compared across)' if condition in asked.waived else ''
+            notes.append(f'{a} and {b} differ in {text}{waived}')
+        if others := other_differences(first, second):
+            more = f' and {len(others) - 5} more' if len(others) > 5 else ''
+            notes.append(f'{a} and {b} differ in {", ".join(others[:5])}{more}')
+        if set(first.run_ids) & set(second.run_ids):
+            notes.append(f'{a} and {b} hold the same run: {_common(first, second)}')
+    return notes
+
+
+def _common(first: Evidence, second: Evidence) -> str:
+    return ', '.join(sorted(set(first.run_ids) & set(second.run_ids)))
