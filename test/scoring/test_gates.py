@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
@@ -50,8 +50,9 @@ def test_a_gate_says_what_was_worked_out_by_hand(path: Path) -> None:
     assert (found.needed.n if found.needed else None) == case['needed'], case['why']
 
 
-@given(st.integers(1, 300), st.data(), st.floats(0.01, 0.99), st.booleans())
-def test_mirrored_gates_agree(n: int, data: st.DataObject, bound: float, reverse: bool) -> None:
+@settings(max_examples=40)
+@given(st.integers(1, 40), st.data(), st.floats(0.05, 0.95))
+def test_mirrored_gates_agree(n: int, data: st.DataObject, bound: float) -> None:
     # `successes >= b` is `failures <= 1 - b`
     k = data.draw(st.integers(0, n))
     up = hold(Gate(metric='m', at_least=bound), share('m', k, n, ''))

@@ -8,6 +8,7 @@ from pathlib import Path
 import sys
 from typing import TYPE_CHECKING
 
+from wm_eval_ros.cli.outputs import write_files
 from wm_eval_ros.config.gate import GateProfile, load_gates
 from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.errors import (
@@ -16,7 +17,6 @@ from wm_eval_ros.errors import (
     EXIT_FAIL,
     EXIT_INCONCLUSIVE,
     EXIT_PASS,
-    RecordingError,
 )
 from wm_eval_ros.records import Verdict
 
@@ -90,7 +90,7 @@ def conclude(found: Scored, report: GateReport, folder: Path, *, as_json: bool) 
     else:
         sys.stdout.write(f'{table(found.card)}\n{_table(found, report)}'
                          f'gates {report.profile.name}: {verdict.value.upper()}\n')
-    _write(folder / 'gates.json', canonical(gates) + '\n')
+    write_files(folder, {'gates.json': canonical(gates) + '\n'})
     return EXIT_CODES[verdict]
 
 
@@ -114,12 +114,4 @@ def write_broken(folder: Path, why: str) -> None:
     from wm_eval_ros.report.files import junit
     from wm_eval_ros.scoring.scorecard import Scorecard
     check = Check('bag', Verdict.ERROR, why, 'preflight')
-    _write(folder / 'junit.xml', junit(Scorecard({}, {}, (), ()), [check]))
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding='utf-8')
-    except OSError as error:
-        raise RecordingError(f'{path.parent}: cannot be written ({error.strerror})') from None
+    write_files(folder, {'junit.xml': junit(Scorecard({}, {}, (), ()), [check])})

@@ -16,6 +16,8 @@ VERBS: dict[str, tuple[str, str]] = {
     'collect': ('collect', 'drive the plant with exploration and record bags to train on'),
     'train': ('train', 'train a world model from bags'),
     'score': ('score', 'recompute every figure from a bag alone'),
+    'compare': ('compare', 'say which of two or more systems is better, and how sure that is'),
+    'power': ('power', 'say how many episodes a question needs'),
     'sweep': ('sweep', 'vary one setting over runs: planning horizon, latency, sample efficiency'),
     'learning-curve': ('learning_curve', 'success over the environment steps of training'),
     'openloop': ('openloop', 'train and score a small model on a robot bag, against persistence'),

@@ -68,6 +68,8 @@ class Evidence:
     episodes: tuple[EpisodeEvidence, ...]
     #: figures of the whole run, where only a scorecard is there: its samples are not
     figures: Mapping[str, MetricValue] | None = None
+    #: what to know of the record before believing it
+    notes: tuple[str, ...] = ()
 
     @property
     def horizon_s(self) -> float:
@@ -125,7 +127,9 @@ def merge(parts: Sequence[Evidence], where: str) -> Evidence:
     keyed = [(_order(e, p.run_ids), e) for p in parts for e in p.episodes]
     episodes = tuple(e for _, e in sorted(keyed, key=lambda pair: pair[0]))
     hosts = tuple(sorted({host for part in parts for host in part.hosts}))
-    return replace(parts[0], run_ids=tuple(sorted(ids)), hosts=hosts, episodes=episodes)
+    notes = tuple(sorted({note for part in parts for note in part.notes}))
+    return replace(parts[0], run_ids=tuple(sorted(ids)), hosts=hosts, episodes=episodes,
+                   notes=notes)
 
 
 def differences(first: Any, second: Any, at: str = '') -> list[str]:

@@ -17,6 +17,8 @@ from wm_eval_ros.stats.quantile import samples_needed
 #: figures whose n counts episodes
 _BY_EPISODE = re.compile(r'success|_to_success|recover')
 _POWER = 0.8
+#: of a two-sided interval at 95 %
+_TAIL = 0.025
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +68,21 @@ def _for_quantile(value: MetricValue) -> Needed | None:
 
 
 def _for_share(value: MetricValue, share: float, bound: float) -> Needed:
-    inside = 0 < bound < 1
-    n = None if not inside else (episodes_for_lower_bound(share, bound, _POWER) if share > bound
-                                 else episodes_for_lower_bound(1 - share, 1 - bound, _POWER))
-    if not inside:
+    if not 0 < bound < 1:
         return Needed(None, _unit(value), f'no interval of a share reaches {bound:g}: hold it '
                       'with `against: value`')
+    n = _until(share, bound) if share > bound else _until(1 - share, 1 - bound)
     if n is None:
         return Needed(None, _unit(value), f'more than {LIMIT} {_unit(value)} would be needed')
     return _answer(max(n, value.n + 1), value, _unit(value), 'would decide if the share stays')
+
+
+def _until(share: float, bound: float) -> int | None:
+    """Return the trials until the lower Clopper-Pearson limit reaches a bound below the share."""
+    if share == 1:
+        # bound^n reaches the tail: no need to search among thousands
+        return math.ceil(math.log(_TAIL) / math.log(bound))
+    return episodes_for_lower_bound(share, bound, _POWER)
 
 
 def _for_rate(value: MetricValue, rate: float, bound: float) -> Needed | None:

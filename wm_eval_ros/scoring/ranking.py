@@ -30,6 +30,8 @@ MOST_SIDES = 26
 #: world-model family whose dynamics are the simulator's own
 ORACLE = 'oracle'
 GAP = 'counterfactual_planning_gap'
+_ONLY_CARD = ('only its scorecard is there: differences of latencies, CPU time and prediction '
+              'have no interval; give the bag')
 _MODEL_KEYS = ('name', 'version', 'sha256', 'family')
 
 
@@ -133,9 +135,7 @@ def _side(letter: str, own: Evidence, every: Sequence[Evidence]) -> Side:
     figures = [_rate(own), *(
         own.figures[m.name] if own.figures and m.name in own.figures
         else m.value(tuple(filter(m.keep, own.episodes))) for m in measures(own.horizon_s))]
-    notes = () if own.figures is None else (
-        'only its scorecard is there: differences of latencies, CPU time and prediction have no '
-        'interval; give the bag',)
+    notes = own.notes if own.figures is None else (*own.notes, _ONLY_CARD)
     return Side(letter, _title(own, every), _manifest(own.manifest), own.run_ids, tuple(figures),
                 tuple(e.result for e in own.episodes), notes)
 

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from wm_eval_ros.metrics.action_following import ActionFollowing
 from wm_eval_ros.metrics.base import Ints, Metric
+from wm_eval_ros.metrics.calibration import Calibration
+from wm_eval_ros.metrics.cost import Cost
+from wm_eval_ros.metrics.detector import Detector
 from wm_eval_ros.metrics.effort import Effort, HostEffort
 from wm_eval_ros.metrics.episodes import Episode
 from wm_eval_ros.metrics.handover import Handover
 from wm_eval_ros.metrics.inputs import Arrivals, Inputs
+from wm_eval_ros.metrics.interpretability import Interpretability
 from wm_eval_ros.metrics.latency import Latency
 from wm_eval_ros.metrics.prediction import Prediction
 from wm_eval_ros.metrics.ranges import Sequences
+from wm_eval_ros.metrics.recovery import PerturbationRecovery
+from wm_eval_ros.metrics.retrain import Retrain
 from wm_eval_ros.metrics.schedule import met, Schedule
 from wm_eval_ros.metrics.surprise import Surprise
-from wm_eval_ros.metrics.table import Run, RunTable
+from wm_eval_ros.metrics.table import Run, RunTable, TableMetric
 from wm_eval_ros.metrics.task import steps, Task
 from wm_eval_ros.records import MetricValue, Record, SampleRecord
 from wm_eval_ros.scoring.scorecard import EpisodeResult, Scorecard, split_manifest
 
 #: the families every run is scored by, in the order of their figures
-FAMILIES: tuple[Callable[[RunTable], Metric], ...] = (
-    Task, Latency, Schedule, Inputs, Prediction, Effort, Surprise, Handover, Arrivals,
-    HostEffort)
+FAMILIES: tuple[type[TableMetric], ...] = (
+    Task, PerturbationRecovery, Handover, Retrain, Latency, Schedule, Inputs, Prediction,
+    Calibration, ActionFollowing, Interpretability, Surprise, Detector, Effort, Arrivals,
+    HostEffort, Cost)
 
 
 class Scorer:
@@ -41,7 +49,8 @@ class Scorer:
     def __init__(self, metrics: Sequence[Metric] | None = None) -> None:
         self._table = RunTable()
         self._added = tuple(metrics or ())
-        self._metrics = (*(family(self._table) for family in FAMILIES), *self._added)
+        self._metrics: tuple[Metric, ...] = (
+            *(family(self._table) for family in FAMILIES), *self._added)
         self._samples = self._table.samples
 
     def update(self, record: Record) -> None:
@@ -54,7 +63,7 @@ class Scorer:
             self._samples.stream(record.topic).add(record)
             return
         self._table.update(record)
-        for metric in self._metrics:
+        for metric in self._added:
             metric.update(record)
 
     def update_samples(self, topic: str, stamps: Ints | None, logs: Ints,

@@ -26,7 +26,7 @@ from wm_eval_ros.stats.sequential import SignTest
 MCNEMAR, BOSCHLOO, SIGN = 'exact McNemar', 'Boschloo', 'sign e-test'
 _NO_EPISODE = 'no episode to compare was decided'
 #: success rates nearer to each other than this are not planned for: thousands of episodes
-NEAR = 0.03
+NEAR = 0.02
 _POWER = 0.8
 _MOST_PAIRS = 1000
 

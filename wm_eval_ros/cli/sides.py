@@ -1,0 +1,69 @@
+"""What is named on the command line as a system: a bag, a run, several runs, a scorecard."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wm_eval_ros.cli.reading import read
+from wm_eval_ros.errors import BagError
+from wm_eval_ros.records import Verdict
+
+if TYPE_CHECKING:
+    from wm_eval_ros.cli.reading import Scored
+    from wm_eval_ros.scoring.evidence import Evidence
+
+_BAG_FILES = ('metadata.yaml', '*.mcap', '*.mcap.zstd', '*.db3', '*.db3.zstd')
+
+
+def evidence_of(path: Path, *, salvage: bool = False) -> Evidence:
+    """
+    Read a system: a bag, a run's folder, a folder of runs, or a scorecard.json.
+
+    :raises BagError: nothing of the kind is there, or it cannot be read
+    """
+    from wm_eval_ros.scoring.evidence import merge, of_card
+    if path.suffix == '.json':
+        from wm_eval_ros.scoring.saved import read_card
+        return of_card(read_card(_text(path), str(path)))
+    return merge([_of_scored(read(bag, salvage=salvage)) for bag in bags_of(path)], str(path))
+
+
+def bags_of(path: Path) -> list[Path]:
+    """
+    Return the bags a path stands for: itself, `bag` in it, or `bag` in each folder in it.
+
+    :raises BagError: there is none
+    """
+    if path.is_file() or is_bag(path):
+        return [path]
+    if is_bag(path / 'bag'):
+        return [path / 'bag']
+    found = sorted(folder for folder in path.glob('*/bag') if is_bag(folder))
+    if not found:
+        what = 'no bag in it, nor in the folders in it' if path.is_dir() else 'not there'
+        raise BagError(f'{path}: {what}; give a bag, the folder of a run or of several, or a '
+                       'scorecard.json')
+    return found
+
+
+def is_bag(folder: Path) -> bool:
+    """Say whether a folder holds files of a bag."""
+    return folder.is_dir() and any(any(folder.glob(pattern)) for pattern in _BAG_FILES)
+
+
+def _of_scored(found: Scored) -> Evidence:
+    from wm_eval_ros.scoring.evidence import of_run
+    notes = tuple(f'{c.name}: {c.text}' for c in found.checks
+                  if c.verdict in (Verdict.ERROR, Verdict.INCONCLUSIVE))
+    return replace(of_run(found.run, found.card.episodes), notes=notes)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding='utf-8')
+    except OSError as error:
+        raise BagError(f'{path}: cannot be read ({error.strerror})') from None
+    except UnicodeDecodeError:
+        raise BagError(f'{path}: not UTF-8 text; give a scorecard.json or a bag') from None

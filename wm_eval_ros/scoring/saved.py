@@ -1,0 +1,54 @@
+"""A scorecard read back from scorecard.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import json
+from typing import Any
+
+from wm_eval_ros.errors import BagError
+from wm_eval_ros.scoring.scorecard import (
+    EpisodeResult,
+    Scorecard,
+    SCORECARD_SCHEMA,
+    value_from_json,
+)
+
+_OPTIONAL = {'label'}
+
+
+def read_card(text: str, where: str) -> Scorecard:
+    """
+    Read scorecard.json.
+
+    :param where: how to name the file in an error
+    :raises BagError: no scorecard, or one of a newer layout
+    """
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BagError(f'{where}: no JSON ({error}); give a scorecard.json or a bag') from None
+    if not isinstance(data, dict) or not isinstance(data.get('schema_version'), int):
+        raise BagError(f'{where}: no scorecard; give the scorecard.json that `wm-eval score` '
+                       'writes, or a bag')
+    if data['schema_version'] > SCORECARD_SCHEMA:
+        raise BagError(f'{where}: layout {data["schema_version"]}, this version reads up to '
+                       f'{SCORECARD_SCHEMA}: install a newer wm_eval_ros, or give the bag')
+    try:
+        return Scorecard(
+            dict(data['manifest']), dict(data['provenance']),
+            tuple(value_from_json(v) for v in data['values']),
+            tuple(value_from_json(v) for v in data['host']),
+            tuple(_episode(e) for e in data['episodes']), dict(data.get('counts') or {}),
+            data['schema_version'])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BagError(f'{where}: no whole scorecard ({type(error).__name__}: {error}); write it '
+                       'anew with `wm-eval score`') from None
+
+
+def _episode(data: Mapping[str, Any]) -> EpisodeResult:
+    known = {name: data[name] for name in EpisodeResult.__slots__
+             if name in data or name not in _OPTIONAL}
+    if not isinstance(known['outcome'], str) or isinstance(known['seed'], (str, float)):
+        raise ValueError(f'an episode of outcome {known["outcome"]!r}, seed {known["seed"]!r}')
+    return EpisodeResult(**known)
