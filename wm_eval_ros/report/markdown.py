@@ -30,11 +30,11 @@ def run_summary(card: Scorecard, checks: Sequence[Check] = (),
 
 
 def escaped(text: str) -> str:
-    """
+    r"""
     Return text that Markdown shows as it stands, on one line.
 
     >>> escaped('a|b <i> *c*')
-    'a\\\\|b &lt;i&gt; \\\\*c\\\\*'
+    'a\\|b &lt;i&gt; \\*c\\*'
     """
     plain = text.replace('&', '&amp;').replace('<', '&lt;').replace('>', '&gt;')
     return re.sub(r'([\\`*_\[\]|~#])', r'\\\1', ' '.join(plain.split()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 from wm_eval_ros.metrics.table import Run
@@ -45,8 +45,8 @@ class _Place:
 
 _PLACES = {
     'baselines': _Place('Task', 'success by planner', ('success_rate',)),
-    'episodes': _Place('Task', 'episodes', ('episodes',)),
     'survival': _Place('Task', 'steps to success', ('steps_to_success',)),
+    'episodes': _Place('Task', 'episodes', ('episodes',)),
     'latency': _Place('Time', 'latency', ('plan_latency', 'deadline_miss_rate')),
     'timeline': _Place('Time', 'every slot', ('deadline_miss_rate', 'slots')),
     'horizon': _Place('Prediction', 'error by horizon',
@@ -79,7 +79,9 @@ def page(card: Scorecard, run: Run, trace: TraceCollector, checks: Sequence[Chec
     places = {**_PLACES, **{f'sweep-{at}': _Place('Across runs', f'success over {sweep.key}',
                                                   sweeps.metrics(sweep))
                             for at, sweep in enumerate(across)}}
-    if not others:
+    if others:
+        places['episodes'] = replace(places['episodes'], wide=True)
+    else:
         del drawn['baselines']
     body = _body(card, checks, others, _sections(card, drawn, places, frames),
                  parts.missing(drawn, {place: at.name for place, at in places.items()}))
@@ -145,11 +147,9 @@ def _keys(values: Sequence[MetricValue]) -> list[tuple[str, MetricValue]]:
 def _figures(card: Scorecard) -> str:
     return ('<p class="lead">A name links to its definition. A dash is no evidence, never zero.'
             '</p>'
-            '<input class="find" id="find" type="search" placeholder="find a figure" '
-            f'aria-label="find a figure"><div id="all">{parts.table(card.values)}'
-            '<h3 style="margin-top:18px">Of this host and this recorder</h3><p class="lead">'
-            'Measured, and no part of what two equal runs must agree on.</p>'
-            f'{parts.table(card.host)}</div>')
+            f'{parts.search(card.values)}<div id="all">{parts.table(card.values)}'
+            '<h3>Of this host and this recorder</h3><p class="lead">Measured, and no part of what '
+            f'two equal runs must agree on.</p>{parts.table(card.host)}</div>')
 
 
 def _head(card: Scorecard, checks: Sequence[Check], others: Sequence[Scorecard]) -> str:
@@ -157,7 +157,7 @@ def _head(card: Scorecard, checks: Sequence[Check], others: Sequence[Scorecard])
     chips = ' '.join(_against(card, other) for other in others)
     return (f'<p class="run">{escape(title(card))}</p><h1>{_headline(card)}</h1>'
             f'<p class="verdict"><span class="tag {verdict.value}">{parts.MARKS[verdict]}</span>'
-            f'<span>{escape(reasons(checks))}</span></p>'
+            f'<span>{parts.prose(reasons(checks))}</span></p>'
             f'{f"<p class=soft>{chips}</p>" if chips else ""}')
 
 
@@ -182,7 +182,7 @@ def _headline(card: Scorecard) -> str:
         return f'Success unknown: {escape(rate.why)}'
     low, high = rate.interval[:2]
     return (f'{round(rate.value * rate.n)} of {rate.n} episodes succeeded '
-            f'<small>{low:.0%} to {high:.0%} at 95 % confidence</small>')
+            f'<small>{100 * low:.0f} to {100 * high:.0f}\u00a0% at 95\u00a0% confidence</small>')
 
 
 def _against(card: Scorecard, other: Scorecard) -> str:

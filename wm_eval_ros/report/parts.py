@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+import re
 
 from wm_eval_ros.metrics.definitions import DEFINITIONS, family
 from wm_eval_ros.records import MetricValue, Verdict
@@ -16,6 +17,8 @@ MARKS = {Verdict.PASS: '✓ pass', Verdict.FAIL: '✗ fail', Verdict.INCONCLUSIV
          Verdict.ERROR: '! error'}
 #: heading of a group of checks, in the order of their weight
 GROUPS = {'gate': 'Gates', 'evidence': 'Evidence', 'preflight': 'The bag'}
+#: passing checks of a group that stand open
+_OPEN = 6
 
 
 def defined(name: str, text: str = '') -> str:
@@ -35,7 +38,24 @@ def shown(value: MetricValue) -> tuple[str, str]:
         return '–', ''
     if value.unit == '1' and is_share(value.name):
         return f'{100 * value.value:.3g}', '%'
-    return number(value.value, 3), '' if value.unit == '1' else value.unit
+    return number(value.value, 3), unit_text(value.unit)
+
+
+def unit_text(unit: str) -> str:
+    """
+    Return a unit for reading; nothing for a plain number.
+
+    >>> [unit_text(unit) for unit in ('1', 'ms', '1/h')]
+    ['', 'ms', 'per h']
+    """
+    if unit == '1':
+        return ''
+    return f'per {unit[2:]}' if unit.startswith('1/') else unit
+
+
+def prose(text: str) -> str:
+    """Return text for the page, a per cent sign kept on the line of its number."""
+    return escape(text).replace(' %', '\u00a0%')
 
 
 def is_share(name: str) -> bool:
@@ -49,9 +69,9 @@ def range_text(value: MetricValue) -> str:
         return value.why
     low, high, confidence, _ = value.interval
     per_cent = value.unit == '1' and is_share(value.name)
-    scale, unit = (100, ' %') if per_cent else (1, f' {value.unit}' if value.unit != '1' else '')
+    scale, unit = (100, ' %') if per_cent else (1, f' {unit_text(value.unit)}'.rstrip())
     ends = [number(scale * end, 3) for end in (low, high)]
-    return f'{ends[0]} to {ends[1]}{unit} ({confidence:.0%})'
+    return f'{ends[0]} to {ends[1]}{unit} ({100 * confidence:g} %)'
 
 
 def board(values: Sequence[tuple[str, MetricValue]]) -> str:
@@ -63,7 +83,7 @@ def board(values: Sequence[tuple[str, MetricValue]]) -> str:
 def _cell(label: str, value: MetricValue) -> str:
     figure, unit = shown(value)
     return (f'<div><dt>{defined(value.name, label)}</dt><dd><div class="figure">{escape(figure)}'
-            f'<span>{escape(unit)}</span></div><div class="note">{escape(range_text(value))}'
+            f'<span>{escape(unit)}</span></div><div class="note">{prose(range_text(value))}'
             f'{f"<br>n = {value.n:,}" if value.n else ""}</div></dd></div>')
 
 
@@ -76,7 +96,7 @@ def keys(values: Sequence[tuple[str, MetricValue]]) -> str:
 def _key(label: str, value: MetricValue) -> str:
     figure, unit = shown(value)
     return (f'<div><dt>{defined(value.name, label)}</dt><dd>{escape(f"{figure} {unit}".strip())}'
-            f'<small>{escape(range_text(value))}</small></dd></div>')
+            f'<small>{prose(range_text(value))}</small></dd></div>')
 
 
 def checks(found: Sequence[Check]) -> str:
@@ -88,12 +108,21 @@ def checks(found: Sequence[Check]) -> str:
 
 
 def _group(head: str, found: Sequence[Check]) -> str:
+    """Return a group of checks; where many pass, those are folded away."""
     ranked = sorted(found, key=lambda c: SEVERITY.index(c.verdict))
+    passed = [c for c in ranked if c.verdict is Verdict.PASS]
+    if len(passed) <= _OPEN:
+        return _rows(head, ranked)
+    folded = f'<details><summary>{len(passed)} pass</summary>{_rows("", passed)}</details>'
+    return _rows(head, ranked[:len(ranked) - len(passed)]) + folded
+
+
+def _rows(head: str, found: Sequence[Check]) -> str:
     rows = ''.join(
         f'<tr><td><span class="tag {c.verdict.value}">{MARKS[c.verdict]}</span></td>'
-        f'<td>{_check_name(c)}<br><span class="soft">{escape(c.text)}</span></td></tr>'
-        for c in ranked)
-    return f'<h3>{head}</h3><table class="flow checks"><tbody>{rows}</tbody></table>'
+        f'<td>{_check_name(c)}</td><td class="soft">{prose(c.text)}</td></tr>' for c in found)
+    caption = f'<caption>{head}</caption>' if head else ''
+    return f'<table class="checks">{caption}<tbody>{rows}</tbody></table>'
 
 
 def _check_name(check: Check) -> str:
@@ -105,7 +134,11 @@ def _check_name(check: Check) -> str:
 
 
 def table(values: Sequence[MetricValue]) -> str:
-    """Return figures as a table with every digit a reader may need."""
+    """
+    Return figures as a table with every digit a reader may need.
+
+    Of figures by the number of steps only the first is open; a search opens the others.
+    """
     return ('<table class="flow"><thead><tr><th>figure</th><th class="r">value</th><th>unit</th>'
             '<th class="r">n</th><th>interval, or the reason</th></tr></thead><tbody>'
             f'{"".join(map(_row, values))}</tbody></table>')
@@ -114,11 +147,25 @@ def table(values: Sequence[MetricValue]) -> str:
 def _row(value: MetricValue) -> str:
     method = f'<small> {escape(value.interval.method)}</small>' if value.interval else ''
     kind = '' if value.value is not None else ' class="none"'
-    return (f'<tr{kind} data-name="{escape(value.name.lower())}">'
+    folded = ' data-folded hidden' if _is_folded(value.name) else ''
+    return (f'<tr{kind} data-name="{escape(value.name.lower())}"{folded}>'
             f'<td><code>{defined(value.name)}</code></td>'
             f'<td class="r">{number(value.value)}</td><td>{escape(value.unit)}</td>'
-            f'<td class="r">n = {value.n:,}</td><td>{escape(interval_text(value))}{method}</td>'
-            '</tr>')
+            f'<td class="r n">{value.n:,}</td><td>{prose(interval_text(value))}{method}</td></tr>')
+
+
+def _is_folded(name: str) -> bool:
+    hit = re.search(r'\[h=(\d+)\]', name)
+    return hit is not None and hit[1] != '1'
+
+
+def search(values: Sequence[MetricValue]) -> str:
+    """Return a field that finds figures of the table, and a button that opens all of them."""
+    count = sum(_is_folded(v.name) for v in values)
+    more = (f'<button id="unfold" type="button">Show {count} more, by steps ahead</button>'
+            if count else '')
+    return ('<div class="search"><input class="find" id="find" type="search" '
+            f'placeholder="find a figure" aria-label="find a figure">{more}</div>')
 
 
 def definitions(names: Iterable[str]) -> str:
@@ -143,8 +190,8 @@ def figure(place: str, drawn: Mapping[str, Drawn], metrics: Sequence[str] = (), 
     choice = (f'<select data-for="{place}" aria-label="{escape(first.title)}">{options}</select>'
               if len(plots) > 1 else '')
     return (f'<figure{" class=wide" if wide else ""}><figcaption><h3 id="{place}-title">'
-            f'{escape(first.title)}</h3><p class="lead"><span id="{place}-lead">'
-            f'{escape(first.lead)}</span>{f" <small>{links}</small>" if links else ""}</p>'
+            f'{prose(first.title)}</h3><p class="lead"><span id="{place}-lead">'
+            f'{prose(first.lead)}</span>{f" <small>{links}</small>" if links else ""}</p>'
             f'</figcaption>{choice}<div class="plot" id="{place}" '
             f'style="min-height:{first.height}px"></div></figure>')
 

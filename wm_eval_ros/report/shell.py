@@ -68,7 +68,9 @@ def _policy(scripts: Any) -> str:
 
 
 def _plain(plot: Plot) -> dict[str, Any]:
-    return {'title': plot.title, 'lead': plot.lead, 'data': plot.data, 'layout': plot.layout,
+    # a per cent sign stays on the line of its number
+    title, lead = (text.replace(' %', '\u00a0%') for text in (plot.title, plot.lead))
+    return {'title': title, 'lead': lead, 'data': plot.data, 'layout': plot.layout,
             'height': plot.height}
 
 

@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from wm_eval_ros.metrics.base import NS_PER_S
-from wm_eval_ros.report.parts import defined, plotted
+from wm_eval_ros.report.parts import defined, plotted, prose
 from wm_eval_ros.report.plots.base import Drawn, Plot
 from wm_eval_ros.report.plots.states import label
 from wm_eval_ros.report.trace import TraceCollector
@@ -80,7 +80,7 @@ def _caption(panels: Mapping[str, Plot]) -> str:
         return '<figcaption><h3>Camera</h3></figcaption>'
     first = next(iter(panels.values()))
     return (f'<figcaption><h3 id="states-title">{escape(first.title)}</h3><p class="lead">'
-            f'<span id="states-lead">{escape(first.lead)}</span> '
+            f'<span id="states-lead">{prose(first.lead)}</span> '
             f'<small>{defined("prediction_error")}</small></p></figcaption>')
 
 

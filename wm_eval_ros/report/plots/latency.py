@@ -86,9 +86,8 @@ def timeline(run: Run) -> Drawn:
     nominal = (rows['status'] == CycleStatus.OK) & good
     keep = np.flatnonzero(nominal)[envelope(took[nominal])]
     data = [_cloud('OK', CycleStatus.OK, rows, took, keep)] if len(keep) else []
-    data += [_cloud(f'{status.name} ({int(np.sum(hits)):,})', status, rows, took,
-                    _some(hits)) for status in STATUS
-             if np.any(hits := (rows['status'] == status) & ~nominal)]
+    data += [_cloud(f'{_name(status)} ({int(np.sum(hits)):,})', status, rows, took, _some(hits))
+             for status in STATUS if np.any(hits := (rows['status'] == status) & ~nominal)]
     if np.any(~good):
         data.append(_crosses(rows, took, ~good))
     limit = deadline_ms(run)
@@ -99,6 +98,10 @@ def timeline(run: Run) -> Drawn:
     return Plot(f'Slots, n = {run.due:,} due, {missed:,} missed', data, figure,
                 'One point a slot. A cross is a slot without a command in time, whatever the '
                 f'reason.{thinned(int(np.sum(nominal)), len(keep))}')
+
+
+def _name(status: CycleStatus) -> str:
+    return 'OK outside its window' if status == CycleStatus.OK else status.name
 
 
 def _some(hits: Bools) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

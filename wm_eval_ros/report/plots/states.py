@@ -34,7 +34,9 @@ MAX_PANELS = 6
 MAX_EPISODES = 8
 #: rollouts of one episode in the page at most, and what they may take there [bytes]
 MAX_ROLLOUTS = 200
-_BYTES = 250_000
+_BYTES = 160_000
+#: height of the figure without its panels, and of each panel [px]
+_BASE, _EACH = 96, 104
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ def _panels(found: Physical, names: list[str], unit: str) -> Plot:
     return Plot(f'Imagined and actual state, n = {count:,} slots, {unit}', data, _grid(names),
                 'Dark: what happened. Blue: what the plan of a slot imagined from there on, '
                 f'shaded where the model says how sure it is (95 %). {note}'
-                f'{thinned(count, drawn)}', 90 + 92 * len(names))
+                f'{thinned(count, drawn)}', _BASE + _EACH * len(names))
 
 
 def _line(name: str, x: Floats, y: Floats, at: int) -> Trace:
@@ -159,7 +161,7 @@ def _line(name: str, x: Floats, y: Floats, at: int) -> Trace:
 
 def _grid(names: list[str]) -> Layout:
     """Stack one panel a name over a shared time axis."""
-    count, gap = len(names), 0.075 if len(names) > 1 else 0.0
+    count, gap = len(names), 0.06 if len(names) > 1 else 0.0
     height = (1 - gap * (count - 1)) / count
     marks, figure = Marks(), {}
     for at, name in enumerate(names):
@@ -174,7 +176,9 @@ def _grid(names: list[str]) -> Layout:
             'xanchor': 'left', 'showarrow': False, 'font': {'size': 11}})
     suffix = '' if count == 1 else str(count)
     figure[f'xaxis{suffix}']['title'] = {'text': 'time in the episode [s]'}
-    return {**figure, 'shapes': [], 'annotations': marks.annotations}
+    return {**figure, 'shapes': [], 'annotations': marks.annotations, 'margin': {'t': 56},
+            # above the name of the first panel
+            'showlegend': True, 'legend': {'y': 1 + 18 / (_BASE + _EACH * count)}}
 
 
 def _payload(found: Physical, names: list[str], period_s: float) -> dict[str, Any]:

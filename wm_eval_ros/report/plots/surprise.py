@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wm_eval_ros.metrics.base import Bools, Floats, NS_PER_S
+from wm_eval_ros.metrics.base import Bools, Floats, Ints, NS_PER_S
+from wm_eval_ros.metrics.rows import Rows
 from wm_eval_ros.metrics.table import Run
 from wm_eval_ros.records import EventKind, MetricValue
 from wm_eval_ros.report.plots.base import (
@@ -86,9 +87,7 @@ def timeline(run: Run) -> Drawn:
     start = int(rows['stamp'][0])
     seconds = np.asarray((rows['stamp'] - start) / NS_PER_S)
     keep = envelope(rows['surprise'])
-    data = [line('surprise', seconds[keep], rows['surprise'][keep], ACCENT,
-                 line={'width': 1.3}, customdata=rows['slot'][keep].tolist(),
-                 hovertemplate='slot %{customdata}, %{x:.2f} s: %{y:.4g}<extra></extra>')]
+    data = [_score(seconds, rows, keep)]
     data += _threshold(seconds, rows['threshold'])
     data += _alarms(seconds, rows['surprise'], rows['threshold'])
     marks, legend = _shaded(run, start)
@@ -101,6 +100,18 @@ def timeline(run: Run) -> Drawn:
                 [*data, *_legend(legend)], figure,
                 f'Shaded: {names or "nothing, neither perturbation nor fallback was recorded"}.'
                 f'{thinned(len(rows), len(keep))}', 340)
+
+
+def _score(seconds: Floats, rows: Rows, keep: Ints) -> Trace:
+    """Return the score as a line, broken where slots are missing; a thinned one is whole."""
+    whole = len(keep) < len(rows)
+    lost = np.flatnonzero((np.diff(rows['slot']) > 1) | (np.diff(rows['episode']) != 0)) + 1
+    x, y, slots = seconds[keep], rows['surprise'][keep], rows['slot'][keep]
+    if not whole:
+        x, y, slots = (np.insert(values, lost, filler) for values, filler in (
+            (x, np.nan), (y, np.nan), (slots, -1)))
+    return line('surprise', x, y, ACCENT, line={'width': 1.3}, customdata=slots.tolist(),
+                hovertemplate='slot %{customdata}, %{x:.2f} s: %{y:.4g}<extra></extra>')
 
 
 def _axis(scores: Floats) -> str:

@@ -28,17 +28,21 @@ function coloured(node) {
 
 function dressed(figure, width) {
   const narrow = width < NARROW;
+  const named = figure.data.filter((trace) => trace.name && trace.showlegend !== false).length;
+  const legend = named > 1 && figure.layout.showlegend !== false || figure.layout.showlegend;
   const axis = {gridcolor: colour('@grid'), zerolinecolor: colour('@line'), automargin: true,
     linecolor: colour('@line'), ticks: '', title: {standoff: 6}};
   const layout = Object.assign({
     font: {family: getComputedStyle(document.body).fontFamily, size: 12, color: colour('@soft')},
     paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', hovermode: 'closest',
-    height: figure.height, margin: {l: narrow ? 44 : 54, r: 12, t: 28, b: 44}, dragmode: 'zoom',
-    legend: {orientation: 'h', y: 1.01, yanchor: 'bottom', x: 0, xanchor: 'left',
-      bgcolor: 'rgba(0,0,0,0)'},
+    height: figure.height, dragmode: 'zoom', showlegend: legend,
     hoverlabel: {bgcolor: colour('@back'), bordercolor: colour('@muted'),
       font: {color: colour('@ink')}},
   }, coloured(figure.layout));
+  layout.legend = Object.assign({orientation: 'h', y: 1.01, yanchor: 'bottom', x: 0,
+    xanchor: 'left', bgcolor: 'rgba(0,0,0,0)'}, figure.layout.legend);
+  layout.margin = Object.assign({l: narrow ? 44 : 54, r: 12, t: legend ? 34 : 12, b: 44},
+    figure.layout.margin);
   for (const key of Object.keys(layout)) {
     if (/^[xy]axis\d*$/.test(key)) {
       const own = layout[key];
@@ -156,7 +160,7 @@ function planeFigure(found, label) {
       y: [actual[j].y[here]], marker: {size: 11, symbol: 'circle-open', color: colour('@ink'),
         line: {width: 2}}},
   ];
-  const layout = dressed({height: 340, layout: {showlegend: false,
+  const layout = dressed({height: 340, data: [], layout: {showlegend: false,
     xaxis: {title: {text: found.names[i]}}, yaxis: {title: {text: found.names[j]},
       scaleanchor: 'x', scaleratio: 1}}}, 400);
   return [data, layout];
@@ -263,15 +267,17 @@ function drawAll() {
 for (const choice of document.querySelectorAll('select[data-for]')) {
   choice.addEventListener('change', () => draw(choice.dataset.for, choice.value));
 }
-/* The table of figures: only rows whose name holds what is typed. */
-const find = one('find');
-if (find) {
-  find.addEventListener('input', () => {
-    for (const row of document.querySelectorAll('#all tbody tr')) {
-      row.hidden = !row.dataset.name.includes(find.value.trim().toLowerCase());
-    }
-  });
+/* The table of figures: rows whose name holds what is typed; without, those not folded away. */
+const find = one('find'), more = one('unfold');
+function filter() {
+  const text = find.value.trim().toLowerCase();
+  for (const row of document.querySelectorAll('#all tbody tr')) {
+    const folded = 'folded' in row.dataset && !text && more && !more.hidden;
+    row.hidden = folded || !row.dataset.name.includes(text);
+  }
 }
+if (find) find.addEventListener('input', filter);
+if (more) more.addEventListener('click', () => { more.hidden = true; filter(); });
 /* A link into something folded away unfolds it. */
 function unfold() {
   const target = location.hash && document.getElementById(location.hash.slice(1));
@@ -280,6 +286,5 @@ function unfold() {
 }
 addEventListener('hashchange', unfold);
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', drawAll);
-/* printed on white, whatever the screen shows */
 drawAll();
 unfold();
