@@ -113,7 +113,7 @@ def _no_interval(kept: Matched) -> str:
     what = 'pairs' if kept.paired else 'episodes on a side'
     if min(len(kept.first), len(kept.second)) < LEAST_CLUSTERS:
         return f'no interval of fewer than {LEAST_CLUSTERS} {what}'
-    return 'no interval: not defined in too many resamples'
+    return 'no interval: the episodes show no spread, or too few of them have the figure'
 
 
 def _always(_: EpisodeEvidence) -> bool:

@@ -151,8 +151,9 @@ def difference(first: Figure, second: Figure, *, paired: bool, confidence: float
 
     :param paired: cluster c of both is one pair; needs equal numbers
     :param seed: of the generators made here; the same data gives the same interval
-    :returns: NaN where a figure is not defined; no interval below LEAST_CLUSTERS clusters, or
-        where a figure is undefined in many resamples
+    :returns: NaN where a figure is not defined; no interval below LEAST_CLUSTERS clusters, where
+        a figure is undefined in many resamples, or where all resamples agree: clusters without
+        any spread (not one miss on either side) do not show that there is none
     :raises ValueError: paired, and the numbers of clusters differ
     """
     counts = first.clusters, second.clusters
@@ -169,7 +170,7 @@ def difference(first: Figure, second: Figure, *, paired: bool, confidence: float
     if len(known) < (1 - _MOST_UNDEFINED) * len(drawn):
         return Mean(value)
     low, high = np.quantile(known, _levels(min(counts), confidence))
-    return Mean(value, float(low), float(high))
+    return Mean(value, float(low), float(high)) if low < high else Mean(value)
 
 
 def _levels(count: int, confidence: float) -> tuple[float, float]:
