@@ -63,6 +63,8 @@ class Recording:
     observations: dict[str, Series]
     #: what reached the plant; None where the command type carries no stamp
     commands: Series | None
+    #: goal vectors; None where the goal is fixed or was not recorded with stamps
+    goals: Series | None = None
 
 
 def load_dataset(paths: Sequence[Path]) -> Dataset:
@@ -98,16 +100,20 @@ def read_recording(bag: Bag) -> Recording:
 
     :raises BagError: the bag holds no run info or no planner cycles, or a topic is missing
     """
-    info = _run_info(bag)
+    info = run_info_of(bag)
     interface = _interface(bag, info)
     readers = {_topic(bag, s): StreamReader(s) for s in interface.observations}
     command_topic = _topic(bag, interface.command)
     command = StreamReader(interface.command)
     observations = {r.stream.topic: Series() for r in readers.values()}
     commands = Series() if bag.decoder.is_stamped(bag.topics[command_topic]) else None
+    goals = _goal_readers(bag, interface)
     cycles: list[CycleRecord] = []
-    for raw, msg in bag.decoded([*readers, command_topic, *_of_type(bag, CYCLE_TYPE)]):
-        if raw.topic in readers:
+    for raw, msg in bag.decoded([*readers, command_topic, *goals, *_of_type(bag, CYCLE_TYPE)]):
+        if raw.topic in goals:
+            reader, series = goals[raw.topic]
+            series.add(_stamp(msg, raw.topic, bag), reader.read(msg))
+        elif raw.topic in readers:
             reader = readers[raw.topic]
             observations[reader.stream.topic].add(_stamp(msg, raw.topic, bag), reader.read(msg))
         elif raw.topic == command_topic:
@@ -116,7 +122,8 @@ def read_recording(bag: Bag) -> Recording:
                 commands.add(stamp_ns(msg.header.stamp), value)
         else:
             cycles.append(cycle_from_msg(msg))
-    return Recording(interface, info.period_ns, cycles, observations, commands)
+    return Recording(interface, info.period_ns, cycles, observations, commands,
+                     next((series for _, series in goals.values()), None))
 
 
 def trajectories(recording: Recording) -> Iterator[Trajectory]:
@@ -154,6 +161,7 @@ def _pieces(recording: Recording, cycles: Sequence[CycleRecord]) -> Iterator[Tra
         if state is not None:
             piece.rows.append(state)
             piece.actions.append(force)
+            piece.stamps.append(cycle.stamp_ns)
         last_ns = cycle.stamp_ns
     if piece.rows:
         yield piece.trajectory(cycles[0].episode)
@@ -166,9 +174,11 @@ class _Piece:
         self.before = before
         self.rows: list[NDArray[np.float64]] = []
         self.actions: list[NDArray[np.float64]] = []
+        self.stamps: list[int] = []
 
     def trajectory(self, episode: int) -> Trajectory:
-        return Trajectory(np.stack(self.rows), np.stack(self.actions), self.before, episode)
+        return Trajectory(np.stack(self.rows), np.stack(self.actions), self.before, episode,
+                          np.array(self.stamps, np.int64))
 
 
 def _state(recording: Recording, cycle: CycleRecord) -> NDArray[np.float64] | None:
@@ -201,7 +211,12 @@ def _match(stamps: dict[str, int], topic: str) -> int | None:
     return found[0] if found else None
 
 
-def _run_info(bag: Bag) -> RunInfo:
+def run_info_of(bag: Bag) -> RunInfo:
+    """
+    Return the manifest of a run.
+
+    :raises BagError: the bag holds none
+    """
     topics = [t for t in bag.topics if t.rpartition('/')[2] == RUN_INFO]
     for _, msg in bag.decoded(topics):
         return run_info_from_json(msg.data)
@@ -226,6 +241,19 @@ def _topic(bag: Bag, stream: Stream) -> str:
         have = ', '.join(sorted(bag.topics)) or 'nothing'
         raise BagError(f'{bag.path}: no topic {stream.topic}; it holds {have}')
     return found[0]
+
+
+def _goal_readers(bag: Bag, interface: Interface) -> dict[str, tuple[StreamReader, Series]]:
+    """Return what reads the goal, by its topic in the bag; nothing where it cannot be joined."""
+    if interface.goal is None:
+        return {}
+    try:
+        topic = _topic(bag, interface.goal)
+    except BagError:
+        return {}
+    if topic in bag.unreadable or not bag.decoder.is_stamped(bag.topics[topic]):
+        return {}
+    return {topic: (StreamReader(interface.goal), Series())}
 
 
 def _of_type(bag: Bag, type_name: str) -> Iterable[str]:

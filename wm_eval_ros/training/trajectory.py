@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ class Trajectory:
     before: NDArray[np.float64]
     #: episode it is a part of, unique within a data set
     episode: int
+    #: begin of each slot [ns, ROS], (T,); None where it was not recorded
+    stamps: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not fit."""
@@ -74,7 +76,6 @@ def merge(parts: Sequence[Dataset]) -> Dataset:
         if (part.feature_names, part.dt_s) != (first.feature_names, first.dt_s):
             raise ValueError('data sets of different features or periods cannot be merged')
         offset = 1 + max((t.episode for t in out), default=-1)
-        out += [Trajectory(t.features, t.actions, t.before, t.episode + offset)
-                for t in part.trajectories]
+        out += [replace(t, episode=t.episode + offset) for t in part.trajectories]
     return Dataset(first.interface, first.feature_names, first.dt_s, tuple(out),
                    tuple(s for part in parts for s in part.sources))
