@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wm_eval_ros.bag.columns import Columns, EMPTY, gather, in_order, Ints, joined, ROW
+from wm_eval_ros.bag.disorder import OrderWatch
 from wm_eval_ros.bag.mcap_index import McapIndex
 from wm_eval_ros.bag.mcap_record import (
     chunk_contents,
@@ -85,16 +86,19 @@ class McapFile:
         :raises BagError: a checksum or a count does not hold
         """
         wanted = self._wanted(topics)
-        self.read, self.disorder = Counter(), Disorder()
+        watch = OrderWatch(self._starts, _latest(self._index.segments), len(self.connections))
+        self.read, self.disorder = Counter(), watch.found
         order = np.argsort(self._starts, kind='stable')
-        pending, latest = EMPTY, _FIRST_NS
+        pending = EMPTY
         for first, last in self._blocks(order):
             batch = self._load(order[first:last], wanted)
-            latest = self._count(batch, latest)
+            self._count(batch)
+            watch.stored(batch)
             pending = in_order(joined((pending.released(), batch)))
             cut = len(pending) if last == len(order) else int(np.searchsorted(
                 pending.log_ns, self._starts[order[last]]))
             if cut:
+                watch.read(pending[:cut])
                 yield pending[:cut]
                 pending = pending[cut:]
         self._check_counts(topics)
@@ -119,22 +123,10 @@ class McapFile:
             found[number] = places[connection] if chosen else _UNWANTED
         return found
 
-    def _count(self, batch: Columns, latest: int) -> int:
-        """Count what was read, and what stands behind a later message; return the latest time."""
-        if not len(batch):
-            return latest
+    def _count(self, batch: Columns) -> None:
         counts = np.bincount(batch.rows['connection'], minlength=len(self.connections))
         for connection, count in zip(self.connections, counts.tolist(), strict=True):
             self.read[connection.topic] += count
-        log_ns = batch.log_ns
-        before = np.maximum(np.maximum.accumulate(log_ns), latest)
-        steps = before - log_ns
-        worst = int(steps.argmax())
-        self.disorder.count += int(np.count_nonzero(steps))
-        if steps[worst] > self.disorder.worst_ns:
-            self.disorder.worst_ns = int(steps[worst])
-            self.disorder.worst_at_ns = int(log_ns[worst])
-        return int(before[-1])
 
     def _check_counts(self, topics: Collection[str] | None) -> None:
         for topic, count in (self.declared or {}).items():
@@ -309,3 +301,8 @@ def _earliest(segments: Segments) -> Ints:
     """Return the earliest time a segment may hold [ns]; one with negative times may hold any."""
     starts = segments['start'].astype(np.int64)
     return np.where(segments['end'] >= 2**63, _FIRST_NS, starts)
+
+
+def _latest(segments: Segments) -> Ints:
+    """Return the latest time a segment may hold [ns]."""
+    return np.asarray(np.minimum(segments['end'], 2**63 - 1).astype(np.int64))

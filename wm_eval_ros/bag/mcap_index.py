@@ -114,6 +114,8 @@ class McapIndex:
             after = self._visit(at)
             if after is not None:
                 before, at = at, after
+                if not self._damage.salvage:
+                    at = self._file.skip(at, Opcode.MESSAGE_INDEX)
             elif self._damage.salvage:
                 before = at = self._resume(at, before)
             else:

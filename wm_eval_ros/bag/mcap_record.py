@@ -76,6 +76,19 @@ class RecordFile:
         opcode, length = RECORD.unpack(self.peek(at, RECORD.size))
         return opcode, length
 
+    def skip(self, at: int, opcode: int) -> int:
+        """Return where the first record stands that is of another kind, or may not be whole."""
+        data, start = self._window, at - self._window_at
+        if not 0 <= start < len(data):
+            return at
+        last, unpack = len(data) - RECORD.size, RECORD.unpack_from
+        while start <= last:
+            found, length = unpack(data, start)
+            if found != opcode:
+                break
+            start += RECORD.size + length
+        return self._window_at + start if start <= len(data) else at
+
     def crc(self, start: int, end: int) -> int:
         """Return the CRC of a part of the file."""
         value = 0

@@ -87,9 +87,14 @@ class Disorder:
     """Messages of one pass that stand after a later one in their file."""
 
     count: int = 0
-    #: how much earlier than one before it the worst of them is [ns], and its log time [ns, system]
+    #: how much earlier than one before it the worst of them is [ns]
     worst_ns: int = 0
-    worst_at_ns: int = 0
+    #: messages that stand after a later one of their own topic: no queue does that
+    within_topics: int = 0
+    #: the largest fall of the log times from one part of the file to the next [ns], and the log
+    #: time after it [ns, system]
+    fall_ns: int = 0
+    fall_at_ns: int = 0
 
 
 class StorageFile(Protocol):

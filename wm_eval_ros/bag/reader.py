@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,22 @@ from wm_eval_ros.wire.topics import RUN_INFO, TYPES
 _MAX_CONNECTIONS = 1 << 16
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Some messages of one connection, in the order they are read."""
+
+    connection: Connection
+    #: the bag's connections, by the numbers in the columns
+    connections: tuple[Connection, ...]
+    columns: Columns
+    #: header stamps [ns, ROS], shape (N,); None for a type without a header
+    stamps_ns: Ints | None
+
+    def messages(self) -> Iterator[RawMessage]:
+        """Yield them one by one."""
+        return self.columns.messages(self.connections)
+
+
 class Bag:
     """An open bag. Iterating twice reads twice; nothing is kept in memory."""
 
@@ -69,6 +86,11 @@ class Bag:
         self.decoder = Decoder(self.connections, definitions)
 
     @property
+    def salvage(self) -> bool:
+        """Whether what is broken is left out and noted, instead of refused."""
+        return self._damage.salvage
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What salvage had to leave out so far, one sentence each."""
         return (*self._damage.notes, *(n for file in self._files for n in file.damage.notes))
@@ -82,8 +104,9 @@ class Bag:
     def disorder(self) -> Disorder:
         """Messages of the last pass that stand after a later one in their file."""
         found = [file.disorder for file in self._files]
-        worst = max(found, key=lambda disorder: disorder.worst_ns)
-        return Disorder(sum(d.count for d in found), worst.worst_ns, worst.worst_at_ns)
+        fall = max(found, key=lambda disorder: disorder.fall_ns)
+        return Disorder(sum(d.count for d in found), max(d.worst_ns for d in found),
+                        sum(d.within_topics for d in found), fall.fall_ns, fall.fall_at_ns)
 
     @property
     def size(self) -> int:
@@ -129,6 +152,21 @@ class Bag:
         """
         return merged([Source(partial(self._numbered, number, topics), file.start_ns)
                        for number, file in enumerate(self._files)])
+
+    def parts(self) -> Iterator[Part]:
+        """
+        Yield the messages by the thousand, those of one connection at a time.
+
+        Each connection's messages come in order; those of different ones are not interleaved.
+
+        :raises BagError: the bag is damaged, or holds fewer messages than it declares
+        """
+        stamped = [self.decoder.is_stamped(c.type) for c in self.connections]
+        for columns in self.columns():
+            for number, own in columns.by_connection():
+                connection = self.connections[number]
+                yield Part(connection, self.connections, own,
+                           own.stamps(connection.topic) if stamped[number] else None)
 
     def messages(self, topics: Collection[str] | None = None) -> Iterator[RawMessage]:
         """
