@@ -9,7 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from wm_eval_ros.metrics.definitions import DEFINITIONS, family
+from wm_eval_ros.metrics.definitions import DEFINITIONS, family, PARTS
+from wm_eval_ros.records import MetricValue
 from wm_eval_ros.scoring.scorer import score
 
 GOLDEN = sorted((Path(__file__).parent / 'golden').glob('*.json'))
@@ -35,10 +36,28 @@ def test_every_figure_has_an_interval_or_says_why_not(path: Path, scenes: Module
             assert value.interval.low <= value.value <= value.interval.high, value
 
 
+def everything(scenes: ModuleType) -> list[MetricValue]:
+    cards = [score(scenes.rich_run()), score([])]
+    return [v for c in cards for v in (*c.values, *c.host)]
+
+
 def test_every_figure_is_defined_and_has_its_section(scenes: ModuleType) -> None:
     sections = set(re.findall(r'^### `([a-z_]+)`', DOCS.read_text(), re.MULTILINE))
-    card = score(scenes.busy_run())
-    empty = score([])
-    made = {family(v.name) for c in (card, empty) for v in (*c.values, *c.host)}
+    made = {family(v.name) for v in everything(scenes)}
     assert made == set(DEFINITIONS)
     assert sections == made
+    assert made == set(DEFINITIONS)
+    assert sections == made
+
+
+def test_every_figure_of_the_detector_is_defined_and_has_its_row(scenes: ModuleType) -> None:
+    rows = re.findall(r'^\| `\.([a-z0-9_]+)` \|', DOCS.read_text(), re.MULTILINE)
+    made = {re.sub(r'\[.*\]', '', v.name).split('.')[1] for v in everything(scenes)
+            if family(v.name) == 'detector'}
+    assert made == set(rows) == {name.removeprefix('detector.') for name in PARTS}
+
+
+def test_names_are_unique_whatever_was_recorded(scenes: ModuleType) -> None:
+    card = score(scenes.rich_run())
+    names = [v.name for v in (*card.values, *card.host)]
+    assert len(names) == len(set(names))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ def info(**changes: Any) -> RunInfo:
         'clock': ClockMode.REALTIME, 'seed': 7, 'episodes': 4, 'planner': 'cem',
         'period_ns': PERIOD, 'deadline_ns': PERIOD, 'time_limit_s': 3.0,
         'package_version': '0.1.0', 'host': {'name': 'here'},
-        'model': {'name': 'reacher', 'latent_names': ['elbow [rad]', 'tip x [m]'],
+        'model': {'name': 'reacher', 'flops_per_step': 1000,
+                  'latent_names': ['elbow [rad]', 'tip x [m]'],
                   'latent_mean': [0.5, 0.1], 'latent_scale': [1.2, 0.2]}}
     return RunInfo(**{**fields, **changes})
 
@@ -122,6 +124,49 @@ def busy_run(seed: int = 0, episodes: int = 6, slots: int = 40, **changes: Any) 
                     surprise_threshold=4.0, nonfinite=int(rng.integers(2))))
     records += [event('FALLBACK_ON', 0, 300, 'stale'), event('FALLBACK_OFF', 0, 800)]
     return records
+
+
+#: perturbations of the episodes of a rich run, in turn; None: an episode without
+TROUBLE = (None, 'physical.push', None, 'visual.dark', 'nuisance.light', 'physical.push', None,
+           'slip')
+PRICES = {'currency': 'EUR', 'compute_per_hour': 0.5, 'energy_per_kwh': 0.3,
+          'operator_per_minute': 1.0, 'assumed_power_w': 60.0}
+
+
+def rich_run(seed: int = 0, episodes: int = 16, slots: int = 30, **changes: Any) -> list[Record]:
+    """Make a busy run with everything in it that any family of figures asks for."""
+    rng = np.random.default_rng(seed)
+    fields = {'settings': {'prices': PRICES}, 'observation_names': ('tip', 'speed', 'still')}
+    records: list[Record] = []
+    for record in busy_run(seed, episodes, slots, **{**fields, **changes}):
+        records.append(record)
+        if isinstance(record, CycleRecord) and record.latent is not None:
+            records[-1] = _enriched(record, rng)
+    for e in range(episodes):
+        base, label = 50.0 * slots * e, TROUBLE[e % len(TROUBLE)]
+        if label is not None:
+            records += [event('PERTURB_ON', e, base + 400, label, round(float(rng.random()), 3)),
+                        event('PERTURB_OFF', e, base + 700, label)]
+        if e % 3 == 1:
+            records.append(event('RECOVERED', e, base + 900))
+        if e % 5 == 3:
+            records += [event('INTERVENTION_ON', e, base + 1000),
+                        event('INTERVENTION_OFF', e, base + 1100)]
+    return records
+
+
+def _enriched(cycle: CycleRecord, rng: np.random.Generator) -> CycleRecord:
+    assert cycle.latent is not None
+    assert cycle.rollout is not None
+    z = cycle.latent.astype(float)
+    sent = cycle.publish_ns != NEVER_NS
+    noise = rng.normal(size=2)
+    spread = np.full(cycle.rollout.shape, 0.1, np.float32)
+    return replace(
+        cycle, observation=(float(z[0] + 0.1 * noise[0]), float(z[0] - z[1]), 1.0),
+        action=(float(z[1] + 0.1 * noise[1]),) if sent else (), energy_uj=int(rng.integers(9000)),
+        peak_memory_bytes=int(rng.integers(1, 9)) * 2**20,
+        rollout_std=spread * (1 + rng.random(spread.shape)).astype(np.float32))
 
 
 def write_bag(folder: Path, records: Iterable[Record]) -> Path:

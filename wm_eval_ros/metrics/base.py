@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wm_eval_ros.records import Interval, MetricValue, Record
+from wm_eval_ros.stats.estimate import Estimate
 from wm_eval_ros.stats.mean import Mean
 from wm_eval_ros.stats.proportion import clopper_pearson
 from wm_eval_ros.stats.quantile import quantile
@@ -21,6 +23,8 @@ Values = tuple[MetricValue, ...]
 QUANTILES = {'p50': 0.5, 'p95': 0.95, 'p99': 0.99, 'p99_9': 0.999}
 NS_PER_MS = 1e6
 NS_PER_S = 1e9
+#: reason of a figure whose samples are finite and whose sums are not
+OVERFLOW = 'the samples are beyond what a double can sum'
 
 
 class Metric(Protocol):
@@ -59,9 +63,21 @@ def share(name: str, count: int, n: int, why: str) -> MetricValue:
 
 def mean_value(name: str, unit: str, n: int, found: Mean, method: str) -> MetricValue:
     """Return a mean, ratio or slope with its interval, or the reason why it has none."""
+    if not math.isfinite(found.value):
+        return missing(name, unit, OVERFLOW, n)
     if found.low is None or found.high is None:
         return MetricValue(name, found.value, unit, n, why='too few to give an interval')
     return MetricValue(name, found.value, unit, n, Interval(found.low, found.high, 0.95, method))
+
+
+def estimated(name: str, unit: str, n: int, found: Estimate, method: str) -> MetricValue:
+    """Return an estimate with its interval, or the reasons why it has none."""
+    if found.value is not None and not math.isfinite(found.value):
+        return missing(name, unit, OVERFLOW, n)
+    if found.low is None or found.high is None:
+        return MetricValue(name, found.value, unit, n, why=found.why or 'no interval')
+    interval = Interval(found.low, found.high, 0.95, method)
+    return MetricValue(name, found.value, unit, n, interval, found.why)
 
 
 def distribution(name: str, unit: str, samples: Floats, why: str) -> Values:
@@ -74,13 +90,15 @@ def distribution(name: str, unit: str, samples: Floats, why: str) -> Values:
     names = [f'{name}.{suffix}' for suffix in (*QUANTILES, 'max')]
     if len(samples) == 0:
         return tuple(missing(n, unit, why) for n in names)
-    tops = (_quantile(f'{name}.{suffix}', unit, samples, q) for suffix, q in QUANTILES.items())
+    tops = (quantile_value(f'{name}.{suffix}', unit, samples, q)
+            for suffix, q in QUANTILES.items())
     largest = MetricValue(f'{name}.max', float(np.max(samples)), unit, len(samples),
                           why='the largest seen bounds nothing beyond this run')
     return (*tops, largest)
 
 
-def _quantile(name: str, unit: str, samples: Floats, q: float) -> MetricValue:
+def quantile_value(name: str, unit: str, samples: Floats, q: float) -> MetricValue:
+    """Return one quantile with its interval, or the reason why n is too small for it."""
     found = quantile(samples, q)
     if found.value is None or found.low is None or found.high is None:
         return missing(name, unit, found.why, found.n)

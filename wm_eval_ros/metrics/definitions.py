@@ -12,6 +12,11 @@ DEFINITIONS = {
     'episodes': 'Number of episodes by outcome.',
     'steps_to_success': 'Control periods until success, censored where it was not reached.',
     'time_to_success': 'Task time until success, censored where it was not reached.',
+    'perturbed_episodes': 'Episodes in which a perturbation was really applied, solved starts left '
+                          'out.',
+    'recovery_rate': 'Share of perturbed episodes of known outcome that recovered after the last '
+                     'onset and did not fail.',
+    'time_to_recover': 'Time from the first onset to recovery, censored where there was none.',
     'plan_latency': 'Duration of the planner call: infer_end - infer_start.',
     'plan_latency_warmup': 'Longest planner call before the first episode.',
     'decision_latency': 'Start of the slot to publication of its command.',
@@ -41,15 +46,56 @@ DEFINITIONS = {
     'prediction_excluded': 'Forecasts during which somebody else drove; left out of the errors.',
     'plan_inconsistency': 'Mean squared distance of a plan from what was left of the plan before '
                           'it, per latent dimension.',
+    'calibration_ece': 'Mean distance of the found coverage of central prediction intervals from '
+                       'the nominal one.',
+    'calibration_mce': 'Largest such distance.',
+    'aurc': 'Mean one-step error over all shares of predictions kept, the surest first.',
+    'aurc_excess': 'The same, less that of the best possible order.',
+    'inverse_dynamics': 'Held-out R^2 of the command read off driven transitions of the latent.',
+    'action_following': 'Held-out R^2 of the command read off imagined first steps by the same map.',
+    'latent_probe': 'Held-out R^2 of a linear probe from the latent to an observed quantity.',
+    'latent_probe_null': 'The R^2 that chance stays below with 95 %, by permutation of episodes.',
+    'latent_probe_median': 'Median of the probes over the observed quantities.',
     'model_calls': 'Model evaluations per decision: samples times iterations.',
+    'flops': 'Floating-point operations of the imagined rollouts of a decision.',
     'nonfinite_rollouts': 'Candidate rollouts that were not finite; they weigh nothing.',
     'cpu_time': 'CPU time of the planner process per decision.',
+    'energy': "What the host's energy counters advanced during a decision.",
+    'peak_memory': 'Largest resident memory of the planner process.',
+    'cost_per_hour': "Computer, energy and operator's minutes of an hour of operation, at declared "
+                     'prices.',
+    'time_to_retrain': 'Time from the first alarm after a shift to the first retrained model whose '
+                       'success is back within the old interval.',
+    'retrain_cpu_time': 'CPU time of all trainings within that time.',
     'surprise': "The detector's score.",
     'surprise_alarm_rate': 'Share of slots whose surprise lies above its threshold.',
+    'detector': 'The score as a detector of the perturbations that were really applied.',
     'fallback_rate': 'Times per hour the supervisor took over.',
+    'time_between_fallbacks': 'Time watched over fallbacks seen.',
     'fallback_time': 'Time under the fallback policy.',
     'intervention_rate': 'Times per hour an operator took over.',
+    'time_between_interventions': 'Time watched over interventions seen.',
     'intervention_time': 'Time under the operator.',
+    'handover_success': 'Share of episodes with a hand-over that did not fail after it.',
+}
+
+#: the same of figures that share a family and little else
+PARTS = {
+    'detector.auroc': 'Probability that the largest score of a perturbed episode, from the onset '
+                      'on, is above that of an unperturbed one.',
+    'detector.slot_auroc': 'Probability that a slot that saw a perturbation scores above a nominal '
+                           'one.',
+    'detector.auprc': 'Average precision of perturbed among all episodes, by their largest score.',
+    'detector.tpr_at_fpr_5pct': 'Share of perturbed episodes above the threshold that 5 % of the '
+                                'unperturbed exceed at most.',
+    'detector.detection_rate': 'Share of perturbed episodes in which an alarm began after the '
+                               'onset.',
+    'detector.detection_delay': 'Time from the onset to the first alarm that began after it, '
+                                'censored at the end of the episode.',
+    'detector.false_alarm_rate': 'Alarms per hour of nominal time.',
+    'detector.false_alarm_episodes': 'Share of unperturbed episodes with an alarm.',
+    'detector.warned_failures': 'Share of failed episodes with an alarm before the failure.',
+    'detector.lead_time': 'Time from the first such alarm to the failure.',
 }
 
 
@@ -64,5 +110,11 @@ def family(name: str) -> str:
 
 
 def definition(name: str) -> str:
-    """Return the definition of a figure; empty for one of a plug-in."""
-    return DEFINITIONS.get(family(name), '')
+    """
+    Return the definition of a figure; empty for one of a plug-in.
+
+    >>> definition('detector[surprise,visual].lead_time.p50')
+    'Time from the first such alarm to the failure.'
+    """
+    part = '.'.join(re.sub(r'\[.*\]', '', name).split('.')[:2])
+    return PARTS.get(part) or DEFINITIONS.get(family(name), '')

@@ -51,8 +51,8 @@ class Driven:
         return np.asarray(self.rows['episode'][row_of(self.rows, slots)])
 
 
-def driven(rows: Rows, events: Sequence[EpisodeEvent],
-           episodes: tuple[Episode, ...]) -> Driven:
+def driven(rows: Rows, events: Sequence[EpisodeEvent], episodes: tuple[Episode, ...],
+           last_ns: int) -> Driven:
     """
     Look up who drove in each slot.
 
@@ -61,12 +61,12 @@ def driven(rows: Rows, events: Sequence[EpisodeEvent],
 
     :param rows: due slots, by slot
     :param events: in order of time
+    :param last_ns: end of the record [ns, ROS]
     """
     others = rows['mode'] != Mode.PLANNER
-    end_ns = max([e.stamp_ns for e in events] + [int(np.max(rows['stamp'], initial=0))])
     for kinds in (FALLBACK, INTERVENTION):
         others |= overlapped(rows['stamp'], rows['stamp'] + np.maximum(rows['period'], 1),
-                             spells(events, *kinds, end_ns))
+                             spells(events, *kinds, last_ns))
     return Driven(rows, inside_episode(rows, episodes), _counted(~happened(rows['publish'])),
                   _counted(others))
 

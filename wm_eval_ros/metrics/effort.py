@@ -13,10 +13,14 @@ from wm_eval_ros.metrics.base import (
     NS_PER_MS,
     Values,
 )
-from wm_eval_ros.metrics.table import happened, Rows, Run, TableMetric
+from wm_eval_ros.metrics.rows import happened, Rows
+from wm_eval_ros.metrics.table import Run, TableMetric
+from wm_eval_ros.records import MetricValue
 from wm_eval_ros.stats.mean import mean_t
 
 _NO_CALL = 'the planner was not called in any due slot'
+_NO_CPU = 'no CPU time was recorded'
+UJ_PER_J = 1e6
 
 
 def called(rows: Rows) -> Rows:
@@ -30,8 +34,31 @@ def cpu_time(rows: Rows) -> Floats:
     return np.asarray(spent[spent > 0] / NS_PER_MS)
 
 
+def flops(run: Run, rows: Rows) -> MetricValue:
+    """
+    Return the floating-point operations of a decision's imagined rollouts.
+
+    Model calls times the imagined steps of each, times the operations the manifest gives for one
+    step of one candidate.
+
+    :param rows: slots in which the planner was called, N > 0
+    """
+    each = (run.info.model if run.info is not None else {}).get('flops_per_step')
+    if not isinstance(each, (int, float)) or not each > 0:
+        why = 'the manifest does not say how many operations one step of the model takes'
+        return missing('flops', 'flop', why)
+    spent = rows['calls'].astype(float) * rows['horizon'] * float(each)
+    return mean_value('flops', 'flop', len(rows), mean_t(spent), 'Student')
+
+
+def energy(rows: Rows) -> Floats:
+    """Return what the host's energy counters advanced during each decision [J], if it has any."""
+    spent = called(rows)['energy']
+    return np.asarray(spent[spent >= 0] / UJ_PER_J)
+
+
 class Effort(TableMetric):
-    """Model calls and rollouts that were not finite."""
+    """Model calls, floating-point operations, and rollouts that were not finite."""
 
     def values(self, run: Run) -> Values:
         """Return the figures that two equal runs share."""
@@ -39,22 +66,39 @@ class Effort(TableMetric):
         calls = rows['calls'].astype(float)
         if len(rows) == 0:
             return (missing('model_calls', '1', _NO_CALL),
+                    missing('flops', 'flop', _NO_CALL),
                     missing('nonfinite_rollouts', '1', _NO_CALL))
         return (mean_value('model_calls', '1', len(rows), mean_t(calls), 'Student'),
+                flops(run, rows),
                 count_value('nonfinite_rollouts', int(np.sum(rows['nonfinite'])),
                             int(np.sum(rows['calls']))))
 
 
 class HostEffort(TableMetric):
-    """CPU time: a measurement of this host in every clock mode."""
+    """CPU time, memory and energy: measurements of this host in every clock mode."""
 
     identity = False
 
     def values(self, run: Run) -> Values:
         """Return the figures of this host."""
-        spent = cpu_time(run.slots)
-        if len(spent) == 0:
-            return (missing('cpu_time.mean', 'ms', 'no CPU time was recorded'),
-                    *distribution('cpu_time', 'ms', spent, 'no CPU time was recorded'))
-        return (mean_value('cpu_time.mean', 'ms', len(spent), mean_t(spent), 'Student'),
-                *distribution('cpu_time', 'ms', spent, ''))
+        spent, used = cpu_time(run.slots), energy(run.slots)
+        return (_mean('cpu_time.mean', 'ms', spent, _NO_CPU),
+                *distribution('cpu_time', 'ms', spent, _NO_CPU),
+                _mean('energy.mean', 'J', used, 'the host has no energy counter that may be read'),
+                peak_memory(run))
+
+
+def _mean(name: str, unit: str, samples: Floats, why: str) -> MetricValue:
+    if len(samples) == 0:
+        return missing(name, unit, why)
+    return mean_value(name, unit, len(samples), mean_t(samples), 'Student')
+
+
+def peak_memory(run: Run) -> MetricValue:
+    """Return the largest resident memory of the planner process [MiB], warm-up included."""
+    seen = np.concatenate([run.warmup['memory'], run.schedule['memory']])
+    seen = seen[seen > 0]
+    if len(seen) == 0:
+        return missing('peak_memory', 'MiB', 'no memory of the planner process was recorded')
+    return MetricValue('peak_memory', float(np.max(seen)) / 2**20, 'MiB', 1,
+                       why='the largest seen bounds nothing beyond this run')

@@ -29,6 +29,11 @@ class Episode:
     #: reason given with the end
     label: str = ''
 
+    def holds(self, stamp_ns: int) -> bool:
+        """Say whether an instant lies between START and end, both included [ns, ROS]."""
+        return ((self.start_ns is None or self.start_ns <= stamp_ns)
+                and (self.end_ns is None or stamp_ns <= self.end_ns))
+
 
 def order(event: EpisodeEvent) -> tuple[int, int, int, str, str, str]:
     """Sort key of events: time first, and never the order of arrival."""

@@ -10,7 +10,7 @@ from wm_eval_ros.metrics.base import Floats, Ints
 Singles = NDArray[np.float32]
 
 #: slots kept in one array
-_BLOCK = 64
+_BLOCK = 256
 #: error of the model, error of persistence
 _KINDS = 2
 
@@ -27,14 +27,20 @@ class ErrorTable:
         #: most steps of any error
         self.steps = 0
 
-    def put(self, slot: int, columns: Ints, model: Floats, persistence: Floats) -> None:
+    def put(self, slots: Ints, steps: int, model: Floats, persistence: Floats) -> None:
         """
-        Set errors of forecasts for one slot.
+        Set errors of forecasts of that many steps.
 
-        :param columns: number of steps - 1 of each, shape (M,), M > 0
+        :param slots: the slots they were made for, shape (M,)
+        :param model: shape (M,)
+        :param persistence: shape (M,)
         """
-        row = self._row(slot, int(columns[-1]) + 1)
-        row[columns, 0], row[columns, 1] = _told(model), _told(persistence)
+        self.steps = max(self.steps, steps)
+        errors = _told(np.stack([model, persistence], axis=1))
+        numbers = slots // _BLOCK
+        for number in np.unique(numbers).tolist():
+            own = numbers == number
+            self._block(number, steps)[slots[own] % _BLOCK, steps - 1] = errors[own]
 
     def clear(self, slot: int) -> None:
         """Forget the errors of forecasts for a slot, and of those made in it."""
@@ -61,17 +67,14 @@ class ErrorTable:
                 errors.append(block[rows, steps - 1].astype(float))
         return np.concatenate(slots), np.concatenate(errors).T
 
-    def _row(self, slot: int, width: int) -> Singles:
-        number, at = divmod(slot, _BLOCK)
-        self.steps = max(self.steps, width)
+    def _block(self, number: int, width: int) -> Singles:
         block = self._blocks.get(number)
         if block is None or block.shape[1] < width:
             wider = np.full((_BLOCK, self.steps, _KINDS), np.nan, np.float32)
             if block is not None:
                 wider[:, :block.shape[1]] = block
             self._blocks[number] = block = wider
-        row: Singles = block[at]
-        return row
+        return block
 
 
 def _told(errors: Floats) -> Floats:

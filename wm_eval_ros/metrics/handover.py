@@ -1,58 +1,65 @@
-"""Fallbacks and interventions: how often somebody else had to take over, and for how long."""
+"""Fallbacks and interventions: how often, for how long, how far apart, and how it ended."""
 
 from __future__ import annotations
 
-from wm_eval_ros.metrics.base import missing, NS_PER_S, Values
+from wm_eval_ros.metrics.base import missing, NS_PER_S, share, Values
+from wm_eval_ros.metrics.spells import FALLBACK, INTERVENTION
 from wm_eval_ros.metrics.table import Run, TableMetric
-from wm_eval_ros.records import EpisodeEvent, EventKind, Interval, MetricValue
+from wm_eval_ros.records import EventKind, Interval, MetricValue
 from wm_eval_ros.stats.rate import poisson_rate
 
-_KINDS = {'fallback': (EventKind.FALLBACK_ON, EventKind.FALLBACK_OFF),
-          'intervention': (EventKind.INTERVENTION_ON, EventKind.INTERVENTION_OFF)}
+_KINDS = {'fallback': FALLBACK, 'intervention': INTERVENTION}
+_POISSON = 'exact Poisson'
+#: ends of an episode that say how a hand-over in it came out
+_TOLD = frozenset({EventKind.SUCCESS, EventKind.FAILURE, EventKind.TIMEOUT})
 
 
-def spans(events: tuple[EpisodeEvent, ...], on: EventKind, off: EventKind,
-          end_ns: int) -> list[tuple[int, int]]:
-    """
-    Return begin and end [ns, ROS] of each spell, in order.
-
-    A second ON within a spell does not begin another; a spell still on ends with the record.
-
-    :param events: in order of time
-    """
-    found: list[tuple[int, int]] = []
-    begin: int | None = None
-    for event in events:
-        if event.kind == on and begin is None:
-            begin = event.stamp_ns
-        elif event.kind == off and begin is not None:
-            found.append((begin, event.stamp_ns))
-            begin = None
-    return found if begin is None else [*found, (begin, max(begin, end_ns))]
-
-
-def extent(run: Run) -> tuple[int, int] | None:
-    """Return begin and end [ns, ROS] of the time under evaluation; None where there is none."""
-    stamps = [e.stamp_ns for e in run.events]
-    if len(run.slots):
-        stamps += [int(run.slots['stamp'].min()), int(run.slots['stamp'].max())]
-    return (min(stamps), max(stamps)) if stamps and max(stamps) > min(stamps) else None
+def hours(run: Run) -> float:
+    """Return the time under evaluation [h]; 0 where nothing was recorded over time."""
+    return (run.extent[1] - run.extent[0]) / NS_PER_S / 3600 if run.extent is not None else 0.0
 
 
 def handover(name: str, run: Run) -> Values:
-    """Return how often per hour [1/h], and for how long in all [s]."""
-    known = extent(run)
-    if known is None:
+    """Return how often per hour [1/h], how far apart [h], and for how long in all [s]."""
+    exposure = hours(run)
+    names = {f'{name}_rate': '1/h', f'time_between_{name}s': 'h', f'{name}_time': 's'}
+    if exposure <= 0:
         why = 'nothing was recorded over time'
-        return (missing(f'{name}_rate', '1/h', why), missing(f'{name}_time', 's', why))
-    found = spans(run.events, *_KINDS[name], known[1])
-    hours = (known[1] - known[0]) / NS_PER_S / 3600
-    rate, low, high = poisson_rate(len(found), hours)
+        return tuple(missing(each, unit, why) for each, unit in names.items())
+    found = run.spells(_KINDS[name])
+    rate, low, high = poisson_rate(len(found), exposure)
     total = sum(end - begin for begin, end in found) / NS_PER_S
     return (MetricValue(f'{name}_rate', rate, '1/h', len(found),
-                        Interval(low, high, 0.95, 'exact Poisson')),
+                        Interval(low, high, 0.95, _POISSON)),
+            _apart(f'time_between_{name}s', len(found), exposure, low, high),
             MetricValue(f'{name}_time', total, 's', len(found),
                         why='complete sum over this run'))
+
+
+def _apart(name: str, count: int, exposure: float, low: float, high: float) -> MetricValue:
+    """Return the mean time between spells: the inverse of their rate, and of its limits."""
+    interval = Interval(1 / high, 1 / low if low > 0 else float('inf'), 0.95, _POISSON)
+    if count == 0:
+        why = f'none in {exposure:.3g} h: the interval says how long it is at least'
+        return MetricValue(name, None, 'h', 0, interval, why)
+    return MetricValue(name, exposure / count, 'h', count, interval)
+
+
+def handover_success(name: str, run: Run) -> MetricValue:
+    """
+    Return the share of episodes with a hand-over that did not end in FAILURE after it.
+
+    One trial an episode, since hand-overs of one episode share its fate. Aborted and open episodes
+    tell nothing; neither does a hand-over outside its episode.
+    """
+    on = _KINDS[name][0]
+    own = {e.number: e for e in run.episodes}
+    taken = {e.episode for e in run.events
+             if e.kind == on and e.episode in own and own[e.episode].holds(e.stamp_ns)}
+    told = [own[number] for number in taken if own[number].outcome in _TOLD]
+    good = sum(e.outcome != EventKind.FAILURE for e in told)
+    return share(f'handover_success[{name}]', good, len(told),
+                 f'no {name} in an episode whose outcome is known')
 
 
 class Handover(TableMetric):
@@ -60,4 +67,5 @@ class Handover(TableMetric):
 
     def values(self, run: Run) -> Values:
         """Return the figures of both."""
-        return (*handover('fallback', run), *handover('intervention', run))
+        return tuple(v for name in _KINDS
+                     for v in (*handover(name, run), handover_success(name, run)))

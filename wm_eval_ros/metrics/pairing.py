@@ -17,6 +17,9 @@ WINDOW = 4096
 BUDGET = 64 * 2**20
 #: but never below this many slots
 _LEAST = 256
+#: cycles, and bytes of their vectors, that gather before they are paired
+BATCH = 512
+BATCH_BYTES = 4 * 2**20
 Singles = NDArray[np.float32]
 _EMPTY = -1
 
@@ -49,11 +52,11 @@ def squared_error(predicted: Singles, seen: Singles) -> Floats:
     """
     Mean squared error over the latent's dimensions.
 
-    :param predicted: shape (H, D)
-    :param seen: shape (D,) or (H, D)
-    :returns: ||z - zhat||^2 / d, shape (H,); not finite where an entry is not
+    :param predicted: shape (..., D)
+    :param seen: of the same shape
+    :returns: ||z - zhat||^2 / d, shape (...); not finite where an entry is not
 
-    >>> squared_error(np.array([[1, 2]], np.float32), np.array([1, 4], np.float32)).tolist()
+    >>> squared_error(np.array([[1, 2]], np.float32), np.array([[1, 4]], np.float32)).tolist()
     [2.0]
     """
     with np.errstate(over='ignore', invalid='ignore'):
@@ -70,25 +73,29 @@ class Pairing:
 
     def __init__(self) -> None:
         self._rings: dict[int, _Ring] = {}
+        self._pending: list[_Encoded] = []
+        self._bytes = 0
 
     def update(self, cycle: CycleRecord) -> None:
         """Take one cycle in; one without a latent adds none."""
         offer = _encoded(cycle)
         if offer is None:
             return
-        ring = self._rings.get(len(offer.latent))
-        if ring is None:
-            ring = self._rings[len(offer.latent)] = _Ring(*offer.rollout.shape)
-        ring.take(offer)
+        self._pending.append(offer)
+        self._bytes += offer.latent.nbytes + offer.rollout.nbytes
+        if len(self._pending) >= BATCH or self._bytes > BATCH_BYTES:
+            self._flush()
 
     @property
     def steps(self) -> int:
         """Return the most steps any plan was met at."""
+        self._flush()
         return max((ring.errors.steps for ring in self._rings.values()), default=0)
 
     def errors(self, steps: int) -> Errors:
         """Return the errors of all forecasts of that many steps."""
-        return self._merged([ring.errors.at(steps) for ring in self._rings.values()])
+        self._flush()
+        return _merged([ring.errors.at(steps) for ring in self._rings.values()])
 
     def replans(self) -> Errors:
         """
@@ -97,16 +104,28 @@ class Pairing:
         :returns: slots of the earlier plans; as `model` the mean squared distance of the later
             plan from the rest of the earlier one, as `persistence` over how many steps
         """
-        return self._merged([ring.replans.at(1) for ring in self._rings.values()])
+        self._flush()
+        return _merged([ring.replans.at(1) for ring in self._rings.values()])
 
-    @staticmethod
-    def _merged(parts: list[tuple[Ints, Floats]]) -> Errors:
-        if not parts:
-            return Errors(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
-        slots = np.concatenate([part[0] for part in parts])
-        model, persistence = np.concatenate([part[1] for part in parts], axis=1)
-        ranks = np.lexsort((persistence, model, slots))
-        return Errors(slots[ranks], model[ranks], persistence[ranks])
+    def _flush(self) -> None:
+        """Pair what has gathered: many at a time cost little more than one."""
+        pending, self._pending, self._bytes = self._pending, [], 0
+        sizes: dict[int, list[_Encoded]] = {}
+        for offer in pending:
+            sizes.setdefault(len(offer.latent), []).append(offer)
+        for size, offers in sizes.items():
+            if size not in self._rings:
+                self._rings[size] = _Ring(len(offers[0].rollout), size)
+            self._rings[size].take(offers)
+
+
+def _merged(parts: list[tuple[Ints, Floats]]) -> Errors:
+    if not parts:
+        return Errors(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
+    slots = np.concatenate([part[0] for part in parts])
+    model, persistence = np.concatenate([part[1] for part in parts], axis=1)
+    ranks = np.lexsort((persistence, model, slots))
+    return Errors(slots[ranks], model[ranks], persistence[ranks])
 
 
 class _Ring:
@@ -118,22 +137,51 @@ class _Ring:
         self._window = window
         self._slots, self._episodes = np.full((2, window), _EMPTY, np.int64)
         self._horizons = np.zeros(window, np.int64)
-        self._doubtful = np.zeros(window, bool)
+        self._doubtful, self._fresh = np.zeros((2, window), bool)
         self._latents = np.zeros((window, size), np.float32)
         self._rollouts = np.zeros((window, horizon, size), np.float32)
 
-    def take(self, offer: _Encoded) -> None:
-        """Store what a cycle offers, and pair it with what is there."""
-        at = offer.slot % self._window
-        if self._slots[at] == offer.slot:
-            if not self._same(at, offer):
-                self._doubtful[at] = True
-                self.errors.clear(offer.slot)
-                self.replans.clear(offer.slot)
-        elif self._slots[at] < offer.slot:
-            self._store(at, offer)
-            self._look_back(offer)
-            self._look_ahead(offer)
+    def take(self, offers: list[_Encoded]) -> None:
+        """Store what cycles offer, and pair it with each other and with what is there."""
+        self._widen(max(len(o.rollout) for o in offers))
+        offers = sorted(offers, key=lambda o: o.slot)
+        while offers:
+            # no two of one part share a place, unless they are of one slot
+            near = offers[0].slot + self._window // 2
+            count = next((k for k, o in enumerate(offers) if o.slot >= near), len(offers))
+            self._take_near(offers[:count])
+            offers = offers[count:]
+
+    def _take_near(self, offers: list[_Encoded]) -> None:
+        fresh = np.array([o.slot for o in offers if self._store(o)], np.int64)
+        self._fresh[fresh % self._window] = True
+        for steps in range(1, self._rollouts.shape[1] + 1):
+            self._pair(fresh, steps)
+            before = fresh - steps
+            self._pair(before[~self._fresh[before % self._window]
+                              | (self._slots[before % self._window] != before)], steps)
+        self._fresh[fresh % self._window] = False
+
+    def _widen(self, horizon: int) -> None:
+        if horizon > self._rollouts.shape[1]:
+            wider = np.zeros((self._window, horizon, self._latents.shape[1]), np.float32)
+            wider[:, :self._rollouts.shape[1]] = self._rollouts
+            self._rollouts = wider
+
+    def _store(self, offer: _Encoded) -> bool:
+        """Store one cycle; say whether it is new."""
+        at, horizon = offer.slot % self._window, len(offer.rollout)
+        if self._slots[at] == offer.slot and not self._same(at, offer):
+            self._doubtful[at] = True
+            self.errors.clear(offer.slot)
+            self.replans.clear(offer.slot)
+        if self._slots[at] >= offer.slot:
+            return False
+        self._slots[at], self._episodes[at] = offer.slot, offer.episode
+        self._latents[at], self._horizons[at] = offer.latent, horizon
+        self._rollouts[at, :horizon] = offer.rollout
+        self._doubtful[at] = False
+        return True
 
     def _same(self, at: int, offer: _Encoded) -> bool:
         horizon = int(self._horizons[at])
@@ -142,57 +190,31 @@ class _Ring:
             np.asarray(offer.latent, np.float32).tobytes(),
             np.asarray(offer.rollout, np.float32).tobytes())
 
-    def _store(self, at: int, offer: _Encoded) -> None:
-        horizon = len(offer.rollout)
-        if horizon > self._rollouts.shape[1]:
-            wider = np.zeros((self._window, horizon, self._latents.shape[1]), np.float32)
-            wider[:, :self._rollouts.shape[1]] = self._rollouts
-            self._rollouts = wider
-        self._slots[at], self._episodes[at] = offer.slot, offer.episode
-        self._latents[at], self._horizons[at] = offer.latent, horizon
-        self._rollouts[at, :horizon] = offer.rollout
-        self._doubtful[at] = False
-
-    def _look_back(self, offer: _Encoded) -> None:
-        """Pair this latent, and this plan, with the rollouts of earlier slots."""
-        ahead = np.arange(1, self._rollouts.shape[1] + 1)
-        at = (offer.slot - ahead) % self._window
-        known = self._known(offer.slot - ahead, at, offer.episode) & (ahead <= self._horizons[at])
+    def _pair(self, slots: Ints, steps: int) -> None:
+        """Pair plans made in these slots with the latents so many slots later, where known."""
+        first, last = slots % self._window, (slots + steps) % self._window
+        known = (self._slots[first] == slots) & (self._slots[last] == slots + steps)
+        known &= self._episodes[first] == self._episodes[last]
+        known &= ~(self._doubtful[first] | self._doubtful[last])
+        known &= self._horizons[first] >= steps
         if not known.any():
             return
-        at, columns = at[known], ahead[known] - 1
-        self.errors.put(offer.slot, columns,
-                        squared_error(self._rollouts[at, columns], offer.latent),
-                        squared_error(self._latents[at], offer.latent))
-        if columns[0] == 0:
-            before = self._rollouts[at[0], :self._horizons[at[0]]]
-            self._replan(offer.slot, before, offer.rollout)
+        slots, first, last = slots[known], first[known], last[known]
+        seen = self._latents[last]
+        self.errors.put(slots + steps, steps,
+                        squared_error(self._rollouts[first, steps - 1], seen),
+                        squared_error(self._latents[first], seen))
+        if steps == 1:
+            self._replan(slots + 1, first, last)
 
-    def _look_ahead(self, offer: _Encoded) -> None:
-        """Pair this rollout with latents of later slots that came before it."""
-        if offer.slot >= self._slots.max():
-            return
-        ahead = np.arange(1, len(offer.rollout) + 1)
-        at = (offer.slot + ahead) % self._window
-        known = self._known(offer.slot + ahead, at, offer.episode)
-        for step, place in zip(ahead[known].tolist(), at[known].tolist(), strict=True):
-            seen = self._latents[place]
-            self.errors.put(offer.slot + step, np.array([step - 1]),
-                            squared_error(offer.rollout[step - 1:step], seen),
-                            squared_error(offer.latent[None], seen))
-            if step == 1:
-                after = self._rollouts[place, :self._horizons[place]]
-                self._replan(offer.slot + 1, offer.rollout, after)
-
-    def _replan(self, slot: int, earlier: Singles, later: Singles) -> None:
-        shared = min(len(earlier) - 1, len(later))
-        if shared > 0:
-            apart = np.mean(squared_error(earlier[1:shared + 1], later[:shared]))
-            self.replans.put(slot, np.zeros(1, np.int64), np.array([apart]), np.array([shared]))
-
-    def _known(self, slots: Ints, at: Ints, episode: int) -> Bools:
-        return np.asarray((self._slots[at] == slots) & (self._episodes[at] == episode)
-                          & ~self._doubtful[at])
+    def _replan(self, slots: Ints, first: Ints, last: Ints) -> None:
+        """Measure how far plans lie from what was left of the plan in the slot before."""
+        shared = np.minimum(self._horizons[first] - 1, self._horizons[last])
+        for count in np.unique(shared[shared > 0]).tolist():
+            at = shared == count
+            apart = squared_error(self._rollouts[first[at], 1:count + 1],
+                                  self._rollouts[last[at], :count])
+            self.replans.put(slots[at], 1, np.mean(apart, axis=1), np.full(len(apart), count))
 
 
 def _encoded(cycle: CycleRecord) -> _Encoded | None:

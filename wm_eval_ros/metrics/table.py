@@ -17,9 +17,7 @@ from wm_eval_ros.metrics.driven import Driven, driven
 from wm_eval_ros.metrics.due import due_slots
 from wm_eval_ros.metrics.episodes import Episode, episodes, order
 from wm_eval_ros.metrics.pairing import Pairing
-from wm_eval_ros.metrics.rows import (
-    happened as happened,
-)
+from wm_eval_ros.metrics.perturbations import Applied, applied
 from wm_eval_ros.metrics.rows import (
     in_order,
     INPUT,
@@ -28,16 +26,16 @@ from wm_eval_ros.metrics.rows import (
     pack_row,
     ROW,
     RowBuffer,
-)
-from wm_eval_ros.metrics.rows import (
-    Rows as Rows,
+    Rows,
 )
 from wm_eval_ros.metrics.samples import SampleLog, Stream
+from wm_eval_ros.metrics.spells import Spell, spells
 from wm_eval_ros.metrics.vectors import PlanSample, StateSample
 from wm_eval_ros.records import (
     CycleRecord,
     CycleStatus,
     EpisodeEvent,
+    EventKind,
     Record,
     RUN_INFO_SCHEMA,
     RunInfo,
@@ -113,9 +111,30 @@ class Run:
         return _period(self.info, self.schedule)
 
     @cached_property
+    def extent(self) -> tuple[int, int] | None:
+        """Return begin and end of what was recorded [ns, ROS]; None where nothing was."""
+        stamps = [e.stamp_ns for e in self.events]
+        if len(self.slots):
+            stamps += [int(self.slots['stamp'].min()), int(self.slots['stamp'].max())]
+        return (min(stamps), max(stamps)) if stamps else None
+
+    def spells(self, kinds: tuple[EventKind, EventKind]) -> list[Spell]:
+        """Return begin and end [ns, ROS] of each spell between two kinds of event, in order."""
+        return spells(self.events, *kinds, self._last_ns)
+
+    @property
+    def _last_ns(self) -> int:
+        return self.extent[1] if self.extent is not None else 0
+
+    @cached_property
+    def applied(self) -> dict[int, tuple[Applied, ...]]:
+        """Return the perturbations of each episode that had any, in order of time."""
+        return applied(self.events, self.episodes, self._last_ns)
+
+    @cached_property
     def driven(self) -> Driven:
         """Return in which slots the planner's own command was in force."""
-        return driven(self.slots, self.events, self.episodes)
+        return driven(self.slots, self.events, self.episodes, self._last_ns)
 
 
 class RunTable:

@@ -10,13 +10,14 @@ import numpy as np
 from wm_eval_ros.metrics.base import Bools, count_value, Floats, missing, NS_PER_S, share, Values
 from wm_eval_ros.metrics.episodes import Episode
 from wm_eval_ros.metrics.table import Run, TableMetric
+from wm_eval_ros.metrics.waiting import no_waiting, waiting
 from wm_eval_ros.records import EventKind, Interval, MetricValue
 from wm_eval_ros.stats.proportion import beta_posterior
-from wm_eval_ros.stats.survival import Estimate, kaplan_meier, median, restricted_mean
 
 #: ends that say the task was not done; an abort or a cut record says nothing
 _NOT_DONE = frozenset({EventKind.FAILURE, EventKind.TIMEOUT})
 _NO_EPISODE = 'no episode was decided'
+_NOBODY = 'no episode to wait for'
 _NO_PREDICATE = 'what success is on this robot is not known'
 
 
@@ -100,7 +101,7 @@ def steps(time_s: float, period_ns: int) -> int:
 
 def time_to_success(run: Run) -> Values:
     """Return the Kaplan-Meier median and the restricted mean of the time to success."""
-    return _waiting('time_to_success', 's', *waiting_times(run))
+    return waiting('time_to_success', 's', *waiting_times(run), _NOBODY)
 
 
 def steps_to_success(run: Run) -> Values:
@@ -108,28 +109,11 @@ def steps_to_success(run: Run) -> Values:
     period = run.period_ns
     if period is None:
         why = 'the control period is not known: no manifest and no slot'
-        return tuple(missing(f'steps_to_success.{end}', 'steps', why)
-                     for end in ('median', 'restricted_mean'))
+        return no_waiting('steps_to_success', 'steps', why)
     times, observed, horizon = waiting_times(run)
     counts = np.array([steps(t, period) for t in times], float)
-    return _waiting('steps_to_success', 'steps', counts, observed, steps(horizon, period))
-
-
-def _waiting(name: str, unit: str, times: Floats, observed: Bools, horizon: float) -> Values:
-    ends = (f'{name}.median', f'{name}.restricted_mean')
-    if len(times) == 0 or horizon <= 0:
-        return tuple(missing(end, unit, 'no episode to wait for') for end in ends)
-    curve = kaplan_meier(times, observed)
-    methods = ('Kaplan-Meier, Brookmeyer-Crowley', 'Kaplan-Meier, Greenwood')
-    found = (median(curve), restricted_mean(curve, horizon))
-    return tuple(_estimate(end, unit, len(times), value, method)
-                 for end, value, method in zip(ends, found, methods, strict=True))
-
-
-def _estimate(name: str, unit: str, n: int, found: Estimate, method: str) -> MetricValue:
-    if found.low is None or found.high is None:
-        return MetricValue(name, found.value, unit, n, why=found.why or 'no interval')
-    return MetricValue(name, found.value, unit, n, Interval(found.low, found.high, 0.95, method))
+    return waiting('steps_to_success', 'steps', counts, observed, steps(horizon, period),
+                   _NOBODY)
 
 
 class Task(TableMetric):

@@ -20,14 +20,16 @@ Singles = NDArray[np.float32]
 #: most memory the vectors of either sample take [bytes]
 STATE_BUDGET = 8 * 2**20
 PLAN_BUDGET = 16 * 2**20
-#: most slots of the sample of states: more would not change a fit
-STATE_SLOTS = 4096
+#: most slots of either sample: more would not change a fit
+STATE_SLOTS = PLAN_SLOTS = 4096
 #: larger latents are not sampled: a linear map from more is not fitted
 MOST_LATENTS = 1024
 #: entries of a latent, evenly spread, and imagined steps that are kept of a plan at most
 PLAN_ENTRIES, PLAN_STEPS = 64, 64
+#: a number this large is none: its square is beyond what a double holds, or nearly
+HUGE = 1e100
 #: slots next to each other that are kept or left out together
-STATE_BLOCK, PLAN_BLOCK = 16, 64
+BLOCK = 64
 
 
 class BlockSample:
@@ -82,13 +84,17 @@ class BlockSample:
         self._total -= self._spent.pop(number)
 
     def rows(self) -> Rows:
-        """Return what is kept of the layout most slots have, one row a slot, sorted by slot."""
+        """
+        Return what is kept of the layout most slots have, one row a slot, sorted by slot.
+
+        :returns: with the slot as the only field where nothing is kept
+        """
         sizes: dict[Layout, int] = {}
         for part in self._parts.values():
             for layout, packed in part.items():
                 sizes[layout] = sizes.get(layout, 0) + len(packed) // layout.itemsize
         if not sizes:
-            return np.zeros(0, np.dtype([('slot', '<i8'), ('episode', '<i8')]))
+            return np.zeros(0, np.dtype([('slot', '<i8')]))
         most = min(sizes, key=lambda layout: (-sizes[layout], str(layout)))
         held = [self._parts[number][most] for number in sorted(self._parts)
                 if most in self._parts[number]]
@@ -99,7 +105,7 @@ class StateSample:
     """Latent, first imagined latent, observation and command of a sample of the slots."""
 
     def __init__(self) -> None:
-        self._sample = BlockSample(STATE_BLOCK, STATE_BUDGET, STATE_BUDGET // STATE_SLOTS)
+        self._sample = BlockSample(BLOCK, STATE_BUDGET, STATE_BUDGET // STATE_SLOTS)
 
     def update(self, cycle: CycleRecord) -> None:
         """Take a cycle with a latent in."""
@@ -115,7 +121,7 @@ class StateSample:
             + _bytes(latent) + _bytes(_first(cycle, len(latent))))
 
     def rows(self) -> Rows:
-        """Return slot, episode, observation (F,), action (A,), latent and imagined (D,)."""
+        """Return slot, episode, observation (F,), action (A,), latent, imagined (D,); or none."""
         return self._sample.rows()
 
 
@@ -123,7 +129,7 @@ class PlanSample:
     """Latent, rollout and its predicted spread of a sample of the slots that have all three."""
 
     def __init__(self) -> None:
-        self._sample = BlockSample(PLAN_BLOCK, PLAN_BUDGET)
+        self._sample = BlockSample(BLOCK, PLAN_BUDGET, PLAN_BUDGET // PLAN_SLOTS)
 
     def update(self, cycle: CycleRecord) -> None:
         """Take a cycle in; one without a predicted spread adds none."""
@@ -141,7 +147,7 @@ class PlanSample:
                          + _bytes(latent[kept]) + _bytes(near) + _bytes(reach))
 
     def rows(self) -> Rows:
-        """Return slot, episode, latent (D,), rollout (H, D) and std (H, D)."""
+        """Return slot, episode, latent (D,), rollout (H, D) and std (H, D); or none."""
         return self._sample.rows()
 
 

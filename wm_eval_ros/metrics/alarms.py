@@ -1,0 +1,150 @@
+"""A score that raises alarms, episode by episode: what it found, missed and made up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from wm_eval_ros.metrics.base import (
+    Bools,
+    Floats,
+    Ints,
+    missing,
+    NS_PER_S,
+    quantile_value,
+    share,
+    Values,
+)
+from wm_eval_ros.metrics.episodes import Episode
+from wm_eval_ros.metrics.perturbations import Applied, windows
+from wm_eval_ros.metrics.spells import overlapped
+from wm_eval_ros.metrics.waiting import no_waiting, waiting
+from wm_eval_ros.records import EventKind, Interval, MetricValue
+from wm_eval_ros.stats.rate import poisson_rate
+
+NO_THRESHOLD = 'no threshold was set'
+NO_PERTURBATION = 'no perturbation of this kind was applied while the detector ran'
+_NS_PER_H = 3600 * NS_PER_S
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The scores of one episode, in order of its slots."""
+
+    episode: Episode
+    applied: tuple[Applied, ...]
+    #: start of each scored slot [ns, ROS], shape (N,), N > 0
+    stamps: Ints
+    #: shape (N,); infinite allowed
+    scores: Floats
+    #: score above which the alarm is on, NaN where none was set, shape (N,)
+    thresholds: Floats
+    #: control period [ns]
+    period_ns: int
+
+    @property
+    def watched(self) -> Bools:
+        """Say in which slots an alarm could be raised, shape (N,)."""
+        return ~np.isnan(self.thresholds)
+
+    @property
+    def nominal(self) -> Bools:
+        """Say which slots come before any perturbation of the episode, shape (N,)."""
+        if not self.applied:
+            return np.ones(len(self.stamps), bool)
+        return np.asarray(self.stamps < self.applied[0].begin_ns)
+
+    def during(self, done: Sequence[Applied]) -> Bools:
+        """
+        Say which slots saw a perturbation: on at their start or in the period before, (N,).
+
+        What was on for less than a period shows in one slot, the next.
+        """
+        return overlapped(self.stamps - self.period_ns, self.stamps + 1,
+                          [(begin, max(end, begin + 1)) for begin, end in windows(done)])
+
+    @property
+    def raised(self) -> Bools:
+        """Say in which slots an alarm began: on, and off in the scored slot before, (N,)."""
+        on = self.scores > self.thresholds
+        return np.asarray(on & ~np.concatenate([[False], on[:-1]]))
+
+    @property
+    def end_ns(self) -> int:
+        """Return the end of the episode, or where it was last seen [ns, ROS]."""
+        return int(self.stamps[-1]) if self.episode.end_ns is None else self.episode.end_ns
+
+
+def detection(name: str, perturbed: Iterable[tuple[Trial, Applied]]) -> Values:
+    """
+    Share of perturbed episodes in which an alarm began after the onset, and how soon it did.
+
+    An alarm that was on already at the onset tells nothing of the perturbation. Episodes without
+    an alarm after it are misses, censored at their end.
+
+    :param perturbed: trials, and the first perturbation of the kind in question
+    """
+    after = [(t, a.begin_ns) for t, a in perturbed
+             if np.any(t.watched & (t.stamps >= a.begin_ns))]
+    first = [_first(t, onset) for t, onset in after]
+    delays = np.array([((t.end_ns if f is None else f) - onset) / NS_PER_S
+                       for (t, onset), f in zip(after, first, strict=True)], float)
+    seen = np.array([f is not None for f in first], bool)
+    return (share(f'{name}.detection_rate', int(np.sum(seen)), len(seen), NO_PERTURBATION),
+            *waiting(f'{name}.detection_delay', 's', delays, seen,
+                     float(np.max(delays, initial=0.0)), NO_PERTURBATION))
+
+
+def no_detection(name: str, why: str) -> Values:
+    """Return the figures of :func:`detection` without a value."""
+    return (missing(f'{name}.detection_rate', '1', why),
+            *no_waiting(f'{name}.detection_delay', 's', why))
+
+
+def _first(trial: Trial, onset_ns: int) -> int | None:
+    hits = trial.stamps[trial.raised & (trial.stamps >= onset_ns)]
+    return int(hits[0]) if len(hits) else None
+
+
+def false_alarms(name: str, trials: Sequence[Trial], period_ns: int | None) -> Values:
+    """
+    Alarms per hour of nominal time, and the share of nominal episodes with any.
+
+    Nominal time: the watched slots before the first perturbation of their episode. An alarm of
+    several slots in a row is one.
+    """
+    rate = f'{name}.false_alarm_rate'
+    slots = sum(int(np.sum(t.watched & t.nominal)) for t in trials)
+    count = sum(int(np.sum(t.raised & t.nominal)) for t in trials)
+    calm = [t for t in trials if not t.applied and np.any(t.watched)]
+    upset = sum(bool(np.any(t.raised)) for t in calm)
+    episodes = share(f'{name}.false_alarm_episodes', upset, len(calm),
+                     'no episode without a perturbation was watched')
+    if slots == 0 or period_ns is None:
+        why = NO_THRESHOLD if slots == 0 else 'the control period is not known'
+        return (missing(rate, '1/h', why), episodes)
+    found = poisson_rate(count, slots * period_ns / _NS_PER_H)
+    return (MetricValue(rate, found.value, '1/h', count,
+                        Interval(found.low, found.high, 0.95, 'exact Poisson')), episodes)
+
+
+def warnings(name: str, trials: Sequence[Trial]) -> Values:
+    """
+    Share of failures that an alarm came before, and by how long.
+
+    In a perturbed episode only alarms from the first onset on count: earlier ones are false.
+    """
+    failed = [t for t in trials if t.episode.outcome == EventKind.FAILURE and np.any(t.watched)]
+    first = [_first(t, t.applied[0].begin_ns if t.applied else int(t.stamps[0])) for t in failed]
+    lead = np.array([(t.end_ns - f) / NS_PER_S for t, f in zip(failed, first, strict=True)
+                     if f is not None and f <= t.end_ns], float)
+    why = 'no watched episode failed' if not failed else 'no alarm came before a failure'
+    names = (f'{name}.lead_time.p50', f'{name}.lead_time.min')
+    warned = share(f'{name}.warned_failures', len(lead), len(failed), why)
+    if len(lead) == 0:
+        return (warned, *(missing(each, 's', why) for each in names))
+    least = MetricValue(names[1], float(np.min(lead)), 's', len(lead),
+                        why='the shortest seen bounds nothing beyond this run')
+    return (warned, quantile_value(names[0], 's', lead, 0.5), least)
