@@ -14,8 +14,8 @@ from wm_eval_ros.stats.special import (
     binomial_cdfs,
     binomial_pmf,
     binomial_tails,
-    log_factorials,
 )
+from wm_eval_ros.stats.unconditional import fisher_p_values, TIE
 
 #: common success rates tried for the size of an unpaired test; 1 - p has the size of p
 _RATES = np.sin(np.linspace(0, np.pi / 4, 101)[1:]) ** 2
@@ -95,23 +95,6 @@ def paired_power(pairs: Pairs, n: int, alpha: float = 0.05) -> float:
     return float(np.sum(binomial_pmf(n, discordant) * reject[:n + 1]))
 
 
-def _fisher(n: int) -> Floats:
-    """
-    One-sided p-value of Fisher's exact test of two groups of n, shape (n + 1, n + 1).
-
-    Cell (k1, k2) holds P(K1 >= k1 | k1 + k2) for equal success rates.
-    """
-    log = log_factorials(2 * n)
-    choose = log[n] - log[:n + 1] - log[n::-1]
-    found = np.empty((n + 1, n + 1))
-    for total in range(2 * n + 1):
-        first = np.arange(max(0, total - n), min(n, total) + 1)
-        whole = log[2 * n] - log[total] - log[2 * n - total]
-        chances = np.exp(choose[first] + choose[total - first] - whole)
-        found[first, total - first] = np.cumsum(chances[::-1])[::-1]
-    return found
-
-
 def boschloo_boundary(n: int, alpha: float = 0.05) -> Ints:
     """
     Fewest successes of A that reject in Boschloo's test, for each number of successes of B.
@@ -122,14 +105,14 @@ def boschloo_boundary(n: int, alpha: float = 0.05) -> Ints:
     :param n: episodes of each policy
     :returns: shape (n + 1,); n + 1 where none rejects
     """
-    fisher = _fisher(n)
+    fisher = fisher_p_values(n, n)
     # with a table come those of its total that are more extreme; their chance at the rate
     # total / 2n is at least the p-value / sqrt(pi (n + 1/2))
     k1, k2 = np.nonzero(fisher <= alpha / 2 * math.sqrt(math.pi * (n + 0.5)))
     order = np.argsort(fisher[k1, k2], kind='stable')
     k1, k2, ranked = k1[order], k2[order], fisher[k1, k2][order]
     # tables of equal p-value enter together; they are equal up to rounding
-    last = np.flatnonzero(np.diff(ranked, append=np.inf) > 1e-9 * ranked)
+    last = np.flatnonzero(np.diff(ranked, append=np.inf) > TIE * ranked)
     allowed = len(last)
     for rate in _RATES:
         chances = binomial_pmf(n, float(rate))

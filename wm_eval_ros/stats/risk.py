@@ -39,9 +39,9 @@ class _Order:
     def __init__(self, score: Floats, loss: Floats) -> None:
         _, tie = np.unique(-score, return_inverse=True)
         # sorted within ties too, so that sums do not depend on the order of the input
-        self.order = np.lexsort((loss, tie))
-        self._loss = loss[self.order]
-        self._starts = np.flatnonzero(np.diff(tie[self.order], prepend=-1))
+        self._order = np.lexsort((loss, tie))
+        self._loss = loss[self._order]
+        self._starts = np.flatnonzero(np.diff(tie[self._order], prepend=-1))
 
     def risk(self) -> Floats:
         """Risk at each k, in expectation over the orders of equal scores."""
@@ -50,18 +50,19 @@ class _Order:
         expected = np.repeat(np.add.reduceat(self._loss, self._starts) / sizes, sizes)
         return np.asarray(np.cumsum(expected) / np.arange(1, n + 1))
 
-    def areas(self, weights: Floats) -> Floats:
+    def areas(self, draws: Floats, cluster: Ints) -> Floats:
         """
-        Area with each decision counted several times.
+        Area with the decisions of each cluster counted several times.
 
         Within a step of w decisions of mean loss a, after W of summed loss S, the risks are
         (S + j a) / (W + j), j = 1 to w; their sum is w a + (S - W a) (H(W + w) - H(W)) with the
         harmonic numbers H.
 
-        :param weights: counts in the order of the input, shape (R, N), no row all zero
+        :param draws: how often each cluster counts, shape (R, C)
+        :param cluster: of each decision in the order of the input, shape (N,)
         :returns: shape (R,)
         """
-        counts = weights[:, self.order]
+        counts = draws[:, cluster[self._order]]
         sizes = np.add.reduceat(counts, self._starts, axis=1)
         sums = np.add.reduceat(counts * self._loss, self._starts, axis=1)
         after, total = np.cumsum(sizes, axis=1), np.cumsum(sums, axis=1)
@@ -75,7 +76,7 @@ class _Order:
 def _resampled(orders: tuple[_Order, _Order], cluster: Ints, draws: Floats) -> Floats:
     """Areas of both orders for each resample, shape (2, R)."""
     rows = max(1, _CELLS // len(cluster))
-    parts = [[one.areas(draws[at:at + rows][:, cluster]) for one in orders]
+    parts = [[one.areas(draws[at:at + rows], cluster) for one in orders]
              for at in range(0, len(draws), rows)]
     return np.concatenate(parts, axis=1)
 

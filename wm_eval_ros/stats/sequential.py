@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import math
 
 import numpy as np
@@ -13,6 +13,13 @@ from wm_eval_ros.stats.special import beta_upper, hypergeometric, log_beta
 
 _LOG2 = math.log(2)
 _STEPS = 60
+
+
+def _counts(wins: ArrayLike, discordant: ArrayLike) -> tuple[Floats, Floats]:
+    s, m = np.broadcast_arrays(np.asarray(wins, float), np.asarray(discordant, float))
+    if np.any((s < 0) | (s > m)):
+        raise ValueError('a sign test: needs 0 <= wins <= discordant pairs')
+    return s, m
 
 
 def log_sign_e_value(wins: ArrayLike, discordant: ArrayLike) -> Floats:
@@ -29,9 +36,7 @@ def log_sign_e_value(wins: ArrayLike, discordant: ArrayLike) -> Floats:
     :param discordant: m, pairs that speak at all
     :raises ValueError: counts that do not fit
     """
-    s, m = np.broadcast_arrays(np.asarray(wins, float), np.asarray(discordant, float))
-    if np.any((s < 0) | (s > m)):
-        raise ValueError('a sign e-value: needs 0 <= wins <= discordant pairs')
+    s, m = _counts(wins, discordant)
     half = np.minimum(s, m - s)
     few = np.log(hypergeometric(-half, 1.0, m - half + 2, -1.0) / (m + 1 - half))
     many = (m + 1) * _LOG2 + log_beta(s + 1, m - s + 1) + np.log(
@@ -45,9 +50,7 @@ def log_sign_e_value_two_sided(wins: ArrayLike, discordant: ArrayLike) -> Floats
 
     ``E = 2^m B(s + 1, m - s + 1)``
     """
-    s, m = np.broadcast_arrays(np.asarray(wins, float), np.asarray(discordant, float))
-    if np.any((s < 0) | (s > m)):
-        raise ValueError('a sign e-value: needs 0 <= wins <= discordant pairs')
+    s, m = _counts(wins, discordant)
     return np.asarray(m * _LOG2 + log_beta(s + 1, m - s + 1))
 
 
@@ -67,7 +70,9 @@ def win_share_sequence(wins: int, discordant: int,
 
     :param wins: s, 0 <= s <= m
     :param discordant: m; 0 gives (0, 1)
+    :raises ValueError: counts that do not fit
     """
+    _counts(wins, discordant)
     s, m = wins, discordant
     if m == 0:
         return 0.0, 1.0
@@ -103,12 +108,14 @@ class SignTest:
     alpha: float = 0.05
     #: whether B being better is looked for as well
     two_sided: bool = True
-    pairs: int = 0
+    pairs: int = field(default=0, init=False)
     #: pairs in which only A, only B succeeded
-    a_only: int = 0
-    b_only: int = 0
+    a_only: int = field(default=0, init=False)
+    b_only: int = field(default=0, init=False)
     #: largest log e-value so far; that of no pairs is 0
-    peak_log_e: float = 0.0
+    peak_log_e: float = field(default=0.0, init=False)
+    #: who was ahead when it was decided: 'a', 'b', or '' before
+    better: str = field(default='', init=False)
 
     def __post_init__(self) -> None:
         """Refuse a level that is none."""
@@ -121,6 +128,8 @@ class SignTest:
         self.a_only += bool(a_success and not b_success)
         self.b_only += bool(b_success and not a_success)
         self.peak_log_e = max(self.peak_log_e, self.log_e_value)
+        if self.decided and not self.better:
+            self.better = 'a' if self.a_only > self.b_only else 'b'
 
     @property
     def discordant(self) -> int:
@@ -148,10 +157,3 @@ class SignTest:
     def decided(self) -> bool:
         """Whether the e-value has reached 1 / alpha."""
         return bool(reached(self.peak_log_e, self.alpha))
-
-    @property
-    def better(self) -> str:
-        """Return 'a' or 'b' once decided, else ''."""
-        if not self.decided:
-            return ''
-        return 'a' if self.a_only >= self.b_only else 'b'

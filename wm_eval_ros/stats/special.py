@@ -26,7 +26,7 @@ def log_beta(a: ArrayLike, b: ArrayLike) -> Floats:
 
 def beta_upper(a: ArrayLike, b: ArrayLike, x: float) -> Floats:
     """Return P(X > x) for X ~ Beta(a, b), elementwise."""
-    return np.asarray(special.betaincc(a, b, x), dtype=float)
+    return np.asarray(special.betainc(b, a, 1 - x), dtype=float)
 
 
 def hypergeometric(a: ArrayLike, b: ArrayLike, c: ArrayLike, z: float) -> Floats:
@@ -66,7 +66,12 @@ def log_factorials(n: int) -> Floats:
 
 def binomial_pmf(n: int, p: float) -> Floats:
     """Return P(X = k) for X ~ Binomial(n, p) and k = 0 to n, shape (n + 1,)."""
-    k = np.arange(n + 1.0)
+    return binomial_pmfs(n, np.array([p]))[:, 0]
+
+
+def binomial_pmfs(n: int, p: Floats) -> Floats:
+    """Return P(X = k) for X ~ Binomial(n, p), each p and k = 0 to n, shape (n + 1, P)."""
+    k = np.arange(n + 1.0)[:, None]
     log = special.xlogy(k, p) + special.xlog1py(n - k, -p)
     return np.asarray(np.exp(log - special.betaln(k + 1, n - k + 1)) / (n + 1))
 
