@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from wm_eval_ros.cli.reading import Scored
     from wm_eval_ros.scoring.evidence import Evidence
 
+#: findings about a bag that are passed on
+MOST_NOTES = 3
 _BAG_FILES = ('metadata.yaml', '*.mcap', '*.mcap.zstd', '*.db3', '*.db3.zstd')
 
 
@@ -55,9 +57,11 @@ def is_bag(folder: Path) -> bool:
 
 def _of_scored(found: Scored) -> Evidence:
     from wm_eval_ros.scoring.evidence import of_run
-    notes = tuple(f'{c.name}: {c.text}' for c in found.checks
-                  if c.verdict in (Verdict.ERROR, Verdict.INCONCLUSIVE))
-    return replace(of_run(found.run, found.card.episodes), notes=notes)
+    notes = [f'{c.name}: {c.text}' for c in found.checks
+             if c.verdict in (Verdict.ERROR, Verdict.INCONCLUSIVE)]
+    if len(notes) > MOST_NOTES:
+        notes[MOST_NOTES:] = [f'{len(notes) - MOST_NOTES} more: `wm-eval score` names them']
+    return replace(of_run(found.run, found.card.episodes), notes=tuple(notes))
 
 
 def _text(path: Path) -> str:

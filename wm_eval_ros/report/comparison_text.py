@@ -3,73 +3,97 @@
 from __future__ import annotations
 
 from wm_eval_ros.records import MetricValue, Verdict
-from wm_eval_ros.report.text import aligned, number
+from wm_eval_ros.report.text import aligned, interval_text, number
 from wm_eval_ros.scoring.compare import Better, Comparison, Contrast, Effect, HypothesisTest
 
 _WORDS = {Verdict.PASS: 'PASS', Verdict.FAIL: 'FAIL', Verdict.INCONCLUSIVE: 'INCONCLUSIVE'}
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """Return sides, every contrast, notes and verdict as text."""
+    """
+    Return sides, differences, notes and verdict as text.
+
+    Of several systems only success is set against each other here; the files hold the rest.
+    """
     parts = [_sides(comparison)]
-    parts += [_contrast(comparison, contrast) for contrast in comparison.contrasts]
+    if len(comparison.sides) == 2:
+        parts.append(_contrast(comparison.contrasts[0]))
+    else:
+        parts += [_figures(comparison), _contrasts(comparison)]
     gap = comparison.planning_gap
     if gap is not None:
-        parts.append(f'{gap.name} = {_value(gap)} {_interval(gap)}'.rstrip())
+        parts.append(f'{gap.name} = {_with_interval(gap)}')
     parts += [f'note: {note}' for note in comparison.notes]
     parts.append(f'{_WORDS[comparison.verdict]}: {comparison.sentence}')
     return '\n\n'.join(parts) + '\n'
 
 
 def _sides(comparison: Comparison) -> str:
-    rows = [['', 'system', 'clock', 'episodes', 'success', *(['letters'] * bool(
-        comparison.letters))]]
-    for side in comparison.sides:
-        success = side.figures[0]
-        rows.append([side.letter, side.title, str(side.manifest.get('clock', '')),
-                     str(len(side.episodes)), f'{_value(success)} {_interval(success)}'.rstrip(),
-                     *([comparison.letters[side.letter]] if comparison.letters else [])])
+    lettered = comparison.letters
+    rows = [['', 'system', 'clock', 'episodes', 'success', *(['letters'] if lettered else [])],
+            *([side.letter, side.title, str(side.manifest.get('clock', '')),
+               str(len(side.episodes)), _with_interval(side.figures[0]),
+               *([lettered[side.letter]] if lettered else [])] for side in comparison.sides)]
     notes = [f'{side.letter}: {note}' for side in comparison.sides for note in side.notes]
     return '\n'.join([aligned(rows, (3,)), *notes])
 
 
-def _contrast(comparison: Comparison, contrast: Contrast) -> str:
+def _contrast(contrast: Contrast) -> str:
+    """Return everything about two systems."""
     a, b = contrast.first, contrast.second
     rows = [['figure', a, b, f'{a} - {b}', 'interval or reason', 'better']]
     rows += [_row(contrast, effect) for effect in (contrast.success, *contrast.others)]
-    lines = [f'{a} against {b}: {contrast.pairing}', aligned(rows, (1, 2, 3))]
+    lines = [contrast.pairing, '', aligned(rows, (1, 2, 3))]
     if contrast.table is not None:
         t = contrast.table
-        lines.append(f'pairs: both solved {t.both}, only {a} {t.only_first}, only {b} '
-                     f'{t.only_second}, neither {t.neither}')
-    lines += [_test(test) for test in contrast.success.tests]
-    if len(comparison.contrasts) > 1:
-        lines.append(contrast.sentence)
-    return '\n'.join(lines)
+        lines += ['', f'pairs: both solved {t.both}, only {a} {t.only_first}, only {b} '
+                  f'{t.only_second}, neither {t.neither}']
+    return '\n'.join([*lines, *(_test(test) for test in contrast.success.tests)])
 
 
 def _row(contrast: Contrast, effect: Effect) -> list[str]:
-    names = {Better.FIRST: contrast.first, Better.SECOND: contrast.second,
-             Better.NEITHER: '', Better.INCOMPARABLE: 'not comparable'}
-    unit = '' if effect.unit == '1' else f' [{effect.unit}]'
-    return [effect.name + unit, number(effect.first.value), number(effect.second.value),
-            number(effect.difference.value), _interval(effect.difference), names[effect.better]]
+    return [_name(effect.name, effect.unit), number(effect.first.value),
+            number(effect.second.value), number(effect.difference.value),
+            interval_text(effect.difference), _better(contrast, effect)]
 
 
-def _value(value: MetricValue) -> str:
-    return number(value.value)
+def _better(contrast: Contrast, effect: Effect) -> str:
+    return {Better.FIRST: contrast.first, Better.SECOND: contrast.second, Better.NEITHER: '',
+            Better.INCOMPARABLE: 'not comparable'}[effect.better]
 
 
-def _interval(value: MetricValue) -> str:
-    if value.interval is None:
-        return value.why
-    low, high, confidence, _ = value.interval
-    return f'{number(low)} … {number(high)}  ({confidence:.0%})'
+def _contrasts(comparison: Comparison) -> str:
+    """Return the differences in success of every two systems."""
+    rows = [['success', 'difference', 'interval or reason', 'test', 'p after Holm', 'better']]
+    for contrast in comparison.contrasts:
+        success = contrast.success
+        test = next((t for t in success.tests if t.adjusted is not None), None)
+        rows.append([f'{contrast.first} - {contrast.second}', number(success.difference.value),
+                     interval_text(success.difference), test.name if test else '–',
+                     number(test.adjusted, 3) if test else '–', _better(contrast, success)])
+    return aligned(rows, (1, 4))
+
+
+def _figures(comparison: Comparison) -> str:
+    """Return the figures of each system over all its episodes."""
+    names = [(value.name, value.unit) for value in comparison.sides[0].figures]
+    rows = [['figure', *(side.letter for side in comparison.sides)]]
+    for at, (name, unit) in enumerate(names):
+        rows.append([_name(name, unit), *(number(side.figures[at].value)
+                                          for side in comparison.sides)])
+    return aligned(rows, range(1, len(rows[0])))
+
+
+def _name(name: str, unit: str) -> str:
+    return name if unit == '1' else f'{name} [{unit}]'
+
+
+def _with_interval(value: MetricValue) -> str:
+    return f'{number(value.value)}  {interval_text(value)}'.rstrip()
 
 
 def _test(test: HypothesisTest) -> str:
     kind = 'e' if test.threshold > 1 else 'p'
-    value = 'none' if test.value is None else f'{test.value:.3g}'
+    value = 'beyond 1e308' if test.value is None else f'{test.value:.3g}'
     asked = f'at {"least" if kind == "e" else "most"} {test.threshold:g} shows a difference'
-    adjusted = '' if test.adjusted is None else f', {test.adjusted:.3g} after Holm'
-    return f'{test.name}: {kind} = {value}{adjusted} (n = {test.n}; {asked})'
+    return f'{test.name}: {kind} = {value} (n = {test.n}; {asked})'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 import math
 
@@ -55,7 +55,9 @@ def effect(measure: Measure, matched: Matched, sides: tuple[Evidence, Evidence],
         made = _of_figures
     else:
         kept = matched.where(measure.keep)
-        values = measure.value(kept.first), measure.value(kept.second)
+        # without one common episode each side's own figure is shown, and no difference
+        shown = kept if kept.n else replace(matched, paired=False).where(measure.keep)
+        values = measure.value(shown.first), measure.value(shown.second)
         made = partial(_of_episodes, kept, confidence)
     if obstacle:
         return Effect(measure.name, measure.unit, measure.higher_is_better, *values,
@@ -77,8 +79,8 @@ def _of_episodes(kept: Matched, confidence: float, measure: Measure,
                  values: tuple[MetricValue, MetricValue]) -> MetricValue:
     """Return the difference with a bootstrap over the matched episodes."""
     lacking = [v.why for v in values if v.value is None]
-    if lacking:
-        return missing(measure.name, measure.unit, lacking[0], kept.n)
+    if lacking or not kept.n:
+        return missing(measure.name, measure.unit, [*lacking, _NO_EPISODE][0], kept.n)
     found = difference(measure.figure(kept.first), measure.figure(kept.second),
                        paired=kept.paired, confidence=confidence)
     if not math.isfinite(found.value):

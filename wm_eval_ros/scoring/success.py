@@ -141,8 +141,8 @@ def needed(gap: SuccessGap, rule: Rule, alpha: float) -> tuple[int | None, str]:
     if value is None:
         return None, 'nothing is known of the rates'
     if abs(value) < NEAR:
-        return None, (f'as seen the two lie within {NEAR:g} of each other: thousands of episodes '
-                      'would be needed')
+        return None, (f'as seen they lie within {NEAR:g} of each other: only thousands of '
+                      'episodes would tell them apart, if they differ')
     high, low, phi = _smoothed(gap)
     if gap.table is None:
         n = episodes_for_gap(high, low, _POWER, alpha)
