@@ -7,9 +7,11 @@ import re
 
 from wm_eval_ros.records import MetricValue, Verdict
 from wm_eval_ros.report.checks import Check, GATE, overall
+from wm_eval_ros.report.forest import difference_range, difference_text
 from wm_eval_ros.report.page import BOARD, KEYS, reasons
 from wm_eval_ros.report.parts import lookup, MARKS, range_text, shown
 from wm_eval_ros.report.text import title
+from wm_eval_ros.scoring.compare import Better, Comparison, Contrast, Effect
 from wm_eval_ros.scoring.gates import SEVERITY
 from wm_eval_ros.scoring.scorecard import Scorecard
 
@@ -80,3 +82,44 @@ def _baselines(card: Scorecard, others: Sequence[Scorecard]) -> str:
     return table(('planner', 'success', 'n', '95 % interval, or the reason'),
                  ((escaped(str(c.manifest.get('planner') or '?')), ' '.join(shown(value)).strip(),
                    f'{value.n}', escaped(range_text(value))) for c, value in rows), (1, 2))
+
+
+def comparison_summary(comparison: Comparison) -> str:
+    """Return verdict, sides and effects of a comparison."""
+    notes = [*comparison.notes, *(f'{side.letter}: {note}' for side in comparison.sides
+                                  for note in side.notes)]
+    shown_notes = [f'- {escaped(note)}' for note in notes[:_MOST_CHECKS]]
+    if len(notes) > _MOST_CHECKS:
+        shown_notes.append(f'- and {len(notes) - _MOST_CHECKS} more')
+    parts = [f'### {MARKS[comparison.verdict]}: {escaped(comparison.sentence)}',
+             _sides(comparison), *(_contrast(comparison, c) for c in comparison.contrasts),
+             '\n'.join(shown_notes)]
+    return '\n\n'.join(part for part in parts if part) + '\n'
+
+
+def _sides(comparison: Comparison) -> str:
+    letters = ('letters',) if comparison.letters else ()
+    rows = [(side.letter, escaped(side.title), ' '.join(shown(side.figures[0])).strip(),
+             f'{side.figures[0].n}', escaped(range_text(side.figures[0])),
+             *([comparison.letters[side.letter]] if letters else []))
+            for side in comparison.sides if side.figures]
+    return table(('', 'system', 'success', 'n', '95 % interval, or the reason', *letters), rows,
+                 (2, 3))
+
+
+def _contrast(comparison: Comparison, contrast: Contrast) -> str:
+    """Return the effects of two sides; of several contrasts only that on success."""
+    several = len(comparison.contrasts) > 1
+    effects = (contrast.success,) if several else (contrast.success, *contrast.others)
+    a, b = contrast.first, contrast.second
+    head = ('figure', a, b, f'{a} − {b}', '95 % interval, or the reason', 'better')
+    said = f'{a} against {b}: {escaped(contrast.pairing)}.'
+    return f'{said}\n\n{table(head, (_effect(contrast, e) for e in effects), (1, 2, 3))}'
+
+
+def _effect(contrast: Contrast, effect: Effect) -> tuple[str, ...]:
+    better = {Better.FIRST: contrast.first, Better.SECOND: contrast.second,
+              Better.NEITHER: 'neither shown', Better.INCOMPARABLE: 'not comparable'}
+    return (code(effect.name), ' '.join(shown(effect.first)).strip(),
+            ' '.join(shown(effect.second)).strip(), difference_text(effect.difference),
+            escaped(difference_range(effect.difference)), better[effect.better])

@@ -125,9 +125,14 @@ def _body(card: Scorecard, checks: Sequence[Check], others: Sequence[Scorecard],
             f'{parts.keys(_keys(every))}<nav aria-label="parts of the report">{nav}</nav>'
             f'{_part("Checks", parts.checks(checks))}<main>{figures}</main>'
             f'{_part("All figures", _figures(card) + missing)}'
-            f'{_part("Definitions", parts.definitions(v.name for v in every))}'
+            f'{_part("Definitions", parts.definitions([*(v.name for v in every), *_linked()]))}'
             f'<details class="part"><summary>Manifest</summary><pre>{manifest}</pre></details>'
             '</div>')
+
+
+def _linked() -> list[str]:
+    """Return the names that the page links to whether or not the run has them."""
+    return [*BOARD.values(), *(name for place in _PLACES.values() for name in place.metrics)]
 
 
 def _anchor(part: str) -> str:

@@ -77,7 +77,7 @@ def range_text(value: MetricValue) -> str:
 def board(values: Sequence[tuple[str, MetricValue]]) -> str:
     """Return the leading figures, large."""
     cells = ''.join(_cell(label, value) for label, value in values)
-    return f'<dl class="board">{cells}</dl>'
+    return f'<dl class="board" style="--columns:{len(values)}">{cells}</dl>'
 
 
 def _cell(label: str, value: MetricValue) -> str:
@@ -151,7 +151,8 @@ def _row(value: MetricValue) -> str:
     return (f'<tr{kind} data-name="{escape(value.name.lower())}"{folded}>'
             f'<td><code>{defined(value.name)}</code></td>'
             f'<td class="r">{number(value.value)}</td><td>{escape(value.unit)}</td>'
-            f'<td class="r n">{value.n:,}</td><td>{prose(interval_text(value))}{method}</td></tr>')
+            f'<td class="r" data-label="n =">{value.n:,}</td>'
+            f'<td>{prose(interval_text(value))}{method}</td></tr>')
 
 
 def _is_folded(name: str) -> bool:
@@ -170,7 +171,7 @@ def search(values: Sequence[MetricValue]) -> str:
 
 def definitions(names: Iterable[str]) -> str:
     """Return what each figure means, as the targets of the links."""
-    families = sorted({family(name) for name in names} | DEFINITIONS.keys())
+    families = sorted({family(name) for name in names})
     rows = ''.join(
         f'<div id="def-{escape(name)}"><dt><code>{escape(name)}</code></dt>'
         f'<dd>{escape(DEFINITIONS.get(name, "A figure of a plug-in: see its documentation."))}'
