@@ -275,9 +275,9 @@ class McapFile:
         unknown = np.flatnonzero(connections == _UNKNOWN)
         where = self._where(self._index.segments[numbers[owners[unknown[0]]]])
         lost = int(heads['length'][unknown].sum()) + RECORD.size * len(unknown)
-        self.damage.found(f'{where}: {len(unknown)} messages of a channel '
-                          f'{heads["channel"][unknown[0]]}, which the file does not declare; '
-                          'it is damaged', lost)
+        names = ', '.join(map(str, np.unique(heads['channel'][unknown]).tolist()))
+        self.damage.found(f'{where}: {len(unknown)} messages of channels that the file does not '
+                          f'declare ({names}); it is damaged', lost)
 
     def _contents(self, segment: np.void) -> bytes:
         record = self._file.read(int(segment['offset']), int(segment['size']))

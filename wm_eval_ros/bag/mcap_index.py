@@ -127,6 +127,9 @@ class McapIndex:
         opcode, length = self._file.head(at)
         if opcode == Opcode.MESSAGE:
             return self._visit_run(at)
+        if at in self._indexed and opcode == Opcode.CHUNK and length != self._indexed[at]:
+            self._damage.found(f'{self._where}: the length of the chunk at byte {at} is damaged; '
+                               'it is taken from the summary')
         length = self._indexed.get(at, length)
         contents = at + RECORD.size
         after = contents + length
