@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 import sys
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from wm_eval_ros.errors import ConfigError, MissingExtraError
 if TYPE_CHECKING:
     from wm_eval_ros.scoring.compare import Comparison
     from wm_eval_ros.scoring.contrast import Question
+    from wm_eval_ros.scoring.evidence import Evidence
 
 EXAMPLE = """example:
   wm-eval compare runs/new/bag runs/old/bag
@@ -51,10 +53,11 @@ def main(args: argparse.Namespace) -> int:
     if len(args.run) < 2:
         raise ConfigError(f'{args.run[0]}: one system alone; give two or more to compare')
     from wm_eval_ros.scoring.ranking import compare
-    found = compare([evidence_of(path, salvage=args.salvage) for path in args.run], question)
+    evidence = [evidence_of(path, salvage=args.salvage) for path in args.run]
+    found = compare(evidence, question)
     print_comparison(found, as_json=args.json)
     if args.out is not None:
-        written = write_comparison(found, args.out)
+        written = write_comparison(found, evidence, args.out)
         print(f'written: {", ".join(map(str, written))}', file=sys.stderr)
     return EXIT_CODES[found.verdict]
 
@@ -74,19 +77,16 @@ def print_comparison(found: Comparison, *, as_json: bool) -> None:
     sys.stdout.write(found.to_json() if as_json else comparison_text(found))
 
 
-def write_comparison(found: Comparison, folder: Path) -> list[Path]:
+def write_comparison(found: Comparison, evidence: Sequence[Evidence], folder: Path) -> list[Path]:
     """
     Write compare.json, and compare.html where plotly is installed.
 
     :raises RecordingError: the folder cannot be written
     """
+    from wm_eval_ros.report.comparison import page
     files = {'compare.json': found.to_json()}
     try:
-        from wm_eval_ros.report.comparison import page
-        files['compare.html'] = page(found)
+        files['compare.html'] = page(found, evidence)
     except MissingExtraError as error:
         print(f'wm-eval compare: {error}', file=sys.stderr)
-    except ModuleNotFoundError as error:
-        if error.name != 'wm_eval_ros.report.comparison':
-            raise
     return write_files(folder, files)

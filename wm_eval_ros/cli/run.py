@@ -17,6 +17,7 @@ from wm_eval_ros.cli.outputs import print_result, write
 from wm_eval_ros.cli.overrides import add_overrides, scenario_of
 from wm_eval_ros.cli.progress import Progress
 from wm_eval_ros.cli.reading import read, score_bag
+from wm_eval_ros.cli.until_decided import add_until_decided, refuse_stray, run_until_decided
 from wm_eval_ros.config.scenario import Scenario, with_planner
 from wm_eval_ros.config.schema import did_you_mean
 from wm_eval_ros.errors import EXIT_PASS, UnknownNameError
@@ -24,6 +25,7 @@ from wm_eval_ros.records import TERMINAL
 
 EXAMPLE = """example:
   wm-eval run reacher --episodes 20 --baselines --out runs/reacher
+  wm-eval run reacher --until-decided --against-set planner.samples=16 --max-episodes 100
 """
 
 
@@ -34,11 +36,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--baselines', action='store_true',
                         help="also run the scenario's baselines, on the same starts")
     add_gates(parser)
-    parser.add_argument('--json', action='store_true', help='print the scorecard as JSON')
+    add_until_decided(parser)
+    parser.add_argument('--json', action='store_true',
+                        help='print the scorecard, or the comparison, as JSON')
 
 
 def main(args: argparse.Namespace) -> int:
     """Run the verb."""
+    refuse_stray(args)
+    if args.until_decided:
+        return run_until_decided(args)
     scenario, profile = scenario_of(args), profile_of(args)
     if profile is not None:
         require_conditions(profile, scenario)

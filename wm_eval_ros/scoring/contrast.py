@@ -10,7 +10,7 @@ from wm_eval_ros.scoring.conditions import obstacle, unmet
 from wm_eval_ros.scoring.effects import effect, measures
 from wm_eval_ros.scoring.evidence import Evidence
 from wm_eval_ros.scoring.pairs import match, Matched
-from wm_eval_ros.scoring.success import direction, needed, success_gap, SuccessGap, worst_case
+from wm_eval_ros.scoring.success import needed, success_gap, SuccessGap, worst_case
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def decide(found: Measured, adjusted: float | None, question: Question) -> Contr
     """
     p = found.p_value if adjusted is None else adjusted
     shown = p is not None and p <= question.alpha
-    better = direction(found.gap) if shown else Better.NEITHER
+    better = found.gap.leader if shown else Better.NEITHER
     if found.obstacle or found.gap.effect.difference.value is None:
         better = Better.INCOMPARABLE
     success = _success(found, adjusted, better)

@@ -25,6 +25,8 @@ SAMPLED = {'plan_latency': plan_latency, 'sense_to_act': sense_to_act, 'cpu_time
 DECIDED = frozenset({'success', 'failure', 'timeout'})
 #: fields in which the runs of one system may differ
 _OF_ONE_RUN = ('seed', 'episodes')
+#: where the software differs between runs that is told, and does not part them
+_OF_SOFTWARE = ('git_commit', 'package_version')
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,9 @@ def merge(parts: Sequence[Evidence], where: str) -> Evidence:
     """
     if len(parts) == 1:
         return parts[0]
-    for part in parts[1:]:
-        if differing := differences(parts[0].manifest, part.manifest):
+    found = [differences(parts[0].manifest, part.manifest) for part in parts[1:]]
+    for keys in found:
+        if differing := [key for key in keys if key not in _OF_SOFTWARE]:
             raise BagError(f'{where}: its runs differ in {", ".join(differing[:3])}; they are not '
                            'one system: compare them as two')
     if any(part.figures is not None for part in parts):
@@ -127,9 +130,10 @@ def merge(parts: Sequence[Evidence], where: str) -> Evidence:
     keyed = [(_order(e, p.run_ids), e) for p in parts for e in p.episodes]
     episodes = tuple(e for _, e in sorted(keyed, key=lambda pair: pair[0]))
     hosts = tuple(sorted({host for part in parts for host in part.hosts}))
-    notes = tuple(sorted({note for part in parts for note in part.notes}))
+    notes = {note for part in parts for note in part.notes}
+    notes |= {f'its runs differ in {key}' for keys in found for key in keys}
     return replace(parts[0], run_ids=tuple(sorted(ids)), hosts=hosts, episodes=episodes,
-                   notes=notes)
+                   notes=tuple(sorted(notes)))
 
 
 def differences(first: Any, second: Any, at: str = '') -> list[str]:

@@ -42,6 +42,8 @@ class SuccessGap:
     deciding: str = ''
     #: its p-value, valid at any time under the sequential rule; None where there is none
     p_value: float | None = None
+    #: the side that is better if the p-value is small enough
+    leader: Better = Better.NEITHER
 
 
 def success_gap(matched: Matched, rule: Rule, alpha: float) -> SuccessGap:
@@ -60,7 +62,7 @@ def success_gap(matched: Matched, rule: Rule, alpha: float) -> SuccessGap:
         bare = replace(bare, tests=(test,))
         if rule is Rule.SEQUENTIAL:
             return SuccessGap(bare, None, ())
-        return SuccessGap(bare, None, (), BOSCHLOO, p)
+        return SuccessGap(bare, None, (), BOSCHLOO, p, _ahead(bare))
     table, path, sequential = _walk(kept, alpha)
     discordant = table.only_first + table.only_second
     p = mcnemar_exact(table.only_first, table.only_second)
@@ -69,8 +71,10 @@ def success_gap(matched: Matched, rule: Rule, alpha: float) -> SuccessGap:
                             why='the largest e-value along the pairs'))
     bare = replace(bare, tests=tests)
     if rule is Rule.SEQUENTIAL:
-        return SuccessGap(bare, table, path, SIGN, min(1.0, sequential.p_value))
-    return SuccessGap(bare, table, path, MCNEMAR, p)
+        # who was ahead when it was decided: what follows does not undo it
+        decided = {'a': Better.FIRST, 'b': Better.SECOND}.get(sequential.better, _ahead(bare))
+        return SuccessGap(bare, table, path, SIGN, min(1.0, sequential.p_value), decided)
+    return SuccessGap(bare, table, path, MCNEMAR, p, _ahead(bare))
 
 
 def binary(name: str, kept: Matched, confidence: float,
@@ -124,9 +128,9 @@ def _peak(test: SignTest) -> float | None:
     return math.exp(test.peak_log_e) if test.peak_log_e < 709 else None
 
 
-def direction(gap: SuccessGap) -> Better:
+def _ahead(bare: Effect) -> Better:
     """Return the side with the higher success rate."""
-    value = gap.effect.difference.value or 0.0
+    value = bare.difference.value or 0.0
     return Better.NEITHER if value == 0 else Better.FIRST if value > 0 else Better.SECOND
 
 
