@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import json
 from pathlib import Path
 import subprocess
 import sys
-from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree
 
@@ -14,29 +14,14 @@ import pytest
 import yaml
 
 from wm_eval_ros.cli.main import main
-from wm_eval_ros.records import Record
 
 SUCCESS = {'metric': 'success_rate', 'at_least': 0.8}
 
 
-def run_of(scenes: ModuleType, successes: int, episodes: int, **manifest: Any) -> list[Record]:
-    """Make a run of ten met slots an episode."""
-    records: list[Record] = [scenes.info(episodes=episodes, **manifest)]
-    for e in range(episodes):
-        begin = 500.0 * e
-        end = 'SUCCESS' if e < successes else 'TIMEOUT'
-        records += [scenes.event('START', e, begin, '', 100 + e),
-                    *(scenes.cycle(10 * e + k, episode=e) for k in range(10)),
-                    scenes.event(end, e, begin + 475, '', 0.475)]
-    return records
-
-
 @pytest.fixture(scope='module')
-def bag(tmp_path_factory: pytest.TempPathFactory, scenes: ModuleType) -> Path:
+def bag(tmp_path_factory: pytest.TempPathFactory, outcome_bag: Callable[..., Path]) -> Path:
     """20 of 20 episodes solved, in realtime, 200 slots met."""
-    folder = tmp_path_factory.mktemp('run')
-    made: Path = scenes.write_bag(folder / 'bag', run_of(scenes, 20, 20))
-    return made
+    return outcome_bag(tmp_path_factory.mktemp('run') / 'bag', 'S' * 20)
 
 
 def gates_file(folder: Path, *gates: dict[str, Any], **changes: Any) -> str:
@@ -136,6 +121,7 @@ def test_a_run_that_cannot_meet_the_conditions_is_refused_before_it_starts(
     assert not (tmp_path / 'run').exists()
 
 
+@pytest.mark.slow
 def test_the_profiles_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(['list', '--json']) == 0
     listed = json.loads(capsys.readouterr().out)['gate profiles']

@@ -115,7 +115,13 @@ def _other(args: argparse.Namespace) -> Scenario:
                        *args.against_set]
     else:
         options.scenario = args.against
-    return scenario_of(options)
+    try:
+        return scenario_of(options)
+    except ConfigError as error:
+        if not args.against:
+            raise
+        planners = ', '.join(plugins.names('wm_eval_ros.planners'))
+        raise ConfigError(f'--against {args.against}: {error} (planners: {planners})') from None
 
 
 def _require_comparable(a: Scenario, b: Scenario) -> None:
