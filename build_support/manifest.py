@@ -49,6 +49,8 @@ CORE = {
 CORE_WITHOUT_KEY = ('rosbags>=0.10,<0.12', 'mcap>=1.2')
 #: dependency key of package.xml -> requirement of the extra ``vision``
 VISION = {'python3-opencv': 'opencv-python-headless>=4.8'}
+#: what the statistics are checked against; nothing of the package imports them
+ORACLES = ('scikit-learn>=1.3', 'statsmodels>=0.14')
 #: ROS dependencies that the wheels of the extra ``ros`` bring
 FROM_WHEELS = frozenset({
     'builtin_interfaces', 'std_msgs', 'geometry_msgs', 'lifecycle_msgs', 'nav_msgs', 'rclpy',
@@ -112,7 +114,8 @@ def extras(manifest: Manifest) -> dict[str, list[str]]:
         'report': ['plotly>=5.18'],
     }
     found['all'] = [requirement for extra in found.values() for requirement in extra]
-    found['test'] = ['pytest>=7.4', 'pytest-timeout>=2.2', 'hypothesis>=6.90', 'catkin_pkg>=1.0']
+    found['test'] = ['pytest>=7.4', 'pytest-timeout>=2.2', 'hypothesis>=6.90', 'catkin_pkg>=1.0',
+                     *ORACLES]
     found['dev'] = [*found['test'], 'ruff>=0.6', 'mypy>=1.8', 'types-PyYAML']
     found['colcon'] = [*COLCON, *on_wheel_platform(AMENT_WHEELS)]
     return found
