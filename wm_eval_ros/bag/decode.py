@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+import re
 from struct import error as StructError
 from typing import Any
 
 from rosbags.serde import SerdeError
 
-from wm_eval_ros.bag.definitions import bag_types, complete, register, starts_with_header
+from wm_eval_ros.bag.definitions import (
+    bag_types,
+    complete,
+    is_known,
+    register,
+    starts_with_header,
+)
 from wm_eval_ros.bag.message import Connection, RawMessage
 from wm_eval_ros.errors import BagError
 from wm_eval_ros.wire.header import header_stamp_ns as stamp_of
 
+_SERVICE_EVENT = re.compile(r'/srv/\w+_Event$')
 _DAMAGED = (SerdeError, StructError, UnicodeDecodeError, ValueError, AssertionError, IndexError,
             MemoryError, KeyError, TypeError)
 
@@ -64,8 +72,11 @@ class Decoder:
             if connection.serialization_format != 'cdr':
                 raise BagError(f'it is serialized as {connection.serialization_format!r}, '
                                'only cdr is read')
-            if connection.encoding == 'ros2msg':
-                register(self._types, name, connection.text)
+            if is_service_event(name):
+                raise BagError('a service event: counted and timed, not decoded')
+            # an empty text is that of a message without fields, unless the type is known to have
+            if connection.text or (connection.encoding == 'ros2msg' and not is_known(name)):
+                register(self._types, name, connection.text, connection.encoding)
             complete(self._types, name)
             self._stamped[name] = starts_with_header(self._types, name)
         except BagError as error:
@@ -85,6 +96,11 @@ def header_stamp_ns(message: RawMessage) -> int:
         raise BagError(f'{message.topic}: the message logged at {message.log_ns} ns has '
                        f'{len(message[4])} bytes, too few for a header')
     return stamp_ns
+
+
+def is_service_event(type_name: str) -> bool:
+    """Say whether a type is what a service call leaves in a bag."""
+    return _SERVICE_EVENT.search(type_name) is not None
 
 
 def full_name(type_name: str) -> str:

@@ -16,7 +16,13 @@ import re
 import sys
 from typing import Any
 
-from rosbags.typesys import get_types_from_msg, get_typestore, Stores, TypesysError
+from rosbags.typesys import (
+    get_types_from_idl,
+    get_types_from_msg,
+    get_typestore,
+    Stores,
+    TypesysError,
+)
 
 from wm_eval_ros.errors import BagError
 
@@ -27,6 +33,10 @@ MAX_DEFINITION_BYTES = 1 << 20
 #: longest part of a parser's complaint that is passed on [characters]
 _MAX_REASON = 80
 
+#: what stands before each file in a concatenation of IDL files
+_IDL_PART = re.compile(r'^={80}\nIDL: [^\n]*\n', re.MULTILINE)
+_IDL_MODULE = re.compile(r'^\s*module\s+\w+\s*\{', re.MULTILINE)
+_PREPROCESSOR = re.compile(r'^[ \t]*#[^\n]*$', re.MULTILINE)
 _TYPE_NAME = re.compile(r'[A-Za-z]\w*/(?:msg|srv|action)/[A-Za-z]\w*')
 
 
@@ -76,28 +86,44 @@ def bag_types() -> Any:
     return get_typestore(Stores.EMPTY)
 
 
-def register(store: Any, type_name: str, text: str) -> None:
+def register(store: Any, type_name: str, text: str, encoding: str = '') -> None:
     """
     Add a type, and those its text brings along, to a store; types already there stay.
 
+    :param encoding: ``ros2msg`` or ``ros2idl``; empty: as the text looks
     :raises BagError: the name or the text is none of a message
     """
     check_type_name(type_name)
+    encoding = encoding or ('ros2idl' if _IDL_MODULE.search(text) else 'ros2msg')
     if len(text) > MAX_DEFINITION_BYTES:
         raise BagError(f'{type_name}: a definition of {len(text)} characters; at most '
                        f'{MAX_DEFINITION_BYTES} are read')
     try:
-        found = _parsed(text, type_name)
+        found = _parsed(text, type_name, encoding)
+        for name in found:
+            check_type_name(name)
         store.register({k: v for k, v in found.items() if k not in store.fielddefs})
     except (TypesysError, RecursionError, KeyError, ValueError, SyntaxError) as error:
         why = ' '.join(str(error).split())[:_MAX_REASON]
         raise BagError(f'{type_name}: its definition is not understood ({why})') from None
+    if type_name not in store.fielddefs:
+        raise BagError(f'{type_name}: its definition defines {", ".join(found) or "nothing"} '
+                       'instead')
 
 
 @lru_cache(maxsize=512)
-def _parsed(text: str, type_name: str) -> Any:
+def _parsed(text: str, type_name: str, encoding: str) -> Any:
     """Return the types of a definition; read-only, as bags embed the same ones again and again."""
-    return get_types_from_msg(text, type_name)
+    if encoding == 'ros2msg':
+        return get_types_from_msg(text, type_name)
+    if encoding != 'ros2idl':
+        raise ValueError(f'it is written in {encoding!r}; ros2msg and ros2idl are read')
+    found: dict[str, Any] = {}
+    for part in _IDL_PART.split(text):
+        # what it includes stands in another part, or is known
+        if code := _PREPROCESSOR.sub('', part).strip():
+            found.update(get_types_from_idl(code))
+    return found
 
 
 def complete(store: Any, type_name: str) -> None:
@@ -132,6 +158,15 @@ def check_type_name(type_name: str) -> str:
         raise BagError(f'{type_name[:80]!r} is no message type; it should look like '
                        'package/msg/Name')
     return type_name
+
+
+def is_known(type_name: str) -> bool:
+    """Say whether a definition is known without that of a bag."""
+    try:
+        _require(known_types(), check_type_name(type_name))
+    except (BagError, TypesysError):
+        return False
+    return True
 
 
 def _parts(store: Any, type_name: str) -> Iterator[str]:

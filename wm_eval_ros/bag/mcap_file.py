@@ -172,11 +172,10 @@ class McapFile:
         if schema is None:
             return Connection(channel.topic, '', '', '', channel.message_encoding)
         try:
-            text = schema.data.decode()
+            encoding, text = schema.encoding, schema.data.decode()
         except UnicodeDecodeError:
-            text = ''
-        return Connection(channel.topic, schema.name, schema.encoding if text else '', text,
-                          channel.message_encoding)
+            encoding, text = '', ''
+        return Connection(channel.topic, schema.name, encoding, text, channel.message_encoding)
 
     def _declared(self) -> dict[str, int] | None:
         statistics = self._index.statistics

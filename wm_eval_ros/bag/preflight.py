@@ -16,6 +16,7 @@ from wm_eval_ros.bag.clocks import (
     offsets,
     stamp_steps,
 )
+from wm_eval_ros.bag.decode import is_service_event
 from wm_eval_ros.bag.findings import (
     duration,
     error,
@@ -84,8 +85,7 @@ class Inspection:
         for topic, (count, what) in self._broken.items():
             yield error('damaged', topic, f'{count} messages do not decode, the first: {what}',
                         count)
-        for topic, why in bag.unreadable.items():
-            yield warning('unreadable', topic, why)
+        yield from _unreadable(bag, closed_loop=self._closed_loop)
         for watch in watches:
             sporadic = bag.topics[watch.topic] in _SPORADIC
             yield from watch.findings(start_ns, simulated=simulated, sporadic=sporadic)
@@ -132,6 +132,14 @@ def _salvage(bag: Bag) -> Iterator[Finding]:
                 f'{(size - lost) / _BYTES_PER_MB:.3f} of {size / _BYTES_PER_MB:.3f} MB', lost)
     for note in bag.notes:
         yield error('salvage', '', note)
+
+
+def _unreadable(bag: Bag, *, closed_loop: bool) -> Iterator[Finding]:
+    needed = {c.topic for c in bag.connections if record_decoder(c)} if closed_loop else set()
+    for topic, why in bag.unreadable.items():
+        tell = error if topic in needed else info if is_service_event(bag.topics[topic]) else (
+            warning)
+        yield tell('unreadable', topic, why)
 
 
 def _counts(bag: Bag) -> Iterator[Finding]:

@@ -190,13 +190,14 @@ class SqliteFile:
         for number, topic, type_name, form in self._database.execute(
                 'SELECT id, name, type, serialization_format FROM topics'):
             encoding, text = definitions.get(type_name, ('', ''))
-            yield number, Connection(topic, type_name, encoding if text else '', text, form)
+            yield number, Connection(topic, type_name, encoding, text, form)
 
     def _definitions(self) -> dict[str, tuple[str, str]]:
         try:
             rows = self._database.execute('SELECT topic_type, encoding, '
                                           'encoded_message_definition FROM message_definitions')
-            return {type_name: (encoding, text) for type_name, encoding, text in rows}
+            return {type_name: (encoding, text) for type_name, encoding, text in rows
+                    if isinstance(encoding, str) and isinstance(text, str)}
         except sqlite3.OperationalError:
             return {}  # before schema 4
         except sqlite3.DatabaseError as error:
