@@ -24,6 +24,8 @@ class OrderWatch:
         """
         self.found = Disorder()
         self._latest = _FIRST
+        #: latest log time stored, of each connection
+        self._newest: NDArray[np.int64] = np.full(connections, _FIRST)
         #: largest place read so far, of all and of each connection
         self._top = -1
         self._tops: NDArray[np.int64] = np.full(connections, -1)
@@ -42,8 +44,14 @@ class OrderWatch:
         before = np.maximum(np.maximum.accumulate(log_ns), self._latest)
         self._latest = int(before[-1])
         late = before - log_ns
+        worst = int(late.max())
+        if worst == 0:
+            np.maximum.at(self._newest, columns.rows['connection'], log_ns)
+            return
         self.found.count += int(np.count_nonzero(late))
-        self.found.worst_ns = max(self.found.worst_ns, int(late.max()))
+        self.found.worst_ns = max(self.found.worst_ns, worst)
+        for number, own in columns.by_connection():
+            self._stored_own(number, own.log_ns)
 
     def read(self, columns: Columns) -> None:
         """Take messages in as they are read, by log time."""
@@ -55,6 +63,14 @@ class OrderWatch:
             for number, own in columns.by_connection():
                 self._read_own(number, own.rows['place'])
         self._top = max(self._top, top)
+
+    def _stored_own(self, number: int, log_ns: Ints) -> None:
+        before = np.maximum(np.maximum.accumulate(log_ns), self._newest[number])
+        self._newest[number] = before[-1]
+        falls = before - log_ns
+        worst = int(falls.argmax())
+        if falls[worst] > self.found.fall_ns:
+            self.found.fall_ns, self.found.fall_at_ns = int(falls[worst]), int(log_ns[worst])
 
     def _read_own(self, number: int, places: Ints) -> None:
         before = np.maximum(np.maximum.accumulate(places), self._tops[number])

@@ -91,8 +91,8 @@ class Disorder:
     worst_ns: int = 0
     #: messages that stand after a later one of their own topic: no queue does that
     within_topics: int = 0
-    #: the largest fall of the log times from one part of the file to the next [ns], and the log
-    #: time after it [ns, system]
+    #: the largest fall of the log times of a topic, or from one part of the file to the next [ns],
+    #: and the log time after it [ns, system]
     fall_ns: int = 0
     fall_at_ns: int = 0
 
