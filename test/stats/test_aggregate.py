@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hypothesis import given
 from hypothesis import strategies as st
 import numpy as np
@@ -9,6 +11,9 @@ import pytest
 from scipy import stats
 
 from wm_eval_ros.stats.aggregate import iqm, probability_of_improvement, stratified_bootstrap
+
+#: keeps a figure in the test report
+Record = Callable[[str, object], None]
 
 SCORES = st.lists(st.integers(-50, 50), min_size=1, max_size=30)
 
@@ -86,8 +91,8 @@ def test_few_runs_are_warned_of(runs: int, why: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(('runs', 'least'), [(5, 0.8), (10, 0.87), (30, 0.91)])
-def test_the_bootstrap_of_the_mean_covers_the_better_the_more_runs(runs: int,
-                                                                   least: float) -> None:
+def test_the_bootstrap_of_the_mean_covers_the_better_the_more_runs(
+        runs: int, least: float, record_property: Record) -> None:
     rng, rounds = np.random.default_rng(41), 300
     centres = np.array([0.2, 0.5, 0.9, 0.4])
     truth = iqm(rng.normal(centres, 0.1, (200_000, 4)))
@@ -97,11 +102,12 @@ def test_the_bootstrap_of_the_mean_covers_the_better_the_more_runs(runs: int,
         found = stratified_bootstrap(iqm, scores, resamples=500)
         assert found.low is not None and found.high is not None
         hits += found.low <= truth <= found.high
+    record_property('coverage', hits / rounds)
     assert least <= hits / rounds <= 0.99
 
 
 @pytest.mark.slow
-def test_the_bootstrap_of_the_improvement_covers() -> None:
+def test_the_bootstrap_of_the_improvement_covers(record_property: Record) -> None:
     rng, rounds = np.random.default_rng(42), 300
     truth = stats.norm.cdf(0.5 / 2**0.5)
     hits = 0
@@ -110,4 +116,5 @@ def test_the_bootstrap_of_the_improvement_covers() -> None:
                                      rng.normal(0, 1, (15, 4)), resamples=500)
         assert found.low is not None and found.high is not None
         hits += found.low <= truth <= found.high
+    record_property('coverage', hits / rounds)
     assert 0.9 <= hits / rounds <= 0.99

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import math
 
 from hypothesis import given, settings
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 import pytest
 
 from wm_eval_ros.stats.betting import betting_interval, betting_sequence
+
+#: keeps a figure in the test report
+Record = Callable[[str, object], None]
 
 SCORES = st.lists(st.integers(0, 20).map(lambda k: k / 20), min_size=1, max_size=40)
 
@@ -119,22 +123,25 @@ MEANS = {'bernoulli': 0.1, 'uniform': 0.5, 'beta': 0.9}
 @pytest.mark.slow
 @pytest.mark.parametrize('n', [20, 100])
 @pytest.mark.parametrize('kind', list(MEANS))
-def test_the_interval_covers_at_least_as_often_as_it_says(kind: str, n: int) -> None:
+def test_the_interval_covers_at_least_as_often_as_it_says(
+        kind: str, n: int, record_property: Record) -> None:
     rng, runs = np.random.default_rng(31), 1500
     hits = 0
     for _ in range(runs):
         found = betting_interval(sample(kind, (n,), rng))
         assert found.low is not None and found.high is not None
         hits += found.low <= MEANS[kind] <= found.high
+    record_property('coverage', hits / runs)
     assert hits / runs >= 0.95 - 3 * math.sqrt(0.05 * 0.95 / runs)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('kind', list(MEANS))
-def test_the_sequence_covers_at_all_times_at_once(kind: str) -> None:
+def test_the_sequence_covers_at_all_times_at_once(kind: str, record_property: Record) -> None:
     rng, runs = np.random.default_rng(32), 300
     hits = 0
     for _ in range(runs):
         found = betting_sequence(sample(kind, (200,), rng), grid=200)
         hits += bool(np.all((found.low <= MEANS[kind]) & (MEANS[kind] <= found.high)))
+    record_property('coverage', hits / runs)
     assert hits / runs >= 0.95 - 3 * math.sqrt(0.05 * 0.95 / runs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hypothesis import given
 from hypothesis import strategies as st
 import numpy as np
@@ -14,6 +16,7 @@ from wm_eval_ros.stats.bootstrap import (
     percentile_limits,
     RESAMPLES,
 )
+from wm_eval_ros.stats.mean import cluster_ratio
 from wm_eval_ros.stats.samples import finite, ranked, same_length
 from wm_eval_ros.stats.special import (
     binomial_cdfs,
@@ -23,6 +26,9 @@ from wm_eval_ros.stats.special import (
     log_factorials,
     logit_limits,
 )
+
+#: keeps a figure in the test report
+Record = Callable[[str, object], None]
 
 
 def test_clusters_are_numbered_in_the_order_of_their_labels() -> None:
@@ -54,8 +60,31 @@ def test_draws_take_as_many_clusters_as_there_are_and_are_reproducible() -> None
     assert not np.array_equal(found, cluster_draws(7, 1))
 
 
-def test_percentiles_cut_the_same_share_off_both_ends() -> None:
+def test_of_many_clusters_the_percentiles_are_the_plain_ones() -> None:
     assert percentile_limits(np.arange(101.0), 0.9) == pytest.approx((5, 95))
+    assert percentile_limits(np.arange(101.0), 0.9, 10**9) == pytest.approx((5, 95), abs=1e-6)
+
+
+def test_of_few_clusters_the_percentiles_are_wider() -> None:
+    # 5 clusters: sqrt(5/4) * t(0.975; 4) = 1.1180 * 2.7764 = 3.1041, whose normal tail is 0.00095
+    low, high = percentile_limits(np.arange(100_001.0), 0.95, 5)
+    assert low == pytest.approx(100_000 * stats.norm.cdf(-3.1041), rel=1e-3)
+    assert low + high == pytest.approx(100_000)
+    assert percentile_limits(np.arange(100_001.0), 0.95, 5, strata=4)[0] > low
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(('count', 'least'), [(5, 0.88), (10, 0.92), (30, 0.92)])
+def test_a_ratio_of_few_clusters_is_covered(count: int, least: float,
+                                            record_property: Record) -> None:
+    rng, runs, hits = np.random.default_rng(71), 2000, 0
+    for _ in range(runs):
+        sizes = rng.integers(5, 15, count).astype(float)
+        found = cluster_ratio(rng.normal(1, 0.3, count) * sizes, sizes)
+        assert found.low is not None and found.high is not None
+        hits += found.low <= 1 <= found.high
+    record_property('coverage', hits / runs)
+    assert hits / runs >= least
 
 
 def test_what_is_refused_is_counted_and_named() -> None:

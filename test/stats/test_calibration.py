@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from wm_eval_ros.stats.calibration import expected_calibration_error, LEVELS
+
+#: keeps a figure in the test report
+Record = Callable[[str, object], None]
 
 #: errors at the 1000 mid-quantiles of a standard normal
 EVEN = stats.norm.ppf((np.arange(1000) + 0.5) / 1000)
@@ -79,7 +84,8 @@ def test_bad_input_is_named(error: list[float], std: list[float], groups: list[i
 
 @pytest.mark.slow
 @pytest.mark.parametrize('factor', [1.0, 1.3])
-def test_the_interval_covers_of_perfect_and_of_wrong_predictions(factor: float) -> None:
+def test_the_interval_covers_of_perfect_and_of_wrong_predictions(
+        factor: float, record_property: Record) -> None:
     # 30 episodes of 20 errors that share an episode's scale
     rng, runs = np.random.default_rng(3), 400
     scales = np.array([0.7, 1.4])
@@ -94,4 +100,5 @@ def test_the_interval_covers_of_perfect_and_of_wrong_predictions(factor: float) 
                                           (found.maximum_error, gap.max())]):
             assert one.low is not None and one.high is not None
             hits[at] += one.low <= want <= one.high
+    record_property('coverage', (hits / runs).tolist())
     assert np.all(hits / runs >= 0.93)

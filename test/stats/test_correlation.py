@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import math
 
 from hypothesis import given
@@ -18,6 +19,9 @@ from wm_eval_ros.stats.correlation import (
     rank_preservation,
     spearman,
 )
+
+#: keeps a figure in the test report
+Record = Callable[[str, object], None]
 
 PAIRS = st.lists(st.tuples(st.integers(-6, 6), st.integers(-6, 6)), min_size=2, max_size=25)
 ALL = [pearson, spearman, kendall]
@@ -144,7 +148,8 @@ def test_a_tie_costs_half_of_a_reversal() -> None:
 @pytest.mark.parametrize(('kind', 'least'), [('pearson', 0.93), ('spearman', 0.93),
                                              ('kendall', 0.93)])
 @pytest.mark.parametrize('rho', [0.0, 0.5, 0.8])
-def test_the_intervals_cover_of_normal_samples(kind: str, least: float, rho: float) -> None:
+def test_the_intervals_cover_of_normal_samples(
+        kind: str, least: float, rho: float, record_property: Record) -> None:
     ours = {'pearson': pearson, 'spearman': spearman, 'kendall': kendall}[kind]
     truth = {'pearson': rho, 'spearman': 6 / math.pi * math.asin(rho / 2),
              'kendall': 2 / math.pi * math.asin(rho)}[kind]
@@ -154,4 +159,5 @@ def test_the_intervals_cover_of_normal_samples(kind: str, least: float, rho: flo
         found = ours(x, rho * x + math.sqrt(1 - rho * rho) * e)
         assert found.low is not None and found.high is not None
         hits += found.low <= truth <= found.high
+    record_property('coverage', hits / runs)
     assert hits / runs >= least

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import math
 
 from hypothesis import given
@@ -15,6 +16,9 @@ from wm_eval_ros.stats.proportion import beta_posterior, clopper_pearson
 from wm_eval_ros.stats.quantile import quantile
 from wm_eval_ros.stats.rate import poisson_rate
 from wm_eval_ros.stats.survival import kaplan_meier, median, restricted_mean
+
+#: keeps a figure in the test report
+Record = Callable[[str, object], None]
 
 COUNTS = st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -98,7 +102,7 @@ def test_the_survival_curve_is_statsmodels(runs: list[tuple[int, bool]]) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize('q', [0.5, 0.95])
-def test_each_limit_of_a_quantile_holds_with_95_percent(q: float) -> None:
+def test_each_limit_of_a_quantile_holds_with_95_percent(q: float, record_property: Record) -> None:
     rng, runs = np.random.default_rng(61), 4000
     truth = -math.log(1 - q)
     hits = np.zeros(2, int)
@@ -106,12 +110,14 @@ def test_each_limit_of_a_quantile_holds_with_95_percent(q: float) -> None:
         found = quantile(rng.exponential(size=120), q)
         assert found.low is not None and found.high is not None
         hits += found.low <= truth, truth <= found.high
+    record_property('coverage', (hits / runs).tolist())
     assert np.all(hits / runs >= 0.95 - 3 * math.sqrt(0.05 * 0.95 / runs))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(('n', 'least'), [(20, 0.88), (100, 0.93)])
-def test_the_intervals_of_censored_times_cover(n: int, least: float) -> None:
+def test_the_intervals_of_censored_times_cover(
+        n: int, least: float, record_property: Record) -> None:
     # exponential times censored at 1.5: 22 % of the runs never get there
     rng, runs, horizon = np.random.default_rng(62), 2000, 1.5
     truths = math.log(2), 1 - math.exp(-horizon)
@@ -122,4 +128,5 @@ def test_the_intervals_of_censored_times_cover(n: int, least: float) -> None:
         for at, found in enumerate((median(curve), restricted_mean(curve, horizon))):
             if found.low is not None and found.high is not None:
                 hits[at] += found.low <= truths[at] <= found.high
+    record_property('coverage', (hits / runs).tolist())
     assert np.all(hits / runs >= least)

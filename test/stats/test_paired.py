@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import math
 
 from hypothesis import given
@@ -17,6 +18,9 @@ from wm_eval_ros.stats.paired import (
     mcnemar_exact,
     paired_difference,
 )
+
+#: keeps a figure in the test report
+Record = Callable[[str, object], None]
 
 COUNT = st.integers(0, 40)
 Z = 1.959963984540054
@@ -103,10 +107,11 @@ def coverage(n: int, p10: float, p01: float) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(('n', 'least'), [(10, 0.92), (20, 0.935), (50, 0.935)])
-def test_the_paired_interval_covers_about_95_percent_of_every_grid_point(n: int,
-                                                                         least: float) -> None:
+def test_the_paired_interval_covers_about_95_percent_of_every_grid_point(
+        n: int, least: float, record_property: Record) -> None:
     grid = np.linspace(0.02, 0.9, 12)
     found = [coverage(n, p, q) for p in grid for q in grid if p + q < 1]
+    record_property('coverage', (min(found), float(np.mean(found))))
     assert min(found) >= least
     assert 0.945 <= np.mean(found) <= 0.98
 
@@ -123,7 +128,8 @@ def test_agresti_caffo_is_statsmodels(n1: int, n2: int, data: st.DataObject) -> 
 
 
 @pytest.mark.parametrize(('n', 'least'), [(10, 0.92), (30, 0.93), (100, 0.935)])
-def test_agresti_caffo_covers_about_95_percent_at_every_grid_point(n: int, least: float) -> None:
+def test_agresti_caffo_covers_about_95_percent_at_every_grid_point(
+        n: int, least: float, record_property: Record) -> None:
     k = np.arange(n + 1)
     limits = np.array([[agresti_caffo(a, n, b, n)[1:] for b in k] for a in k])
     grid = np.linspace(0.02, 0.98, 17)
@@ -133,6 +139,7 @@ def test_agresti_caffo_covers_about_95_percent_at_every_grid_point(n: int, least
             inside = (limits[..., 0] <= p - q) & (p - q <= limits[..., 1])
             chances = np.outer(stats.binom.pmf(k, n, p), stats.binom.pmf(k, n, q))
             found.append(float(chances[inside].sum()))
+    record_property('coverage', (min(found), float(np.mean(found))))
     assert min(found) >= least
     assert np.mean(found) >= 0.95
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise, permutations
 
 from hypothesis import given, settings
@@ -10,6 +11,9 @@ import numpy as np
 import pytest
 
 from wm_eval_ros.stats.risk import _Order, aurc
+
+#: keeps a figure in the test report
+Record = Callable[[str, object], None]
 
 DECISIONS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5)), min_size=1, max_size=5)
 
@@ -92,7 +96,7 @@ def test_bad_input_is_named() -> None:
 
 
 @pytest.mark.slow
-def test_the_interval_covers() -> None:
+def test_the_interval_covers(record_property: Record) -> None:
     # 40 episodes of 10 decisions; the truth from a million of them
     def run(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         hard = np.repeat(rng.normal(0, 0.5, count), 10)
@@ -107,4 +111,5 @@ def test_the_interval_covers() -> None:
         for at, (one, want) in enumerate([(found.area, truth.area), (found.excess, truth.excess)]):
             assert one.low is not None and one.high is not None and want.value is not None
             hits[at] += one.low <= want.value <= one.high
+    record_property('coverage', (hits / runs).tolist())
     assert np.all(hits / runs >= 0.88)

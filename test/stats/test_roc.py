@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import math
 
 from hypothesis import given
@@ -20,6 +21,9 @@ from wm_eval_ros.stats.roc import (
     roc_curve,
     tpr_at_fpr,
 )
+
+#: keeps a figure in the test report
+Record = Callable[[str, object], None]
 
 Floats = NDArray[np.float64]
 #: few distinct values, so that there are ties
@@ -259,8 +263,8 @@ BINORMAL = [(0.55, 20, 20, 1.0), (0.7, 20, 80, 1.0), (0.8, 50, 50, 2.0), (0.8, 5
 
 @pytest.mark.slow
 @pytest.mark.parametrize(('area', 'm', 'n', 'spread'), BINORMAL)
-def test_the_interval_of_the_area_covers_95_percent(area: float, m: int, n: int,
-                                                    spread: float) -> None:
+def test_the_interval_of_the_area_covers_95_percent(
+        area: float, m: int, n: int, spread: float, record_property: Record) -> None:
     rng = np.random.default_rng(11)
     shift = stats.norm.ppf(area) * math.hypot(1, spread)
     hits, runs = 0, 4000
@@ -268,11 +272,13 @@ def test_the_interval_of_the_area_covers_95_percent(area: float, m: int, n: int,
         found = auroc(rng.normal(shift, spread, m), rng.normal(0, 1, n))
         assert found.low is not None and found.high is not None
         hits += found.low <= area <= found.high
+    record_property('coverage', hits / runs)
     assert 0.93 <= hits / runs <= 0.97
 
 
 @pytest.mark.slow
-def test_the_interval_of_clustered_samples_covers_where_the_plain_one_does_not() -> None:
+def test_the_interval_of_clustered_samples_covers_where_the_plain_one_does_not(
+        record_property: Record) -> None:
     # 30 episodes of 10 nominal and 10 anomalous slots; half of the variance is the episode's
     rng, area, runs = np.random.default_rng(12), 0.8, 1000
     shift = stats.norm.ppf(area) * math.sqrt(2)
@@ -287,12 +293,14 @@ def test_the_interval_of_clustered_samples_covers_where_the_plain_one_does_not()
         assert naive.low is not None and naive.high is not None
         hits += found.low <= area <= found.high
         plain += naive.low <= area <= naive.high
+    record_property('coverage', (hits / runs, plain / runs))
     assert hits / runs >= 0.92
     assert plain / runs <= 0.75
 
 
 @pytest.mark.slow
-def test_the_paired_difference_covers_95_percent_and_its_test_keeps_its_level() -> None:
+def test_the_paired_difference_covers_95_percent_and_its_test_keeps_its_level(
+        record_property: Record) -> None:
     rng, runs = np.random.default_rng(13), 3000
     hits = rejected = 0
     for _ in range(runs):
@@ -302,13 +310,15 @@ def test_the_paired_difference_covers_95_percent_and_its_test_keeps_its_level() 
         assert found.low is not None and found.high is not None and found.p_value is not None
         hits += found.low <= 0 <= found.high
         rejected += found.p_value <= 0.05
+    record_property('coverage and rejections', (hits / runs, rejected / runs))
     assert 0.93 <= hits / runs <= 0.97
     assert rejected / runs <= 0.06
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(('shift', 'm', 'n'), [(0.5, 20, 200), (1.0, 100, 100), (2.0, 50, 500)])
-def test_the_interval_of_average_precision_covers(shift: float, m: int, n: int) -> None:
+def test_the_interval_of_average_precision_covers(
+        shift: float, m: int, n: int, record_property: Record) -> None:
     rng, runs = np.random.default_rng(14), 2000
     at = np.linspace(-8, 12, 200_001)
     recall, alarms = stats.norm.sf(at - shift), stats.norm.sf(at)
@@ -319,4 +329,5 @@ def test_the_interval_of_average_precision_covers(shift: float, m: int, n: int) 
         found = average_precision(rng.normal(shift, 1, m), rng.normal(0, 1, n))
         assert found.low is not None and found.high is not None
         hits += found.low <= truth <= found.high
+    record_property('coverage', hits / runs)
     assert hits / runs >= 0.94

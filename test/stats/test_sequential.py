@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 import math
 
@@ -20,6 +21,9 @@ from wm_eval_ros.stats.sequential import (
     SignTest,
     win_share_sequence,
 )
+
+#: keeps a figure in the test report
+Record = Callable[[str, object], None]
 
 COUNTS = st.integers(0, 80).flatmap(lambda m: st.tuples(st.integers(0, m), st.just(m)))
 
@@ -180,10 +184,12 @@ def walk(a: Outcomes, b: Outcomes, two_sided: bool) -> NDArray[np.bool_]:
 @pytest.mark.slow
 @pytest.mark.parametrize('two_sided', [False, True])
 @pytest.mark.parametrize('p', [0.05, 0.3, 0.5, 0.8, 0.95])
-def test_looking_after_every_pair_errs_at_most_in_five_percent(p: float, two_sided: bool) -> None:
+def test_looking_after_every_pair_errs_at_most_in_five_percent(
+        p: float, two_sided: bool, record_property: Record) -> None:
     runs, top = 20_000, 200
     a, b = pairs(p, p, 0.3, (runs, top), np.random.default_rng(21))
     rate = float(walk(a, b, two_sided)[:, -1].mean())
+    record_property('false alarms', rate)
     assert rate <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
     plan = expected_episodes_sequential(p, p, 0.3, limit=top, two_sided=two_sided)
     want = plan.power + plan.wrong
@@ -193,12 +199,14 @@ def test_looking_after_every_pair_errs_at_most_in_five_percent(p: float, two_sid
 
 @pytest.mark.slow
 @pytest.mark.parametrize(('two_sided', 'shared'), [(False, 0.7), (True, 0.86)])
-def test_half_against_seven_tenths_takes_fifty_pairs(two_sided: bool, shared: float) -> None:
+def test_half_against_seven_tenths_takes_fifty_pairs(
+        two_sided: bool, shared: float, record_property: Record) -> None:
     # phi = shared * 0.6547: 0.46 one-sided, 0.56 two-sided
     runs, top = 5_000, 400
     a, b = pairs(0.7, 0.5, shared, (runs, top), np.random.default_rng(22))
     decided = walk(a, b, two_sided)
     taken = np.where(decided[:, -1], np.argmax(decided, axis=1) + 1, top)
+    record_property('pairs and power', (float(taken.mean()), float(decided[:, -1].mean())))
     assert decided[:, -1].mean() >= 0.99
     assert taken.mean() <= 50 + 3 * taken.std() / math.sqrt(runs)
     phi = shared * 0.15 / math.sqrt(0.21 * 0.25)
@@ -221,10 +229,12 @@ def test_the_class_walks_as_the_simulation_does() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize('theta', [0.5, 0.7, 0.95])
-def test_the_win_share_is_left_out_at_any_time_in_at_most_five_percent(theta: float) -> None:
+def test_the_win_share_is_left_out_at_any_time_in_at_most_five_percent(
+        theta: float, record_property: Record) -> None:
     runs, top = 20_000, 300
     won = np.random.default_rng(24).random((runs, top)) < theta
     s, m = np.cumsum(won, axis=1), np.arange(1, top + 1)
     outside = stats.beta.logpdf(theta, s + 1, m - s + 1) < math.log(0.05)
     rate = float(outside.any(axis=1).mean())
+    record_property('false alarms', rate)
     assert rate <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)

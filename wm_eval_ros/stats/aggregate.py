@@ -90,4 +90,5 @@ def stratified_bootstrap(statistic: Callable[..., float], *scores: ArrayLike,
                                 for one in samples))
     why = (f'{runs} runs: an interval of fewer than {ENOUGH_RUNS} is too short'
            if runs < ENOUGH_RUNS else '')
-    return Estimate(value, *percentile_limits(found, confidence), why)
+    tasks = samples[0].shape[1]
+    return Estimate(value, *percentile_limits(found, confidence, runs, tasks), why)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from wm_eval_ros.stats.samples import Floats, Ints
+from wm_eval_ros.stats.special import normal_cdf, student_quantile
 
 #: fewer clusters than this are not worth resampling
 MIN_CLUSTERS = 5
@@ -62,8 +63,22 @@ def cluster_draws(count: int, seed: int) -> Floats:
     return found.reshape(RESAMPLES, count).astype(float)
 
 
-def percentile_limits(resampled: NDArray[np.float64], confidence: float) -> tuple[float, float]:
-    """Return the equal-tailed quantiles of resampled figures."""
+def percentile_limits(resampled: Floats, confidence: float, clusters: int | None = None,
+                      strata: int = 1) -> tuple[float, float]:
+    """
+    Return equal-tailed quantiles of resampled figures, widened for few clusters.
+
+    Plain percentiles are those of a normal interval with the variance divided by n and not by
+    n - 1: of 5 clusters their 95 % interval holds about 80 %. The percentiles read off are those
+    that make it Student's interval (Hesterberg, Amer. Statist. 69, 2015).
+
+    :param resampled: shape (R,)
+    :param clusters: that were drawn, in each stratum, > 1; None for very many
+    :param strata: how many were drawn from apart; each gives degrees of freedom
+    """
     tail = (1 - confidence) / 2
+    if clusters is not None:
+        student = student_quantile(strata * (clusters - 1), 1 - tail)
+        tail = normal_cdf(-(clusters / (clusters - 1)) ** 0.5 * student)
     low, high = np.quantile(resampled, [tail, 1 - tail])
     return float(low), float(high)

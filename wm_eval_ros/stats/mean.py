@@ -60,7 +60,7 @@ def slope(x: Floats, y: Floats, confidence: float = 0.95) -> Mean:
 
 def cluster_ratio(top: Floats, bottom: Floats, confidence: float = 0.95, seed: int = 0) -> Mean:
     """
-    Ratio of two sums with a percentile bootstrap over clusters.
+    Ratio of two sums with a percentile bootstrap over clusters, widened for few of them.
 
     Samples within a cluster (an episode) depend on each other, so whole clusters are drawn. A mean
     is the ratio with the clusters' sizes below.
@@ -80,4 +80,4 @@ def cluster_ratio(top: Floats, bottom: Floats, confidence: float = 0.95, seed: i
         return Mean(value)
     sums = np.einsum('rc,kc->kr', cluster_draws(count, seed), np.stack([top, bottom]))
     ratios = sums[0][sums[1] > 0] / sums[1][sums[1] > 0]
-    return Mean(value, *percentile_limits(ratios, confidence))
+    return Mean(value, *percentile_limits(ratios, confidence, count))

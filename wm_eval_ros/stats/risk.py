@@ -117,6 +117,7 @@ def aurc(score: ArrayLike, loss: ArrayLike, groups: ArrayLike | None = None,
         return RiskCoverage(*curve, Estimate(area, why=why), Estimate(excess, why=why))
     drawn = _resampled((given, best), parts.cluster,
                        cluster_draws(parts.count, seed))
-    low, high = percentile_limits(drawn[0] - drawn[1], confidence)
-    return RiskCoverage(*curve, Estimate(area, *percentile_limits(drawn[0], confidence)),
+    low, high = percentile_limits(drawn[0] - drawn[1], confidence, parts.count)
+    limits = percentile_limits(drawn[0], confidence, parts.count)
+    return RiskCoverage(*curve, Estimate(area, *limits),
                         Estimate(excess, max(0.0, low), max(0.0, high)))
