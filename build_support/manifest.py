@@ -113,9 +113,12 @@ def extras(manifest: Manifest) -> dict[str, list[str]]:
         'vision': [VISION[key] for key in keys if key in VISION],
         'report': ['plotly>=5.18'],
     }
+    # no part of `all`: large, and rerun-sdk asks for a newer numpy than a ROS distribution has
+    exports = {'parquet': ['pyarrow>=15'], 'rerun': ['rerun-sdk>=0.24']}
     found['all'] = [requirement for extra in found.values() for requirement in extra]
     found['test'] = ['pytest>=7.4', 'pytest-timeout>=2.2', 'hypothesis>=6.90', 'catkin_pkg>=1.0',
                      *ORACLES]
+    found |= exports
     found['dev'] = [*found['test'], 'ruff>=0.6', 'mypy>=1.8', 'types-PyYAML']
     found['colcon'] = [*COLCON, *on_wheel_platform(AMENT_WHEELS)]
     return found

@@ -18,6 +18,7 @@ VERBS: dict[str, tuple[str, str]] = {
     'score': ('score', 'recompute every figure from a bag alone'),
     'compare': ('compare', 'say which of two or more systems is better, and how sure that is'),
     'power': ('power', 'say how many episodes a question needs'),
+    'export': ('export', 'write a bag as Parquet tables, a Rerun recording or a Foxglove layout'),
     'fidelity': ('fidelity', 'ask the model of a recorded run again: errors, commands, ranking'),
     'sweep': ('sweep', 'vary one setting over runs: planning horizon, latency, sample efficiency'),
     'learning-curve': ('learning_curve', 'success over the environment steps of training'),

@@ -38,7 +38,7 @@ def page(comparison: Comparison, evidence: Sequence[Evidence] = ()) -> str:
 
 
 def _body(comparison: Comparison, drawn: Mapping[str, Mapping[str, Drawn]], title: str) -> str:
-    sides = _part('Sides', _grid(drawn, ('success', 'differences')) + _sides(comparison))
+    sides = parts.part('Sides', _grid(drawn, ('success', 'differences')) + _sides(comparison))
     contrasts = ''.join(_contrast(comparison, c) for c in comparison.contrasts)
     samples = _grid(drawn, ('latency', 'path'))
     names = ['success_rate', 'plan_latency']
@@ -47,14 +47,9 @@ def _body(comparison: Comparison, drawn: Mapping[str, Mapping[str, Drawn]], titl
     leading = contrasts + sides if len(comparison.sides) == 2 else sides + contrasts
     return (f'<div class="page"><header>{_head(comparison, title)}</header>'
             f'{parts.board(_board(comparison))}<main>{leading}'
-            f'{_part("Episodes", _pairs(comparison))}'
-            f'{_part("Latency and evidence", samples) if samples else ""}</main>'
-            f'{_notes(comparison)}{_part("Definitions", parts.definitions(names))}</div>')
-
-
-def _part(head: str, html: str) -> str:
-    anchor = 'part-' + head.lower().replace(' ', '-')
-    return f'<section class="part" id="{anchor}"><h2>{escape(head)}</h2>{html}</section>'
+            f'{parts.part("Episodes", _pairs(comparison))}'
+            f'{parts.part("Latency and evidence", samples) if samples else ""}</main>'
+            f'{_notes(comparison)}{parts.part("Definitions", parts.definitions(names))}</div>')
 
 
 def _head(comparison: Comparison, title: str) -> str:
@@ -82,7 +77,7 @@ def _notes(comparison: Comparison) -> str:
     if not notes:
         return ''
     items = ''.join(f'<li>{parts.prose(note)}</li>' for note in notes)
-    return _part('Before believing it', f'<ul class="plain soft">{items}</ul>')
+    return parts.part('Before believing it', f'<ul class="plain soft">{items}</ul>')
 
 
 def _sides(comparison: Comparison) -> str:
@@ -119,7 +114,7 @@ def _contrast(comparison: Comparison, contrast: Contrast) -> str:
               if contrast.needed_why else '')
     html = (f'{said}<p class="lead">{parts.prose(contrast.pairing)}</p>{forest(contrast)}'
             f'{_tests(contrast)}{needed}')
-    return _part(f'{contrast.first} against {contrast.second}', html)
+    return parts.part(f'{contrast.first} against {contrast.second}', html)
 
 
 def _tests(contrast: Contrast) -> str:

@@ -116,16 +116,17 @@ def _body(card: Scorecard, checks: Sequence[Check], others: Sequence[Scorecard],
           sections: Mapping[str, str], missing: str) -> str:
     every = (*card.values, *card.host)
     anchors = ['Checks', *sections, 'All figures', 'Definitions']
-    nav = ''.join(f'<a href="#{_anchor(part)}">{part}</a>' for part in anchors)
-    figures = ''.join(_part(part, f'<div class="grid">{html}</div>')
+    nav = ''.join(f'<a href="#{parts.anchor(part)}">{part}</a>' for part in anchors)
+    figures = ''.join(parts.part(part, f'<div class="grid">{html}</div>')
                       for part, html in sections.items())
     manifest = escape(canonical({**card.manifest, **card.provenance}))
+    defined = parts.definitions([*(v.name for v in every), *_linked()])
     return (f'<div class="page"><header>{_head(card, checks, others)}</header>'
             f'{parts.board([(text, lookup(every, name)) for text, name in BOARD.items()])}'
             f'{parts.keys(_keys(every))}<nav aria-label="parts of the report">{nav}</nav>'
-            f'{_part("Checks", parts.checks(checks))}<main>{figures}</main>'
-            f'{_part("All figures", _figures(card) + missing)}'
-            f'{_part("Definitions", parts.definitions([*(v.name for v in every), *_linked()]))}'
+            f'{parts.part("Checks", parts.checks(checks))}<main>{figures}</main>'
+            f'{parts.part("All figures", _figures(card) + missing)}'
+            f'{parts.part("Definitions", defined)}'
             f'<details class="part"><summary>Manifest</summary><pre>{manifest}</pre></details>'
             '</div>')
 
@@ -133,14 +134,6 @@ def _body(card: Scorecard, checks: Sequence[Check], others: Sequence[Scorecard],
 def _linked() -> list[str]:
     """Return the names that the page links to whether or not the run has them."""
     return [*BOARD.values(), *(name for place in _PLACES.values() for name in place.metrics)]
-
-
-def _anchor(part: str) -> str:
-    return 'part-' + part.lower().replace(' ', '-')
-
-
-def _part(head: str, html: str) -> str:
-    return f'<section class="part" id="{_anchor(head)}"><h2>{head}</h2>{html}</section>'
 
 
 def _keys(values: Sequence[MetricValue]) -> list[tuple[str, MetricValue]]:

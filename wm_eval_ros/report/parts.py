@@ -133,6 +133,16 @@ def _check_name(check: Check) -> str:
     return f'<code>{escape(check.name)}</code>'
 
 
+def part(head: str, html: str) -> str:
+    """Return a part of the page under its head."""
+    return f'<section class="part" id="{anchor(head)}"><h2>{escape(head)}</h2>{html}</section>'
+
+
+def anchor(head: str) -> str:
+    """Return the target of links to a part."""
+    return 'part-' + head.lower().replace(' ', '-')
+
+
 def table(values: Sequence[MetricValue]) -> str:
     """
     Return figures as a table with every digit a reader may need.
@@ -152,7 +162,7 @@ def _row(value: MetricValue) -> str:
             f'<td><code>{defined(value.name)}</code></td>'
             f'<td class="r">{number(value.value)}</td><td>{escape(value.unit)}</td>'
             f'<td class="r" data-label="n =">{value.n:,}</td>'
-            f'<td>{prose(interval_text(value))}{method}</td></tr>')
+            f'<td>{prose(interval_text(value).replace("%)", " %)"))}{method}</td></tr>')
 
 
 def _is_folded(name: str) -> bool:

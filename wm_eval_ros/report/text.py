@@ -36,7 +36,7 @@ def interval_text(value: MetricValue) -> str:
         return value.why
     low, high, confidence, _ = value.interval
     # the confidence is that of the interval, so that one-sided limits are not oversold
-    return f'{number(low)} … {number(high)}  ({100 * confidence:g} %)'
+    return f'{number(low)} … {number(high)}  ({confidence:.0%})'
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:

@@ -17,11 +17,14 @@ from wm_eval_ros.report.plots.base import (
     Trace,
 )
 from wm_eval_ros.report.text import number
-from wm_eval_ros.scoring.sweep import BOUND, HORIZON, LATENCY, MODEL, Point, SEVERITY, Sweep
+from wm_eval_ros.scoring.sweep import HORIZON, LATENCY, MODEL, Point, SEVERITY, Sweep
 
 #: what is varied -> name of the axis
 _AXES = {HORIZON: 'planning horizon [steps]', LATENCY: 'injected latency [ms]',
          MODEL: 'environment steps the model was trained on'}
+#: figures drawn beside success
+BESIDE = ('time_to_success.restricted_mean', 'deadline_miss_rate', 'prediction_ratio[h=1]',
+          'plan_latency.p95')
 
 
 def axis(sweep: Sweep) -> str:
@@ -44,41 +47,51 @@ def success(sweep: Sweep) -> Drawn:
     placed = all(p.x is not None for p in known)
     marks, readings = Marks(), []
     for value in sweep.figures:
-        _mark(value, marks, placed)
+        if placed and value.value is not None and value.unit != '1':
+            marks.vertical(value.value, f'{value.name} {number(value.value)}', ACCENT)
         readings.append(_reading(value))
     figure = layout(axis(sweep), 'success rate', marks, showlegend=False)
     figure['yaxis'] |= share_axis(-0.03, 1.03)
     figure['xaxis'] |= _scale(known) if placed else {'type': 'category'}
     n = sorted({p.success.n for p in known})
     each = f'{n[0]}' if len(n) == 1 else f'{n[0]} to {n[-1]}'
-    lead = 'Bars: 95 %, Clopper-Pearson, each for its own value. '
-    return Plot(f'Success over {axis(sweep)}, n = {each} episodes a point',
-                [_curve(known, placed)], figure, lead + ' '.join([*readings, *sweep.notes]))
+    data = [_curve(known, placed, [p.success for p in known])]
+    return Plot(f'Success over {axis(sweep)}, n = {each} episodes a point', data, figure,
+                ' '.join(['Bars: 95 %, Clopper-Pearson, each for its own value.', *readings]))
 
 
-def _curve(points: list[Point], placed: bool) -> Trace:
+def beside(sweep: Sweep, name: str) -> Drawn:
+    """Draw another figure of the runs over the same values."""
+    found = [(p, v) for p in sweep.points
+             if (v := next((v for v in p.values if v.name == name), None)) is not None
+             and v.value is not None]
+    if not found:
+        return Absent(f'no point has {name}')
+    points, values = [p for p, _ in found], [v for _, v in found]
+    placed = all(p.x is not None for p in points)
+    unit = '' if values[0].unit == '1' else f' [{values[0].unit}]'
+    figure = layout(axis(sweep), f'{name.rpartition(".")[2]}{unit}', showlegend=False)
+    figure['xaxis'] |= _scale(points) if placed else {'type': 'category'}
+    figure['yaxis'] |= {'rangemode': 'tozero'}
+    return Plot(f'{name}, n = {len(found)} points', [_curve(points, placed, values)], figure,
+                'Bars: the interval of each point, where it has one.', 280)
+
+
+def _curve(points: list[Point], placed: bool, values: list[MetricValue]) -> Trace:
     x = [p.x if placed else str(p.value) for p in points]
-    values = [p.success for p in points]
     joined = placed and len(set(x)) == len(x)
     return {'type': 'scatter', 'mode': 'lines+markers' if joined else 'markers', 'x': x,
             'y': [v.value for v in values], 'error_y': {**bars(values), 'color': ACCENT},
             'line': {'color': ACCENT, 'width': 1.5}, 'marker': {'color': ACCENT, 'size': 8},
             'customdata': [[v.n, str(p.value)] for v, p in zip(values, points, strict=True)],
-            'hovertemplate': '%{customdata[1]}: %{y:.1%}, n = %{customdata[0]}<extra></extra>'}
+            'hovertemplate': '%{customdata[1]}: %{y:.4g}, n = %{customdata[0]}<extra></extra>'}
 
 
 def _scale(points: list[Point]) -> dict[str, str]:
     """Choose a logarithmic axis where the values lie on one."""
     x = np.unique([p.x for p in points if p.x is not None])
     wide = len(x) > 2 and x[0] > 0 and x[-1] / x[0] > 30
-    return {'type': 'log'} if wide else {'rangemode': 'tozero' if np.all(x >= 0) else 'normal'}
-
-
-def _mark(value: MetricValue, marks: Marks, placed: bool) -> None:
-    if value.name.endswith('_at_bound'):
-        marks.horizontal(BOUND, f'bound {BOUND:.0%}')
-    if placed and value.value is not None and value.unit != '1':
-        marks.vertical(value.value, f'{value.name} {number(value.value)}', ACCENT)
+    return {'type': 'log'} if wide else {}
 
 
 def _reading(value: MetricValue) -> str:
