@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from wm_eval_ros.stats.bootstrap import cluster_draws
 from wm_eval_ros.stats.mean import Mean
 from wm_eval_ros.stats.quantile import nearest_rank
+from wm_eval_ros.stats.samples import Floats, Ints
 from wm_eval_ros.stats.special import normal_cdf, student_quantile
-
-Floats = NDArray[np.float64]
 
 #: fewer clusters than this on a side give no interval of a difference
 LEAST_CLUSTERS = 10
@@ -94,17 +93,24 @@ class ClusteredQuantile:
     def of(self, weights: Floats) -> Floats:
         """Return the quantile for each row of weights."""
         found = np.full(len(weights), np.nan)
-        if len(self._values) == 0:
-            return found
-        before = weights @ self._before.T
-        sizes = weights @ np.bincount(self._owners, minlength=self.clusters)
-        for row in np.flatnonzero(sizes > 0):
-            rank = nearest_rank(int(sizes[row]), self._q)
-            block = int(np.searchsorted(before[row], rank, 'right')) - 1
-            inside = slice(block * self._block, (block + 1) * self._block)
-            reached = before[row, block] + np.cumsum(weights[row, self._owners[inside]])
-            found[row] = self._values[inside][np.searchsorted(reached, rank, 'right')]
+        sizes = (weights @ np.bincount(self._owners, minlength=self.clusters)).astype(int)
+        known = np.flatnonzero(sizes > 0)
+        ranks = np.array([nearest_rank(n, self._q) for n in sizes[known].tolist()])
+        if len(known):
+            found[known] = self._values[self._at(weights[known], ranks)]
         return found
+
+    def _at(self, weights: Floats, ranks: Ints) -> Ints:
+        """Return where in the sorted samples each row's counted samples first exceed its rank."""
+        before = weights @ self._before.T
+        block = np.sum(before <= ranks[:, None], axis=1) - 1
+        inside = block[:, None] * self._block + np.arange(self._block)
+        owners = self._owners[np.minimum(inside, len(self._owners) - 1)]
+        counts = np.take_along_axis(weights, owners, axis=1)
+        counts[inside >= len(self._owners)] = 0
+        rows = np.arange(len(ranks))
+        reached = before[rows, block][:, None] + np.cumsum(counts, axis=1)
+        return np.asarray(inside[rows, np.argmax(reached > ranks[:, None], axis=1)])
 
 
 @dataclass(frozen=True)
