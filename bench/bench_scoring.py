@@ -1,134 +1,65 @@
 """
-Reading and scoring speed on a bag of 10 topics at 100 Hz and a run's records at 20 Hz.
+Speed and memory of reading and scoring a bag: 10 topics at 100 Hz, a run's records at 20 Hz.
 
-    python bench/bench_scoring.py --seconds 3600 --repeats 1
+    python bench/bench_scoring.py --seconds 3600 --blocks 3 --memory 600 3600 10800
 
-`x_realtime` is the length of the bag over the slowest pass; `score` is all that `wm-eval score`
-does before it writes its files.
+`score` is all that `wm-eval score` does before it writes its files, looking over included.
+It is held against the Python library of MCAP on the same file, in turn: `mcap raw` iterates over
+its messages, `mcap decoded` decodes each as well (packages `mcap` and `mcap-ros2-support`).
+Memory is the peak of a process that does nothing else.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections import defaultdict
 from collections.abc import Callable
 import json
+import os
 from pathlib import Path
-import resource
-import struct
+import subprocess
 import sys
 import tempfile
 import time
+from typing import Any
 
-import numpy as np
+from _machine import machine, machine_line
+from _made_bag import write
+from _spread import ratio
 
-from wm_eval_ros.bag.definitions import known_types
 from wm_eval_ros.bag.preflight import preflight
 from wm_eval_ros.bag.reader import Bag, open_bag
-from wm_eval_ros.bag.writer import BagWriter
 from wm_eval_ros.cli.reading import read as score
-from wm_eval_ros.records import (
-    ClockMode,
-    CycleRecord,
-    CycleStatus,
-    EpisodeEvent,
-    EventKind,
-    InputRef,
-    RUN_INFO_SCHEMA,
-    RunInfo,
-)
-from wm_eval_ros.wire.codec import (
-    cycle_to_msg,
-    CYCLE_TYPE,
-    event_to_msg,
-    EVENT_TYPE,
-    MessageTypes,
-    run_info_to_json,
-)
 
-TOPICS, HZ, JOINTS = 10, 100, 6
-PERIOD_NS, EPISODE_S, LATENT = 50_000_000, 3, 8
-STRING = 'std_msgs/msg/String'
-TYPE = 'sensor_msgs/msg/JointState'
-START_NS = 1_700_000_000_000_000_000
+#: what is held against what, at most (or at least, for the second) so many times its time
+GOALS = (('mcap raw', 'score', 0.5), ('mcap decoded', 'score', 5.0))
+_MEMORY = """
+import sys
+from wm_eval_ros.bag.preflight import preflight
+from wm_eval_ros.bag.reader import open_bag
+from wm_eval_ros.cli.reading import read
+if sys.argv[1] == 'score':
+    read(sys.argv[2])
+elif sys.argv[1] == 'preflight':
+    with open_bag(sys.argv[2]) as bag:
+        preflight(bag)
+"""
+_KB_PER_MB = 1024
 
 
-def message(types, stamp_ns: int) -> bytes:
-    """Serialize one joint state."""
-    kinds = types.types
-    stamp = kinds['builtin_interfaces/msg/Time'](*divmod(stamp_ns, 10**9))
-    numbers = np.zeros(JOINTS)
-    return bytes(types.serialize_cdr(kinds[TYPE](
-        kinds['std_msgs/msg/Header'](stamp, 'base'), [f'joint{i}' for i in range(JOINTS)],
-        numbers, numbers, numbers), TYPE))
+def library(folder: Path, *, decode: bool) -> Callable[[], object]:
+    """Return a pass of the Python library of MCAP over the same file."""
+    from mcap.reader import make_reader
+    path = next(folder.glob('*.mcap'))
 
-
-def info(seconds: int) -> RunInfo:
-    """Return the manifest of the run."""
-    return RunInfo(
-        schema_version=RUN_INFO_SCHEMA, run_id='bench', scenario='bench', task='bench',
-        clock=ClockMode.REALTIME, seed=0, episodes=seconds // EPISODE_S, planner='cem',
-        period_ns=PERIOD_NS, deadline_ns=PERIOD_NS, time_limit_s=EPISODE_S, package_version='0')
-
-
-def cycle(slot: int, at: int, latent: np.ndarray) -> CycleRecord:
-    """Return a slot that took 20 ms."""
-    return CycleRecord(
-        stamp_ns=at, slot=slot, episode=slot * PERIOD_NS // (EPISODE_S * 10**9),
-        status=CycleStatus.OK, due_ns=at, start_ns=at, infer_start_ns=at,
-        infer_end_ns=at + 20_000_000, publish_ns=at + 20_000_000,
-        publish_system_ns=at + 20_000_000, command_stamp_ns=at + 20_000_000,
-        command_topic='/robot/command', period_ns=PERIOD_NS, deadline_ns=PERIOD_NS, horizon=10,
-        samples=64, iterations=3, cost=1.0, action=(0.0,) * JOINTS, latent=latent,
-        rollout=np.tile(latent, (10, 1)),
-        inputs=(InputRef('/robot/joints0', at, at, at, at, 1),))
-
-
-class Run:
-    """Writes a run's records into the bag."""
-
-    def __init__(self, writer: BagWriter) -> None:
-        self.writer = writer
-        self.types = MessageTypes(known_types().types.__getitem__)
-        for topic, kind in (('/run_info', STRING), ('/planner_cycle', CYCLE_TYPE),
-                            ('/episode_event', EVENT_TYPE)):
-            writer.add_topic(topic, kind)
-
-    def put(self, topic: str, kind: str, msg: object, log_ns: int) -> None:
-        self.writer.write(topic, bytes(known_types().serialize_cdr(msg, kind)), log_ns)
-
-    def slot(self, slot: int, at: int) -> None:
-        """Write one slot, and the events at the border of an episode."""
-        per_episode = EPISODE_S * 10**9 // PERIOD_NS
-        if slot % per_episode == 0:
-            episode = slot // per_episode
-            if episode:
-                self.event(EpisodeEvent(at, episode - 1, EventKind.SUCCESS, value=EPISODE_S))
-            self.event(EpisodeEvent(at, episode, EventKind.START, value=episode))
-        latent = np.full(LATENT, np.sin(slot / 10), dtype=np.float32)
-        self.put('/planner_cycle', CYCLE_TYPE, cycle_to_msg(cycle(slot, at, latent), self.types),
-                 at + 20_000_000)
-
-    def event(self, event: EpisodeEvent) -> None:
-        self.put('/episode_event', EVENT_TYPE, event_to_msg(event, self.types), event.stamp_ns)
-
-
-def write(folder: Path, seconds: int) -> None:
-    """Write the bag."""
-    data = message(known_types(), START_NS)
-    with BagWriter(folder) as writer:
-        run = Run(writer)
-        text = run.types.make(STRING, data=run_info_to_json(info(seconds)))
-        run.put('/run_info', STRING, text, START_NS)
-        for topic in range(TOPICS):
-            writer.add_topic(f'/robot/joints{topic}', TYPE)
-        for step in range(seconds * HZ):
-            at = START_NS + step * (10**9 // HZ)
-            if at % PERIOD_NS == 0:
-                run.slot((at - START_NS) // PERIOD_NS, at)
-            for topic in range(TOPICS):
-                # encapsulation, then the stamp
-                stamped = data[:4] + struct.pack('<iI', *divmod(at, 10**9)) + data[12:]
-                writer.write(f'/robot/joints{topic}', stamped, at + topic * 1000, at, step + 1)
+    def run() -> int:
+        with path.open('rb') as file:
+            if not decode:
+                return sum(1 for _ in make_reader(file).iter_messages())
+            from mcap_ros2.decoder import DecoderFactory
+            reader = make_reader(file, decoder_factories=[DecoderFactory()])
+            return sum(1 for _ in reader.iter_decoded_messages())
+    return run
 
 
 def passes(folder: Path) -> dict[str, Callable[[], object]]:
@@ -138,39 +69,133 @@ def passes(folder: Path) -> dict[str, Callable[[], object]]:
             with open_bag(folder) as bag:
                 return work(bag)
         return run
-    return {'messages': of(lambda bag: sum(1 for _ in bag.messages())),
-            'records': of(lambda bag: sum(1 for _ in bag.records())),
-            'preflight': of(preflight), 'score': lambda: score(folder)}
+
+    return {
+        'columns': of(lambda bag: sum(len(columns) for columns in bag.columns())),
+        'messages': of(lambda bag: sum(1 for _ in bag.messages())),
+        'records': of(lambda bag: sum(1 for _ in bag.records())),
+        'preflight': of(preflight),
+        'score': lambda: score(folder),
+        'mcap raw': library(folder, decode=False),
+        'mcap decoded': library(folder, decode=True)}
 
 
-def measure(folder: Path, seconds: int, repeats: int) -> dict[str, object]:
-    """Time full passes over the bag."""
-    with open_bag(folder) as bag:
-        total = sum(bag.declared.values())
-    result: dict[str, object] = {'bag_s': seconds, 'messages': total}
-    for name, work in passes(folder).items():
-        spent = []
-        for _ in range(repeats):
+def timed(folder: Path, blocks: int) -> dict[str, list[float]]:
+    """Time full passes over the bag, one of each in turn [s]."""
+    spent = defaultdict(list)
+    work = passes(folder)
+    score(folder)  # what is imported and compiled once is not counted
+    for block in range(blocks):
+        for name, run in work.items():
+            print(f'block {block + 1} of {blocks}: {name}', file=sys.stderr)
             start = time.perf_counter()
-            work()
-            spent.append(time.perf_counter() - start)
-        result[name] = {'s': [round(t, 2) for t in spent],
-                        'messages_per_s': round(total / max(spent)),
-                        'x_realtime': round(seconds / max(spent))}
-    result['peak_rss_mb'] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    return result
+            run()
+            spent[name].append(time.perf_counter() - start)
+    return spent
+
+
+def compared(spent: dict[str, list[float]]) -> list[dict[str, Any]]:
+    """Return the ratios of the library's time to ours, with their spread over the blocks."""
+    found = []
+    for above, below, goal in GOALS:
+        ratios = ratio([[t] for t in spent[above]], [[t] for t in spent[below]])
+        found.append({'ratio': f'{above} / {below}', 'median': ratios['p50'], 'low': ratios['low'],
+                      'high': ratios['high'], 'goal': goal, 'met': ratios['low'] >= goal})
+    own = ratio([[t] for t in spent['score']], [[t] for t in spent['messages']])
+    found.append({'ratio': 'score / messages', 'median': own['p50'], 'low': own['low'],
+                  'high': own['high'], 'goal': None, 'met': None})
+    return found
+
+
+def peak_mb(what: str, folder: Path) -> float:
+    """Return the peak memory of a process that does one thing [MB]."""
+    child = subprocess.Popen([sys.executable, '-c', _MEMORY, what, str(folder)],
+                             stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise SystemExit(f'{what} of {folder} ended with {child.returncode}')
+    return usage.ru_maxrss / _KB_PER_MB
+
+
+def memory(lengths: list[int]) -> list[dict[str, float]]:
+    """Return the peak memory by length of the bag."""
+    found = []
+    for seconds in sorted(lengths):
+        with tempfile.TemporaryDirectory() as folder:
+            bag = Path(folder) / 'bag'
+            print(f'memory: a bag of {seconds} s', file=sys.stderr)
+            write(bag, seconds)
+            size = sum(path.stat().st_size for path in bag.iterdir())
+            found.append({'bag_s': seconds, 'bag_mb': round(size / 1e6),
+                          **{f'{what}_mb': round(peak_mb(what, bag), 1)
+                             for what in ('imports', 'preflight', 'score')}})
+    return found
+
+
+def growth(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Return what an hour more costs [MB], from the shortest to the longest bag."""
+    hours = (rows[-1]['bag_s'] - rows[0]['bag_s']) / 3600
+    return {what: round((rows[-1][what] - rows[0][what]) / hours, 1)
+            for what in ('preflight_mb', 'score_mb')} if hours else {}
+
+
+def measure(seconds: int, blocks: int, lengths: list[int]) -> dict[str, Any]:
+    """Write a bag, and measure."""
+    facts = machine()
+    with tempfile.TemporaryDirectory() as folder:
+        bag = Path(folder) / 'bag'
+        write(bag, seconds)
+        with open_bag(bag) as opened:
+            total = sum(opened.declared.values())
+        spent = timed(bag, blocks)
+    rows = memory(lengths)
+    return {
+        'machine': facts, 'load_end': os.getloadavg()[0], 'bag_s': seconds, 'messages': total,
+        'passes': {name: {'s': times, 'x_realtime': seconds / max(times)}
+                   for name, times in spent.items()},
+        'ratios': compared(spent), 'memory': rows,
+        'growth_mb_per_h': growth(rows) if len(rows) > 1 else {}}
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print the figures."""
+    print(machine_line(found['machine'], found['load_end']))
+    print(f'{found["messages"]} messages, {found["bag_s"]} s')
+    for name, row in found['passes'].items():
+        times = ', '.join(f'{t:.2f}' for t in row['s'])
+        print(f'{name:<14} {times} s; slowest {row["x_realtime"]:.0f}x real time')
+    for row in found['ratios']:
+        goal = '' if row['goal'] is None else (
+            f', goal >= {row["goal"]:g}: {"met" if row["met"] else "missed"}')
+        print(f'{row["ratio"]:<22} {row["median"]:.2f} [{row["low"]:.2f}, {row["high"]:.2f}]'
+              f'{goal}')
+    for row in found['memory']:
+        print(f'{row["bag_s"]:>6} s, {row["bag_mb"]:>5} MB: imports {row["imports_mb"]} MB, '
+              f'preflight {row["preflight_mb"]} MB, score {row["score_mb"]} MB')
+    if found['growth_mb_per_h']:
+        print('growth an hour: ' + ', '.join(
+            f'{name.removesuffix("_mb")} {value} MB'
+            for name, value in found['growth_mb_per_h'].items()))
 
 
 def main() -> int:
     """Write the bag, read it, print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument('--seconds', type=int, default=360, help='length of the bag')
-    parser.add_argument('--repeats', type=int, default=3)
+    parser.add_argument('--blocks', type=int, default=3, help='passes of each kind, in turn')
+    parser.add_argument('--memory', type=int, nargs='*', default=[120, 720],
+                        help='lengths of the bags whose memory is measured [s]')
+    parser.add_argument('--quick', action='store_true', help='one short block')
+    parser.add_argument('--json', action='store_true', help='print JSON')
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        bag = Path(folder) / 'bag'
-        write(bag, args.seconds)
-        print(json.dumps(measure(bag, args.seconds, args.repeats), indent=2))
+    if args.quick:
+        args.seconds, args.blocks, args.memory = 30, 1, []
+    found = measure(args.seconds, args.blocks, args.memory)
+    if args.json:
+        print(json.dumps(found, indent=2))
+    else:
+        show(found)
     return 0
 
 

@@ -251,3 +251,25 @@ def test_run_infos_that_differ_name_the_fields(make_run_bag: Callable[..., Path]
     assert found.verdict is Verdict.ERROR
     assert [f.what for f in of_kind(found, 'run_info')] == [
         '2 run infos that differ in seed, planner: more than one run']
+
+
+def test_commands_pause_between_episodes_and_have_no_gaps(
+    tmp_path: Path, make_bag: Callable[..., Path], make_run_bag: Callable[..., Path],
+) -> None:
+    from wm_eval_ros.bag.run_checks import RunChecks
+    checks = RunChecks()
+    assert checks.commands() == frozenset()
+    info = replace(run()[0], settings={  # type: ignore[type-var]
+        'interface': {'command': {'topic': 'cmd_vel'}}})
+    for record in (info, replace(run()[2], command_topic='/proposed/arm')):  # type: ignore[type-var]
+        checks.add(record)
+    assert checks.commands() == {'cmd_vel', 'proposed/cmd_vel', 'proposed/arm'}
+
+
+def test_what_was_read_is_told(make_bag: Callable[..., Path]) -> None:
+    path = make_bag({'/a': ticks(20), '/b': ticks(30)})
+    read, = of_kind(look(path, closed_loop=False), 'read')
+    size = (path / 'bag_0.mcap').stat().st_size
+    assert (read.severity, read.value) == (Severity.INFO, 50)
+    assert read.what == (f'50 messages of 2 topics were read to the end, {size / 1e6:.3f} MB, and '
+                         'every checksum holds')

@@ -36,7 +36,7 @@ def look(log_ns: list[int], stamps: list[int] | None = None, cuts: tuple[int, ..
     for first, last in pairwise((0, *cuts, len(log_ns))):
         if last > first:
             watch.add(whole[first:last], None if stamps_ns is None else stamps_ns[first:last])
-    found = watch.findings(log_ns[0], simulated=False, sporadic=False)
+    found = watch.findings(log_ns[0])
     return {finding.kind: finding for finding in found}
 
 
@@ -96,7 +96,7 @@ def test_zero_stamps_and_stamps_that_fall_are_counted() -> None:
 def test_zero_is_a_time_like_any_other_in_simulated_time() -> None:
     watch = TopicWatch('/t')
     watch.add(columns(every(10, 3)), np.array([0, 10 * MS, 20 * MS]))
-    assert not list(watch.findings(START, simulated=True, sporadic=False))
+    assert not list(watch.findings(START, simulated=True))
 
 
 @pytest.mark.parametrize(('numbers', 'want'), [

@@ -28,7 +28,7 @@ from wm_eval_ros.errors import BagError
 from wm_eval_ros.records import NO_SEQUENCE, Verdict
 
 #: findings that tell of the container, not of what is in it
-ABOUT_THE_CONTAINER = {'checksum', 'order', 'clock_step'}
+ABOUT_THE_CONTAINER = {'read', 'checksum', 'order', 'clock_step'}
 _ROOT = 'rosbag2_bagfile_information'
 
 

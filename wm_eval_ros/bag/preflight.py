@@ -32,13 +32,17 @@ from wm_eval_ros.bag.run_checks import RunChecks
 from wm_eval_ros.bag.watch import TopicWatch
 from wm_eval_ros.errors import BagError
 from wm_eval_ros.records import Record
-from wm_eval_ros.wire.codec import CYCLE_TYPE, EVENT_TYPE
+from wm_eval_ros.wire.codec import CYCLE_TYPE, EVENT_TYPE, METRICS_TYPE
 
 __all__ = ['Finding', 'Inspection', 'Preflight', 'Severity', 'clock_finding', 'preflight']
 
 _BYTES_PER_MB = 1e6
-#: types of topics on which something is said only when it happens
-_SPORADIC = frozenset({EVENT_TYPE, 'rcl_interfaces/msg/Log', 'rcl_interfaces/msg/ParameterEvent'})
+#: types of topics to which several nodes write, each with sequence numbers of its own, and only
+#: when something happens
+_SEVERAL_WRITERS = frozenset({
+    EVENT_TYPE, 'rcl_interfaces/msg/Log', 'rcl_interfaces/msg/ParameterEvent'})
+#: types of topics whose log times keep no rate; slots are judged by the schedule
+_UNPACED = _SEVERAL_WRITERS | {CYCLE_TYPE, METRICS_TYPE}
 
 
 class Inspection:
@@ -81,14 +85,17 @@ class Inspection:
         bag, watches = self._bag, [self._watches[topic] for topic in sorted(self._watches)]
         start_ns = min((watch.pace.first_ns for watch in watches), default=0)
         simulated = self._run.simulated
-        yield from _salvage(bag)
+        yield from _read(bag)
         for topic, (count, what) in self._broken.items():
             yield error('damaged', topic, f'{count} messages do not decode, the first: {what}',
                         count)
         yield from _unreadable(bag, closed_loop=self._closed_loop)
+        commands = self._run.commands()
         for watch in watches:
-            sporadic = bag.topics[watch.topic] in _SPORADIC
-            yield from watch.findings(start_ns, simulated=simulated, sporadic=sporadic)
+            kind = bag.topics[watch.topic]
+            paced = kind not in _UNPACED and watch.topic.strip('/') not in commands
+            yield from watch.findings(start_ns, simulated=simulated, paced=paced,
+                                      numbered=kind not in _SEVERAL_WRITERS)
         yield from _counts(bag)
         yield from log_times(watches)
         yield from file_order(bag.disorder, start_ns)
@@ -121,11 +128,14 @@ def preflight(bag: Bag, *, closed_loop: bool = True) -> Preflight:
     return inspection.result()
 
 
-def _salvage(bag: Bag) -> Iterator[Finding]:
-    """Say what is missing, and how much is there."""
-    if not bag.notes:
-        return
+def _read(bag: Bag) -> Iterator[Finding]:
+    """Say how much was read, and what is missing."""
     read, declared = sum(bag.read.values()), sum(bag.declared.values())
+    if not bag.notes:
+        held = '' if bag.unchecked else ', and every checksum holds'
+        yield info('read', '', f'{read} messages of {len(bag.topics)} topics were read to the '
+                   f'end, {bag.size / _BYTES_PER_MB:.3f} MB{held}', read)
+        return
     of = f' of {declared} declared' if declared >= read else ''
     size, lost = bag.size, bag.lost_bytes
     yield error('salvage', '', f'salvaged: {read} messages{of}, '

@@ -20,7 +20,7 @@ from wm_eval_ros.records import (
     TERMINAL,
 )
 from wm_eval_ros.wire.codec import CYCLE_TYPE, EVENT_TYPE
-from wm_eval_ros.wire.topics import PLANNER_CYCLE
+from wm_eval_ros.wire.topics import PLANNER_CYCLE, proposed
 
 #: what begins and what ends something within a run
 _PAIRS = (
@@ -47,6 +47,13 @@ class RunChecks:
     def simulated(self) -> bool:
         """Whether stamps are simulated time, which no log time compares to."""
         return bool(self._infos) and self._infos[0].clock is not ClockMode.REALTIME
+
+    def commands(self) -> frozenset[str]:
+        """Return the topics of commands, which pause between episodes and are judged by slots."""
+        topic = _at(self._infos[0].settings, 'interface', 'command', 'topic') if (
+            self._infos) else None
+        declared = {topic, proposed(topic)} if isinstance(topic, str) else set()
+        return frozenset(name.strip('/') for name in declared | self._slots.commands)
 
     def add(self, record: Record) -> None:
         """Take a record in; samples say nothing of the run."""
@@ -138,6 +145,7 @@ class _Slots:
 
     def __init__(self) -> None:
         self.periods: Counter[int] = Counter()
+        self.commands: set[str] = set()
         #: first and last due time [ns, steady] and number of slots, by episode
         self._episodes: dict[int, tuple[int, int, int]] = {}
 
@@ -145,6 +153,8 @@ class _Slots:
         if cycle.status == CycleStatus.WARMUP:
             return
         self.periods[cycle.period_ns] += 1
+        if cycle.command_topic and len(self.commands) < _NAMED:
+            self.commands.add(cycle.command_topic)
         due = cycle.due_ns
         first, last, count = self._episodes.get(cycle.episode, (due, due, 0))
         self._episodes[cycle.episode] = (min(first, due), max(last, due), count + 1)

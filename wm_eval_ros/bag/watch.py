@@ -257,18 +257,22 @@ class TopicWatch:
         self._numbers.add(columns.rows['sequence'])
         self._repeats.add(columns, stamps_ns)
 
-    def findings(self, start_ns: int, *, simulated: bool, sporadic: bool) -> Iterator[Finding]:
+    def findings(
+        self, start_ns: int, *, simulated: bool = False, paced: bool = True,
+        numbered: bool = True,
+    ) -> Iterator[Finding]:
         """
         Yield what is odd about the topic.
 
         :param start_ns: first log time of the bag [ns, system]
         :param simulated: its stamps are simulated time
-        :param sporadic: it keeps no rate, and has several writers with numbers of their own
+        :param paced: it may be expected to keep a rate
+        :param numbered: its sequence numbers are those of one writer
         """
-        if not sporadic:
+        if paced:
             yield from self.pace.findings(self.topic, start_ns)
         yield from self.stamps.findings(self.topic, simulated=simulated)
-        if not sporadic:
+        if numbered:
             yield from self._numbers.findings(self.topic)
         yield from self._repeats.findings(self.topic)
 
