@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 import json
 import math
 from pathlib import Path
+import re
 from types import ModuleType
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
+import yaml
 
 from wm_eval_ros.config.gate import Against, Gate, GateProfile, load_gates, shipped_gates
 from wm_eval_ros.config.schema import build
@@ -193,3 +195,12 @@ def test_the_number_of_slots_named_in_a_profile_holds() -> None:
     gate = Gate(metric='deadline_miss_rate', at_most=0.001)
     assert hold(gate, share('m', 0, 3688, '')).verdict is Verdict.PASS
     assert hold(gate, share('m', 0, 3687, '')).verdict is Verdict.INCONCLUSIVE
+
+
+def test_the_page_on_gates_names_every_key() -> None:
+    page = (Path(__file__).parents[2] / 'docs' / 'gates.md').read_text()
+    keys = {f.name for cls in (Gate, GateProfile) for f in fields(cls)} - {'gates'}
+    assert not [key for key in keys if f'`{key}`' not in page]
+    example = re.search(r'```yaml\n(.*?)```', page, re.DOTALL)
+    assert example is not None
+    assert len(build(GateProfile, yaml.safe_load(example[1]), 'docs/gates.md').gates) == 3

@@ -10,7 +10,7 @@ from wm_eval_ros.config.gate import Against, Gate, GateProfile
 from wm_eval_ros.config.schema import did_you_mean
 from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.metrics.definitions import DEFINITIONS, family
-from wm_eval_ros.records import MetricValue, Verdict
+from wm_eval_ros.records import Interval, MetricValue, Verdict
 from wm_eval_ros.scoring.needed import Needed, needed
 from wm_eval_ros.scoring.scorecard import clean, Scorecard, value_json
 
@@ -103,8 +103,9 @@ def evaluate(profile: GateProfile, card: Scorecard) -> GateReport:
 def hold(gate: Gate, value: MetricValue) -> GateResult:
     """Hold one figure against its bound."""
     if value.value is None:
-        return GateResult(gate.name, Verdict.INCONCLUSIVE, f'no evidence: {value.why}', gate,
-                          value, needed(gate, value))
+        more = needed(gate, value)
+        text = f'no evidence: {value.why}' + (f'; {more.sentence}' if more else '')
+        return GateResult(gate.name, Verdict.INCONCLUSIVE, text, gate, value, more)
     if gate.against is Against.VALUE:
         verdict = Verdict.PASS if _good(gate, value.value) else Verdict.FAIL
         return GateResult(gate.name, verdict, f'the value is {_figure(value)}', gate, value)
@@ -112,13 +113,11 @@ def hold(gate: Gate, value: MetricValue) -> GateResult:
         why = (f'{_figure(value)}, without an interval ({value.why}): hold it with '
                '`against: value`')
         return GateResult(gate.name, Verdict.INCONCLUSIVE, why, gate, value)
-    return _by_interval(gate, value)
+    return _by_interval(gate, value, value.interval)
 
 
-def _by_interval(gate: Gate, value: MetricValue) -> GateResult:
-    assert value.interval is not None
-    low, high, *_ = value.interval
-    ends = (_good(gate, low), _good(gate, high))
+def _by_interval(gate: Gate, value: MetricValue, interval: Interval) -> GateResult:
+    ends = (_good(gate, interval.low), _good(gate, interval.high))
     if all(ends):
         verdict, says = Verdict.PASS, 'all of it keeps the bound'
     elif not any(ends):
