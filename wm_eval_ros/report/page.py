@@ -11,7 +11,16 @@ from wm_eval_ros.records import MetricValue, Verdict
 from wm_eval_ros.report import parts, viewer
 from wm_eval_ros.report.checks import Check, GATE, overall
 from wm_eval_ros.report.parts import lookup
-from wm_eval_ros.report.plots import episodes, latency, prediction, states, surprise, sweeps
+from wm_eval_ros.report.plots import (
+    detector,
+    episodes,
+    latency,
+    prediction,
+    recovery,
+    states,
+    surprise,
+    sweeps,
+)
 from wm_eval_ros.report.plots.base import Drawn
 from wm_eval_ros.report.shell import assemble
 from wm_eval_ros.report.text import title
@@ -31,6 +40,13 @@ KEYS = {'deadline misses': 'deadline_miss_rate', 'plan latency, p99': 'plan_late
         'useful prediction horizon': 'useful_prediction_horizon',
         'slots above the surprise threshold': 'surprise_alarm_rate',
         'fallbacks': 'fallback_rate', 'CPU time per decision': 'cpu_time.mean'}
+#: those of the recorded score as a detector
+DETECTOR = {'perturbed ranked above unperturbed (AUROC)': 'auroc',
+            'perturbed episodes detected': 'detection_rate',
+            'detected by false alarms alone': 'chance_detection_rate',
+            'delay of detection, median': 'detection_delay.median',
+            'false alarms': 'false_alarm_rate',
+            'failures warned of': 'warned_failures', 'lead time, median': 'lead_time.p50'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +67,12 @@ _PLACES = {
     'timeline': _Place('Time', 'every slot', ('deadline_miss_rate', 'slots')),
     'horizon': _Place('Prediction', 'error by horizon',
                       ('prediction_error', 'persistence_error', 'useful_prediction_horizon')),
-    'calibration': _Place('Prediction', 'calibration'),
+    'calibration': _Place('Prediction', 'calibration', ('calibration_ece',)),
     'states': _Place('Prediction', 'imagined and actual state', (), True),
     'surprise': _Place('Surprise', 'surprise along the run',
                        ('surprise', 'surprise_alarm_rate'), True),
-    'roc': _Place('Surprise', 'surprise as a detector', ('surprise',)),
+    'roc': _Place('Surprise', 'the scores as detectors', ('detector.slot_auroc',)),
+    'recovery': _Place('Surprise', 'recovery over severity', ('recovery_rate',)),
 }
 _PARTS = ('Task', 'Time', 'Prediction', 'Surprise', 'Across runs')
 
@@ -74,7 +91,7 @@ def page(card: Scorecard, run: Run, trace: TraceCollector, checks: Sequence[Chec
     frames = frames or Frames()
     panels, rollouts = states.states(card, trace)
     drawn: dict[str, Mapping[str, Drawn]] = {
-        **_of_the_run(card, run, trace, others), 'states': panels,
+        **_of_the_run(card, run, others), 'states': panels,
         **{f'sweep-{at}': {'': sweeps.success(sweep)} for at, sweep in enumerate(across)}}
     places = {**_PLACES, **{f'sweep-{at}': _Place('Across runs', f'success over {sweep.key}',
                                                   sweeps.metrics(sweep))
@@ -89,15 +106,16 @@ def page(card: Scorecard, run: Run, trace: TraceCollector, checks: Sequence[Chec
     return assemble(title(card), body, plots, viewer.payload(card, trace, frames, rollouts))
 
 
-def _of_the_run(card: Scorecard, run: Run, trace: TraceCollector,
+def _of_the_run(card: Scorecard, run: Run,
                 others: Sequence[Scorecard]) -> dict[str, Mapping[str, Drawn]]:
     found = {
         'baselines': episodes.baselines(card, others), 'episodes': episodes.strip(card),
         'survival': episodes.survival(run, card), 'latency': latency.distribution(run),
         'timeline': latency.timeline(run), 'horizon': prediction.horizon(card),
-        'calibration': prediction.calibration(card, trace), 'surprise': surprise.timeline(run),
-        'roc': surprise.roc(run, card)}
-    return {place: {'': drawn} for place, drawn in found.items()}
+        'calibration': prediction.calibration(card, run), 'surprise': surprise.timeline(run),
+        'recovery': recovery.severity(card)}
+    return {**{place: {'': drawn} for place, drawn in found.items()},
+            'roc': detector.roc(run, card)}
 
 
 def _sections(card: Scorecard, drawn: Mapping[str, Mapping[str, Drawn]],
@@ -109,7 +127,18 @@ def _sections(card: Scorecard, drawn: Mapping[str, Mapping[str, Drawn]],
             found[at.part] += viewer.section(card, drawn[place], frames)
         elif place in drawn:
             found[at.part] += parts.figure(place, drawn[place], at.metrics, wide=at.wide)
+    found['Surprise'] = _detector(card) + found['Surprise'] if found['Surprise'] else ''
     return {part: html for part, html in found.items() if html}
+
+
+def _detector(card: Scorecard) -> str:
+    """Return the figures of the recorded score as a detector; empty where there is none."""
+    values = {text: lookup(card.values, f'detector[surprise].{name}')
+              for text, name in DETECTOR.items()}
+    if all(value.value is None for value in values.values()):
+        return ''
+    return ('<figure class="wide"><figcaption><h3>Surprise as a detector, by episode</h3></figcaption>'
+            f'{parts.keys(list(values.items()))}</figure>')
 
 
 def _body(card: Scorecard, checks: Sequence[Check], others: Sequence[Scorecard],

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 import re
 
-from wm_eval_ros.metrics.definitions import DEFINITIONS, family
+from wm_eval_ros.metrics.definitions import definition, DEFINITIONS, family, PARTS
 from wm_eval_ros.records import MetricValue, Verdict
 from wm_eval_ros.report.checks import Check
 from wm_eval_ros.report.plots.base import Absent, Drawn, Plot
@@ -17,13 +17,26 @@ MARKS = {Verdict.PASS: '✓ pass', Verdict.FAIL: '✗ fail', Verdict.INCONCLUSIV
          Verdict.ERROR: '! error'}
 #: heading of a group of checks, in the order of their weight
 GROUPS = {'gate': 'Gates', 'evidence': 'Evidence', 'preflight': 'The bag'}
+_SHARE = re.compile(r'(_rate|_posterior|_worst_case|handover_success|tpr_at_fpr_\w+|'
+                    r'false_alarm_episodes|warned_failures)$')
 #: passing checks of a group that stand open
 _OPEN = 6
 
 
 def defined(name: str, text: str = '') -> str:
     """Return a figure's name, or other words for it, as a link to its definition."""
-    return f'<a href="#def-{escape(family(name))}">{escape(text or name)}</a>'
+    return f'<a href="#def-{escape(term(name))}">{escape(text or name)}</a>'
+
+
+def term(name: str) -> str:
+    """
+    Return the name under which a figure stands among the definitions.
+
+    >>> term('detector[surprise].auroc'), term('plan_latency.p99')
+    ('detector.auroc', 'plan_latency')
+    """
+    part = '.'.join(re.sub(r'\[.*\]', '', name).split('.')[:2])
+    return part if part in PARTS else family(name)
 
 
 def lookup(values: Iterable[MetricValue], name: str) -> MetricValue:
@@ -59,8 +72,13 @@ def prose(text: str) -> str:
 
 
 def is_share(name: str) -> bool:
-    """Say whether a figure of unit 1 is a share, which is read in per cent."""
-    return family(name).endswith(('_rate', '_share', '_rate_worst_case', '_posterior'))
+    """
+    Say whether a figure of unit 1 is a share, which is read in per cent.
+
+    >>> [is_share(n) for n in ('recovery_rate[push]', 'detector[surprise].auroc', 'slots.ok')]
+    [True, False, False]
+    """
+    return _SHARE.search(re.sub(r'\[.*\]', '', name)) is not None
 
 
 def range_text(value: MetricValue) -> str:
@@ -181,11 +199,10 @@ def search(values: Sequence[MetricValue]) -> str:
 
 def definitions(names: Iterable[str]) -> str:
     """Return what each figure means, as the targets of the links."""
-    families = sorted({family(name) for name in names})
     rows = ''.join(
         f'<div id="def-{escape(name)}"><dt><code>{escape(name)}</code></dt>'
-        f'<dd>{escape(DEFINITIONS.get(name, "A figure of a plug-in: see its documentation."))}'
-        '</dd></div>' for name in families)
+        f'<dd>{escape(definition(name) or "A figure of a plug-in: see its documentation.")}'
+        '</dd></div>' for name in sorted({term(name) for name in names}))
     return f'<dl class="terms">{rows}</dl>'
 
 

@@ -51,7 +51,7 @@ def strip(card: Scorecard) -> Drawn:
     solved = sum(e.solved_at_start for e in card.episodes)
     note = f', {solved} of them solved at the start' if solved else ''
     return Plot(f'Episodes, n = {len(card.episodes):,}{note}', data, figure,
-                'How long each took and how it ended.', 280)
+                'How long each took and how it ended.')
 
 
 def _bars(outcome: str, own: Sequence[EpisodeResult]) -> Trace:

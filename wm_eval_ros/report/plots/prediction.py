@@ -8,6 +8,9 @@ import re
 import numpy as np
 
 from wm_eval_ros.metrics.base import Floats
+from wm_eval_ros.metrics.calibration import residuals
+from wm_eval_ros.metrics.rows import Rows
+from wm_eval_ros.metrics.table import Run
 from wm_eval_ros.records import MetricValue
 from wm_eval_ros.report.plots.base import (
     Absent,
@@ -22,10 +25,8 @@ from wm_eval_ros.report.plots.base import (
     Plot,
     SERIES,
     share_axis,
-    spread,
     Trace,
 )
-from wm_eval_ros.report.trace import EpisodeTrace, Ints, TraceCollector
 from wm_eval_ros.scoring.scorecard import Scorecard
 from wm_eval_ros.stats.calibration import LEVELS
 from wm_eval_ros.stats.special import normal_quantile
@@ -34,6 +35,8 @@ _LINES = {'model': ('prediction_error', ACCENT, 'solid'),
           'persistence': ('persistence_error', MUTED, 'dash')}
 #: steps ahead whose calibration is drawn
 _STEPS = (1, 5, 10, 20, 40)
+#: entries below which no curve is drawn
+_LEAST = 20
 _DASHES = ('solid', 'dash', 'dot', 'dashdot', 'longdash')
 
 
@@ -77,63 +80,40 @@ def _curve(name: str, found: Sequence[tuple[int, MetricValue]], colour: str,
                hovertemplate='h = %{x}: %{y:.4g}, n = %{customdata}<extra>' + name + '</extra>')
 
 
-def calibration(card: Scorecard, trace: TraceCollector) -> Drawn:
+def calibration(card: Scorecard, run: Run) -> Drawn:
     """Draw how many errors lie inside the predicted intervals, against how many should."""
-    scores = _scores(trace)
+    plans = run.vectors.plans.rows()
+    scores = {steps: found for steps in _STEPS
+              if len(plans) and steps <= plans['std'].shape[1]
+              and len(found := _standardised(run, plans, steps)) >= _LEAST}
     if not scores:
-        return Absent('the model gives no spread of its predictions, or none met what came')
+        return Absent('the model predicts no spread, or no rollout with one was driven')
     levels = np.array(LEVELS)
     reach = np.array([normal_quantile((1 + level) / 2) for level in LEVELS])
     data: list[Trace] = [line('as predicted', np.array([0.0, 1.0]), np.array([0.0, 1.0]), MUTED,
                               line={'dash': 'dash', 'width': 1.5})]
     for at, (steps, found) in enumerate(scores.items()):
         inside = np.mean(found[:, None] <= reach, axis=0)
-        data.append(line(f'{steps} ahead', levels, inside, SERIES[at], line={'dash': _DASHES[at]},
-                         hovertemplate='predicted %{x:.0%}, found %{y:.0%}<extra>%{fullData.name}'
-                         '</extra>'))
+        data.append(line(f'{steps} ahead{_ece(card, steps)}', levels, inside, SERIES[at],
+                         line={'dash': _DASHES[at]}, hovertemplate='predicted %{x:.0%}, found '
+                         '%{y:.0%}<extra>%{fullData.name}</extra>'))
     figure = layout('predicted share inside', 'share found inside')
     figure['xaxis'] |= share_axis()
     figure['yaxis'] |= share_axis()
     first = len(next(iter(scores.values())))
-    return Plot(f'Calibration of the predicted spread, n = {first:,} entries'
-                f'{_known(card)}', data, figure,
-                'Share of errors inside the central interval the model predicted. Below the '
-                'dashed line it is too sure of itself, above it not sure enough.')
+    return Plot(f'Calibration of the predicted spread, n = {first:,} entries one step ahead',
+                data, figure, 'Share of errors inside the central interval the model predicted. '
+                'Below the dashed line it is too sure of itself, above it not sure enough.')
 
 
-def _known(card: Scorecard) -> str:
-    """Quote the calibration error of the scorecard, one step ahead, where it is given."""
-    for value in card.values:
-        if value.value is not None and re.fullmatch(r'(expected_)?calibration_error(\[h=1\])?',
-                                                    value.name):
-            return f', error {value.value:.3f} one step ahead'
-    return ''
+def _ece(card: Scorecard, steps: int) -> str:
+    """Quote the expected calibration error of the scorecard, where it is given."""
+    name = f'calibration_ece[h={steps}]'
+    value = next((v for v in card.values if v.name == name), None)
+    return '' if value is None or value.value is None else f', ECE {value.value:.3f}'
 
 
-def _scores(trace: TraceCollector) -> dict[int, Floats]:
-    """Return |error| / predicted standard deviation by steps ahead, over all that was kept."""
-    found: dict[int, list[Floats]] = {}
-    numbers = trace.numbers(least=2)
-    for at in spread(len(numbers), 200):
-        episode = trace.episode(numbers[at])
-        for steps in _STEPS:
-            if steps <= episode.imagined.shape[1]:
-                found.setdefault(steps, []).append(_standardised(episode, steps))
-    joined = {steps: np.concatenate(parts) for steps, parts in found.items()}
-    return {steps: scores for steps, scores in joined.items() if len(scores) >= 20}
-
-
-def _standardised(episode: EpisodeTrace, steps: int) -> Floats:
-    begins, ends = _met(episode, steps)
-    std = episode.spread[begins, steps - 1].astype(float)
-    error = episode.observed[ends] - episode.imagined[begins, steps - 1]
-    usable = np.isfinite(std) & (std > 0) & np.isfinite(error)
-    return np.asarray(np.abs(error[usable]) / std[usable])
-
-
-def _met(episode: EpisodeTrace, steps: int) -> tuple[Ints, Ints]:
-    """Return which rollouts met a latent so many slots later, and where it stands."""
-    wanted = episode.slots[episode.begins] + steps
-    at = np.minimum(np.searchsorted(episode.slots, wanted), len(episode.slots) - 1)
-    there = np.flatnonzero(episode.slots[at] == wanted)
-    return there, at[there]
+def _standardised(run: Run, plans: Rows, steps: int) -> Floats:
+    """Return |error| / predicted standard deviation of every entry whose spread is predicted."""
+    found = residuals(run, plans, steps)
+    return np.asarray(np.abs(found.error / found.std)).ravel()
