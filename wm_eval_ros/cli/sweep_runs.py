@@ -67,7 +67,6 @@ def check_points(wanted: Sequence[Wanted]) -> None:
 
     :raises ConfigError: the first point that cannot be run
     """
-    from wm_eval_ros.models.load import load_model
     seen: set[object] = set()
     for point in wanted:
         scenario = point.scenario
@@ -78,6 +77,7 @@ def check_points(wanted: Sequence[Wanted]) -> None:
         planner = scenario.planner
         model = (planner.model, planner.model_sha256, planner.period_ms, planner.latency_ms)
         if planner.model and model not in seen:
+            from wm_eval_ros.models.load import load_model
             load_model(scenario)
             seen.add(model)
 
