@@ -14,11 +14,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wm_eval_ros.stats.bootstrap import cluster_draws
+from wm_eval_ros.stats.bootstrap import cluster_draws, percentile_limits
 from wm_eval_ros.stats.mean import Mean
 from wm_eval_ros.stats.quantile import nearest_rank
 from wm_eval_ros.stats.samples import Floats, Ints
-from wm_eval_ros.stats.special import normal_cdf, student_quantile
 
 #: fewer clusters than this on a side give no interval of a difference
 LEAST_CLUSTERS = 10
@@ -57,9 +56,10 @@ class Ratio:
 
     def of(self, weights: Floats) -> Floats:
         """Return the ratio for each row of weights."""
-        below = weights @ self.bottom
+        # not BLAS, whose sums depend on the number of threads
+        above, below = (np.einsum('rc,c->r', weights, side) for side in (self.top, self.bottom))
         with np.errstate(divide='ignore', invalid='ignore'):
-            return np.where(below > 0, weights @ self.top / below, np.nan)
+            return np.where(below > 0, above / below, np.nan)
 
 
 class ClusteredQuantile:
@@ -138,7 +138,8 @@ class RestrictedMean:
         at_risk = weights @ (self.times >= at[:, None]).T.astype(float)
         falls = np.where(at_risk > 0, events / np.maximum(at_risk, 1), 0.0)
         heights = np.cumprod(np.hstack([np.ones((len(weights), 1)), 1 - falls]), axis=1)
-        return np.asarray(heights @ np.diff(np.concatenate([[0.0], at, [self.horizon]])))
+        widths = np.diff(np.concatenate([[0.0], at, [self.horizon]]))
+        return np.asarray(np.einsum('rm,m->r', heights, widths))
 
 
 def estimate(figure: Figure) -> float:
@@ -175,12 +176,5 @@ def difference(first: Figure, second: Figure, *, paired: bool, confidence: float
     known = drawn[np.isfinite(drawn)]
     if len(known) < (1 - _MOST_UNDEFINED) * len(drawn):
         return Mean(value)
-    low, high = np.quantile(known, _levels(min(counts), confidence))
-    return Mean(value, float(low), float(high)) if low < high else Mean(value)
-
-
-def _levels(count: int, confidence: float) -> tuple[float, float]:
-    """Return the percentiles to read off, outside the nominal ones by Student's quantile."""
-    reach = math.sqrt(count / (count - 1)) * student_quantile(count - 1, (1 + confidence) / 2)
-    tail = normal_cdf(-reach)
-    return tail, 1 - tail
+    low, high = percentile_limits(known, confidence, min(counts))
+    return Mean(value, low, high) if low < high else Mean(value)
