@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import math
+from types import SimpleNamespace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,17 +42,19 @@ def test_clopper_pearson_covers_by_exact_sum(n: int) -> None:
 
 
 @pytest.mark.slow
-def test_clopper_pearson_covers_at_every_rate_of_a_grid_for_up_to_two_hundred_trials() -> None:
+def test_clopper_pearson_covers_at_every_rate_of_a_grid_for_up_to_two_hundred_trials(
+        record_property: Record) -> None:
     grid = np.arange(1, 2000) / 2000
-    assert min(least_coverage(n, grid) for n in range(1, 201)) >= 0.95 - 1e-12
+    least = min(least_coverage(n, grid) for n in range(1, 201))
+    record_property('coverage', least)
+    assert least >= 0.95 - 1e-12
 
 
 @given(COUNTS)
 def test_clopper_pearson_is_statsmodels_and_the_posterior_is_scipys(
-        counts: tuple[int, int]) -> None:
+        statsmodels: SimpleNamespace, counts: tuple[int, int]) -> None:
     k, n = counts
-    proportion = pytest.importorskip('statsmodels.stats.proportion')
-    want = proportion.proportion_confint(k, n, method='beta')
+    want = statsmodels.proportion.proportion_confint(k, n, method='beta')
     assert clopper_pearson(k, n)[1:] == pytest.approx(want, abs=1e-9)
     posterior = stats.beta(k + 1, n - k + 1)
     assert beta_posterior(k, n) == pytest.approx((posterior.mean(), *posterior.interval(0.95)),
@@ -59,9 +62,8 @@ def test_clopper_pearson_is_statsmodels_and_the_posterior_is_scipys(
 
 
 @given(st.integers(0, 500))
-def test_poisson_limits_are_statsmodels(count: int) -> None:
-    rates = pytest.importorskip('statsmodels.stats.rates')
-    want = rates.confint_poisson(count, 2.0, method='exact-c')
+def test_poisson_limits_are_statsmodels(statsmodels: SimpleNamespace, count: int) -> None:
+    want = statsmodels.rates.confint_poisson(count, 2.0, method='exact-c')
     assert poisson_rate(count, 2.0)[1:] == pytest.approx(
         [max(0.0, float(x)) for x in np.nan_to_num(want)], rel=1e-9, abs=1e-9)
 
@@ -89,11 +91,11 @@ def test_means_and_slopes_are_scipys(values: list[int]) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 12), st.booleans()), min_size=3, max_size=40))
-def test_the_survival_curve_is_statsmodels(runs: list[tuple[int, bool]]) -> None:
-    duration = pytest.importorskip('statsmodels.duration.survfunc')
+def test_the_survival_curve_is_statsmodels(statsmodels: SimpleNamespace,
+                                           runs: list[tuple[int, bool]]) -> None:
     times, seen = (np.array(one) for one in zip(*runs, strict=True))
     found = kaplan_meier(times.astype(float), seen.astype(bool))
-    theirs = duration.SurvfuncRight(times, seen.astype(int))
+    theirs = statsmodels.survival.SurvfuncRight(times, seen.astype(int))
     events = theirs.n_events > 0
     assert found.times.tolist() == theirs.surv_times[events].tolist()
     assert found.at_risk.tolist() == theirs.n_risk[events].tolist()

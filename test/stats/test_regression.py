@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,13 +22,13 @@ def drawn(seed: int, n: int = 60, d: int = 5) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize('penalty', [1e-3, 0.1, 10])
 @pytest.mark.parametrize('n', [60, 4])
-def test_ridge_is_scikit_learns_on_standardised_inputs(penalty: float, n: int) -> None:
-    linear = pytest.importorskip('sklearn.linear_model')
+def test_ridge_is_scikit_learns_on_standardised_inputs(sklearn: SimpleNamespace, penalty: float,
+                                                       n: int) -> None:
     x, y = drawn(0, n)
     standard = (x - x.mean(axis=0)) / x.std(axis=0)
     # the mean squared singular value over the directions there are
     scale = n * 5 / np.linalg.matrix_rank(standard)
-    theirs = linear.Ridge(alpha=penalty * scale).fit(standard, y)
+    theirs = sklearn.linear.Ridge(alpha=penalty * scale).fit(standard, y)
     assert ridge_fit(x, y, penalty).predict(x) == pytest.approx(theirs.predict(standard), abs=1e-9)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import math
+from types import SimpleNamespace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,15 +69,15 @@ def test_any_rising_map_of_the_scores_leaves_the_area(positive: list[int],
 
 
 @given(SCORES, SCORES)
-def test_areas_and_curve_are_scikit_learns(positive: list[int], negative: list[int]) -> None:
-    metrics = pytest.importorskip('sklearn.metrics')
+def test_areas_and_curve_are_scikit_learns(sklearn: SimpleNamespace, positive: list[int],
+                                           negative: list[int]) -> None:
     truth = np.repeat([1, 0], [len(positive), len(negative)])
     scores = np.array(positive + negative, float)
     assert auroc(positive, negative).value == pytest.approx(
-        metrics.roc_auc_score(truth, scores), abs=1e-9)
+        sklearn.metrics.roc_auc_score(truth, scores), abs=1e-9)
     assert average_precision(positive, negative).value == pytest.approx(
-        metrics.average_precision_score(truth, scores), abs=1e-9)
-    fpr, tpr, thresholds = metrics.roc_curve(truth, scores, drop_intermediate=False)
+        sklearn.metrics.average_precision_score(truth, scores), abs=1e-9)
+    fpr, tpr, thresholds = sklearn.metrics.roc_curve(truth, scores, drop_intermediate=False)
     found = roc_curve(positive, negative)
     assert found.fpr == pytest.approx(fpr, abs=1e-9)
     assert found.tpr == pytest.approx(tpr, abs=1e-9)
