@@ -19,6 +19,8 @@ GATES_SCHEMA = 1
 #: worst first
 SEVERITY = (Verdict.ERROR, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
 _NS_PER_MS = 1e6
+#: figures named where another was meant
+_MOST_NAMED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +89,9 @@ def evaluate(profile: GateProfile, card: Scorecard) -> GateReport:
     figures = {value.name: value for value in (*card.values, *card.host)}
     for gate in profile.gates:
         if gate.metric not in figures:
+            near = [name for name in figures if family(name) == family(gate.metric)]
             raise ConfigError(f'gate profile {profile.name}: the scorecard holds no '
-                              f'{gate.metric!r}{did_you_mean(gate.metric, figures)}')
+                              f'{gate.metric!r}{_instead(gate.metric, near, figures)}')
     conditions = tuple(hold_conditions(profile, card.manifest))
     unmet = [c.name for c in conditions if c.verdict is not Verdict.PASS]
     if unmet:
@@ -98,6 +101,15 @@ def evaluate(profile: GateProfile, card: Scorecard) -> GateReport:
     else:
         gates = tuple(hold(gate, figures[gate.metric]) for gate in profile.gates)
     return GateReport(profile, (*conditions, *gates))
+
+
+def _instead(name: str, near: list[str], figures: Mapping[str, MetricValue]) -> str:
+    """Return the figures of the same family, or else the family that may be meant."""
+    if near:
+        more = f' and {len(near) - _MOST_NAMED} more' if len(near) > _MOST_NAMED else ''
+        return f'; of that family: {", ".join(near[:_MOST_NAMED])}{more}'
+    close = did_you_mean(name, figures)
+    return close if 'did you mean' in close else did_you_mean(name, map(family, figures))
 
 
 def hold(gate: Gate, value: MetricValue) -> GateResult:

@@ -17,6 +17,8 @@ from wm_eval_ros.stats.quantile import samples_needed
 #: figures whose n counts episodes
 _BY_EPISODE = re.compile(r'success|_to_success|recover')
 _POWER = 0.8
+#: an interval this many times too wide will not become narrow enough
+_MOST_TIMES = 100
 #: of a two-sided interval at 95 %
 _TAIL = 0.025
 
@@ -99,6 +101,8 @@ def _by_root(value: MetricValue, at: float, bound: float) -> Needed | None:
     reach = (value.interval.low if bound < at else value.interval.high) - at
     if not math.isfinite(reach) or value.n == 0:
         return None
+    if abs(reach) > _MOST_TIMES * abs(bound - at):
+        return Needed(None, _unit(value), 'the value lies too near the bound to be told from it')
     n = math.ceil(value.n * (reach / (bound - at))**2)
     return _answer(max(n, value.n + 1), value, _unit(value), 'would decide if the value stays')
 
