@@ -10,7 +10,7 @@ import re
 from types import ModuleType
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 import pytest
 import yaml
@@ -64,6 +64,7 @@ def test_mirrored_gates_agree(n: int, data: st.DataObject, bound: float) -> None
         assert up.verdict == down.verdict
 
 
+@example(value=0.0, below=1.0, above=0.0, bound=-6e-215)
 @given(st.floats(-10, 10), st.floats(0, 5), st.floats(0, 5), st.floats(-10, 10))
 def test_pass_and_fail_exclude_each_other_and_need_the_whole_interval(
         value: float, below: float, above: float, bound: float) -> None:

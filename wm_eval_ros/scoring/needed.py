@@ -10,8 +10,9 @@ from wm_eval_ros.config.gate import Gate
 from wm_eval_ros.metrics.base import QUANTILES
 from wm_eval_ros.metrics.definitions import family
 from wm_eval_ros.records import MetricValue
+from wm_eval_ros.stats.exact_power import lower_bound_power
 from wm_eval_ros.stats.exposure import exposure_for_bound
-from wm_eval_ros.stats.power import episodes_for_lower_bound, LIMIT
+from wm_eval_ros.stats.power import LIMIT
 from wm_eval_ros.stats.quantile import samples_needed
 
 #: figures whose n counts episodes
@@ -19,8 +20,6 @@ _BY_EPISODE = re.compile(r'success|_to_success|recover')
 _POWER = 0.8
 #: an interval this many times too wide will not become narrow enough
 _MOST_TIMES = 100
-#: of a two-sided interval at 95 %
-_TAIL = 0.025
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +79,22 @@ def _for_share(value: MetricValue, share: float, bound: float) -> Needed:
 
 
 def _until(share: float, bound: float) -> int | None:
-    """Return the trials until the lower Clopper-Pearson limit reaches a bound below the share."""
-    if share == 1:
-        # bound^n reaches the tail: no need to search among thousands
-        return math.ceil(math.log(_TAIL) / math.log(bound))
-    return episodes_for_lower_bound(share, bound, _POWER)
+    """
+    Return about how many trials bring the lower Clopper-Pearson limit above a bound.
+
+    Power rises in saw teeth; a place where it crosses is enough for a forecast, where the exact
+    answer of :func:`wm_eval_ros.stats.power.episodes_for_lower_bound` looks at every tooth.
+    """
+    low, high = 0, 1
+    while lower_bound_power(share, bound, high) < _POWER:
+        if high >= LIMIT:
+            return None
+        low, high = high, min(LIMIT, 2 * high)
+    while high - low > 1:
+        middle = (low + high) // 2
+        enough = lower_bound_power(share, bound, middle) >= _POWER
+        low, high = (low, middle) if enough else (middle, high)
+    return high
 
 
 def _for_rate(value: MetricValue, rate: float, bound: float) -> Needed | None:
