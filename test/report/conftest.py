@@ -1,13 +1,15 @@
-"""A real browser, driven over its debugging pipe: what a reader's browser says of a page."""
+"""What the tests of reports share: a real browser, pages taken apart, comparisons made up."""
 
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from html.parser import HTMLParser
 import json
 import os
 from pathlib import Path
+import re
 import select
 import shutil
 import subprocess
@@ -15,6 +17,20 @@ import time
 from typing import Any
 
 import pytest
+
+from wm_eval_ros.records import Interval, MetricValue, Verdict
+from wm_eval_ros.scoring.compare import (
+    Better,
+    Comparison,
+    Contrast,
+    Discordance,
+    Effect,
+    EvidencePoint,
+    HypothesisTest,
+    Rule,
+    Side,
+)
+from wm_eval_ros.scoring.scorecard import EpisodeResult
 
 NAMES = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome')
 #: a page of many figures on a slow machine [s]
@@ -144,3 +160,111 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     started = Browser(program, tmp_path_factory.mktemp('profile'))
     yield started
     started.close()
+
+
+class Elements(HTMLParser):
+    """Ids, links and their words of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        #: addresses of anything that is loaded
+        self.loaded: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        if found.get('id'):
+            self.ids.append(found['id'] or '')
+        if tag == 'a':
+            self.links.append(found.get('href') or '')
+        else:
+            self.loaded += [v or '' for k, v in attrs if k in ('src', 'href', 'action', 'data')]
+
+
+@pytest.fixture
+def elements() -> type[Elements]:
+    return Elements
+
+
+@pytest.fixture
+def without_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages without the five megabytes of plotly: faster to make and to take apart."""
+    from wm_eval_ros.report import shell
+    monkeypatch.setattr(shell, 'plotly_script', lambda: 'window.Plotly = null;')
+
+
+@pytest.fixture(scope='session')
+def figures_of() -> Callable[[str], dict[str, Any]]:
+    """The figures that stand in a page, by place and label."""
+    def read(text: str) -> dict[str, Any]:
+        found = re.search(r'id="figures">(.*?)</script>', text, re.DOTALL)
+        assert found is not None
+        plots: dict[str, Any] = json.loads(found[1])
+        return plots
+    return read
+
+
+@pytest.fixture(scope='session')
+def comparison() -> Callable[..., Comparison]:
+    """A comparison of two or more sides over seeds 100 and up, by their outcomes."""
+    return _compared
+
+
+def _compared(*outcomes: str, **changes: Any) -> Comparison:
+    """
+    Compare sides by strings of outcomes: `s` success, `t` timeout, `f` failure, one a seed.
+
+    Figures are made up, apart from those that follow from the outcomes.
+    """
+    sides = tuple(_side('ABCDEF'[at], own) for at, own in enumerate(outcomes))
+    contrasts = tuple(_contrast(a, b) for at, a in enumerate(sides) for b in sides[at + 1:])
+    fields: dict[str, Any] = {
+        'sides': sides, 'contrasts': contrasts, 'rule': Rule.BATCH, 'alpha': 0.05,
+        'verdict': Verdict.PASS, 'sentence': 'A is better: 3 of 4 against 1 of 4',
+        'notes': ('the two were recorded on different days',)}
+    return Comparison(**{**fields, **changes})
+
+
+_WORDS = {'s': 'success', 't': 'timeout', 'f': 'failure'}
+
+
+def _rate(name: str, k: int, n: int) -> MetricValue:
+    value = k / n
+    ends = Interval(max(0.0, value - 0.25), min(1.0, value + 0.25))
+    return MetricValue(name, value, '1', n, ends)
+
+
+def _side(letter: str, outcomes: str) -> Side:
+    episodes = tuple(EpisodeResult(at, _WORDS[kind], 100 + at, False, 20, 1.0, 20, 0)
+                     for at, kind in enumerate(outcomes))
+    rate = _rate('success_rate', outcomes.count('s'), len(outcomes))
+    return Side(letter, f'planner {letter}', {'clock': 'lockstep', 'deadline_ns': 50_000_000},
+                (f'run-{letter}',), (rate,), episodes)
+
+
+def _contrast(a: Side, b: Side) -> Contrast:
+    first, second = a.figures[0], b.figures[0]
+    gap = (first.value or 0) - (second.value or 0)
+    difference = MetricValue('success_rate', gap, '1', 4, Interval(gap - 0.4, gap + 0.4))
+    shown = Better.FIRST if gap > 0.4 else Better.NEITHER
+    success = Effect('success_rate', '1', True, first, second, difference, shown, (
+        HypothesisTest('exact McNemar', 0.5, 0.05, 2, False),
+        HypothesisTest('sign e-test', 1.5, 20, 2, False)))
+    slow = Effect('plan_latency.p95', 'ms', False, MetricValue('plan_latency.p95', 30.0, 'ms', 80),
+                  MetricValue('plan_latency.p95', 20.0, 'ms', 80),
+                  MetricValue('plan_latency.p95', 10.0, 'ms', 4, Interval(5.0, float('inf'))),
+                  Better.SECOND)
+    unknown = Effect('cpu_time.p50', 'ms', False, MetricValue('cpu_time.p50', None, 'ms', 0),
+                     MetricValue('cpu_time.p50', None, 'ms', 0),
+                     MetricValue('cpu_time.p50', None, 'ms', 0, why='not recorded'),
+                     Better.NEITHER)
+    won = [(x.outcome == 'success', y.outcome == 'success')
+           for x, y in zip(a.episodes, b.episodes, strict=True)]
+    counts = [won.count(pair) for pair in (
+        (True, True), (True, False), (False, True), (False, False))]
+    path = tuple(EvidencePoint(100 + at, at, 0, 2.0**at) for at in range(len(won)))
+    return Contrast(a.letter, b.letter, True, f'{len(won)} pairs of one seed each',
+                    Discordance(*counts), success, (slow, unknown), path, shown,
+                    f'{a.letter} and {b.letter}: nothing is shown', needed=40)

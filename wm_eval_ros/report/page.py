@@ -100,8 +100,9 @@ def page(card: Scorecard, run: Run, trace: TraceCollector, checks: Sequence[Chec
         places['episodes'] = replace(places['episodes'], wide=True)
     else:
         del drawn['baselines']
+    linked = [*BOARD.values(), *(name for place in places.values() for name in place.metrics)]
     body = _body(card, checks, others, _sections(card, drawn, places, frames),
-                 parts.missing(drawn, {place: at.name for place, at in places.items()}))
+                 parts.missing(drawn, {place: at.name for place, at in places.items()}), linked)
     plots = {place: found for place, each in drawn.items() if (found := parts.plotted(each))}
     return assemble(title(card), body, plots, viewer.payload(card, trace, frames, rollouts))
 
@@ -127,7 +128,8 @@ def _sections(card: Scorecard, drawn: Mapping[str, Mapping[str, Drawn]],
             found[at.part] += viewer.section(card, drawn[place], frames)
         elif place in drawn:
             found[at.part] += parts.figure(place, drawn[place], at.metrics, wide=at.wide)
-    found['Surprise'] = _detector(card) + found['Surprise'] if found['Surprise'] else ''
+    if found['Surprise']:
+        found['Surprise'] = _detector(card) + found['Surprise']
     return {part: html for part, html in found.items() if html}
 
 
@@ -137,19 +139,20 @@ def _detector(card: Scorecard) -> str:
               for text, name in DETECTOR.items()}
     if all(value.value is None for value in values.values()):
         return ''
-    return ('<figure class="wide"><figcaption><h3>Surprise as a detector, by episode</h3></figcaption>'
+    return ('<figure class="wide"><figcaption><h3>Surprise as a detector, by episode</h3>'
+            '</figcaption>'
             f'{parts.keys(list(values.items()))}</figure>')
 
 
 def _body(card: Scorecard, checks: Sequence[Check], others: Sequence[Scorecard],
-          sections: Mapping[str, str], missing: str) -> str:
+          sections: Mapping[str, str], missing: str, linked: Sequence[str]) -> str:
     every = (*card.values, *card.host)
     anchors = ['Checks', *sections, 'All figures', 'Definitions']
     nav = ''.join(f'<a href="#{parts.anchor(part)}">{part}</a>' for part in anchors)
     figures = ''.join(parts.part(part, f'<div class="grid">{html}</div>')
                       for part, html in sections.items())
     manifest = escape(canonical({**card.manifest, **card.provenance}))
-    defined = parts.definitions([*(v.name for v in every), *_linked()])
+    defined = parts.definitions([*(v.name for v in every), *linked])
     return (f'<div class="page"><header>{_head(card, checks, others)}</header>'
             f'{parts.board([(text, lookup(every, name)) for text, name in BOARD.items()])}'
             f'{parts.keys(_keys(every))}<nav aria-label="parts of the report">{nav}</nav>'
@@ -158,11 +161,6 @@ def _body(card: Scorecard, checks: Sequence[Check], others: Sequence[Scorecard],
             f'{parts.part("Definitions", defined)}'
             f'<details class="part"><summary>Manifest</summary><pre>{manifest}</pre></details>'
             '</div>')
-
-
-def _linked() -> list[str]:
-    """Return the names that the page links to whether or not the run has them."""
-    return [*BOARD.values(), *(name for place in _PLACES.values() for name in place.metrics)]
 
 
 def _keys(values: Sequence[MetricValue]) -> list[tuple[str, MetricValue]]:

@@ -189,11 +189,11 @@ def _extremes(values: Floats) -> Ints:
                      np.argmax(np.where(known, values, -np.inf))])
 
 
-def thinned(count: int, drawn: int) -> str:
-    """Say how a long line was thinned; nothing where it was not."""
+def thinned(count: int, drawn: int, most: int = MAX_POINTS) -> str:
+    """Say how a long line was thinned to at most so many points; nothing where it was not."""
     if drawn >= count:
         return ''
-    return (f' Drawn as the least and the largest of every {2 * count // drawn} in a row, '
+    return (f' Drawn as the least and the largest of every {round(2 * count / most):,} in a row, '
             f'{drawn:,} of {count:,} points.')
 
 

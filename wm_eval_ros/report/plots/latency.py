@@ -20,7 +20,6 @@ from wm_eval_ros.report.plots.base import (
     INK,
     layout,
     Marks,
-    MAX_POINTS,
     MUTED,
     OTHER,
     Plot,
@@ -39,6 +38,8 @@ STATUS = {
     CycleStatus.SKIPPED: (BAD, 'square'), CycleStatus.NO_INPUT: (SPECIAL, 'triangle-up'),
     CycleStatus.STALE_INPUT: (OTHER, 'triangle-down'),
     CycleStatus.INVALID_OUTPUT: (BAD, 'star'), CycleStatus.EXCEPTION: (INK, 'cross')}
+#: slots of one status drawn at most: each is a mark of its own, slower than a line
+MAX_MARKS = 1500
 
 
 def deadline_ms(run: Run) -> float | None:
@@ -84,7 +85,7 @@ def timeline(run: Run) -> Drawn:
     took = np.where(called, (rows['infer_end'] - rows['infer_start']) / NS_PER_MS, 0.0)
     good = met(rows)
     nominal = (rows['status'] == CycleStatus.OK) & good
-    keep = np.flatnonzero(nominal)[envelope(took[nominal])]
+    keep = np.flatnonzero(nominal)[envelope(took[nominal], MAX_MARKS)]
     data = [_cloud('OK', CycleStatus.OK, rows, took, keep)] if len(keep) else []
     data += [_cloud(f'{_name(status)} ({int(np.sum(hits)):,})', status, rows, took, _some(hits))
              for status in STATUS if np.any(hits := (rows['status'] == status) & ~nominal)]
@@ -97,7 +98,16 @@ def timeline(run: Run) -> Drawn:
     figure['yaxis'] |= {'rangemode': 'tozero'}
     return Plot(f'Slots, n = {run.due:,} due, {missed:,} missed', data, figure,
                 'One point a slot. A cross is a slot without a command in time, whatever the '
-                f'reason.{thinned(int(np.sum(nominal)), len(keep))}')
+                f'reason.{thinned(int(np.sum(nominal)), len(keep), MAX_MARKS)}'
+                f'{_cut(rows, nominal, good)}')
+
+
+def _cut(rows: Rows, nominal: Bools, good: Bools) -> str:
+    """Say that not every slot of a status is drawn, where that is so."""
+    most = max(int(np.sum(~good)), *(int(np.sum((rows['status'] == s) & ~nominal))
+                                     for s in STATUS))
+    return (f' Of other statuses at most {MAX_MARKS // 2:,} each are drawn; the legend counts all.'
+            if most > MAX_MARKS // 2 else '')
 
 
 def _name(status: CycleStatus) -> str:
@@ -106,7 +116,7 @@ def _name(status: CycleStatus) -> str:
 
 def _some(hits: Bools) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     at = np.flatnonzero(hits)
-    return at[spread(len(at), MAX_POINTS)]
+    return at[spread(len(at), MAX_MARKS // 2)]
 
 
 def _seconds(rows: Rows) -> Floats:

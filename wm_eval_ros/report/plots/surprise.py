@@ -99,7 +99,7 @@ def _alarms(seconds: Floats, scores: Floats, threshold: Floats) -> list[Trace]:
     at = np.flatnonzero(scores > threshold)
     if len(at) == 0:
         return []
-    at = at[spread(len(at), 1500)]
+    at = at[spread(len(at), 800)]
     return [{'type': 'scatter', 'mode': 'markers', 'name': 'above', 'hoverinfo': 'skip',
              'x': seconds[at].round(4).tolist(), 'y': scores[at].tolist(),
              'marker': {'color': BAD, 'size': 5, 'symbol': 'triangle-up'}}]
