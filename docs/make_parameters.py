@@ -87,7 +87,7 @@ def main() -> int:
 def document() -> str:
     """Return the whole file."""
     from wm_eval_ros.config.interface import CommandStream, Interface, Stream
-    from wm_eval_ros.config.robot_map import RobotMap
+    from wm_eval_ros.config.robot_map import Agreement, RobotMap
     from wm_eval_ros.config.scenario import (
         ObjectiveTerm,
         PlannerSettings,
@@ -107,7 +107,8 @@ def document() -> str:
     recipe = {'recipe': Recipe, 'rounds[]': Round, 'train': TrainSettings}
     parts = [HEAD, NODES_HEAD, *node_parts(), SCENARIO_HEAD,
              *(section(name, cls) for name, cls in scenario.items()),
-             OTHER_HEAD + '\n' + table(every(RobotMap)), RECIPE_HEAD,
+             OTHER_HEAD + '\n' + table(every(RobotMap)), section('agreement[]', Agreement),
+             RECIPE_HEAD,
              *(section(name, cls) for name, cls in recipe.items()), LAUNCH_HEAD, *launch_parts()]
     return '\n'.join(parts)
 

@@ -37,7 +37,9 @@ ROOMS = {
     # metrics: what a model says when it is asked again is figures like those of a run
     'training': GROUND | {'config', 'wire', 'bag', 'models', 'stats', 'metrics', 'plants',
                           'planning'},
-    'report': GROUND | {'config', 'scoring', 'metrics', 'stats'},
+    # a robot's own bag: no model to train, no plant, no torch
+    'openloop': GROUND | {'config', 'wire', 'bag', 'stats'},
+    'report': GROUND | {'config', 'scoring', 'metrics', 'stats', 'openloop'},
     'nodes': EVERYTHING,
     'cli': EVERYTHING,
 }

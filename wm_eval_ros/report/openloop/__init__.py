@@ -1,0 +1,1 @@
+"""An open-loop evaluation as text, JSON and page."""
