@@ -117,6 +117,22 @@ def test_the_paired_interval_covers_about_95_percent_of_every_grid_point(
     assert 0.945 <= np.mean(found) <= 0.98
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize('n', [10, 20, 50])
+def test_the_adjusted_wald_interval_is_wider(n: int, record_property: Record) -> None:
+    # Bonett and Price (2012): half a pair of each kind more, on average over all outcomes
+    wald = tango = 0.0
+    for b in range(n + 1):
+        for c in range(n + 1 - b):
+            p10, p01 = (b + 1) / (n + 2), (c + 1) / (n + 2)
+            half = Z * math.sqrt((p10 + p01 - (p10 - p01) ** 2) / (n + 2))
+            wald += min(1, p10 - p01 + half) - max(-1, p10 - p01 - half)
+            found = paired_difference(b, c, n)
+            tango += found.high - found.low
+    record_property('ratio of widths', wald / tango)
+    assert 1.01 <= wald / tango <= 1.04
+
+
 @given(st.integers(1, 60), st.integers(1, 60), st.data())
 def test_agresti_caffo_is_statsmodels(statsmodels: SimpleNamespace, n1: int, n2: int,
                                       data: st.DataObject) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import product
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -210,6 +211,29 @@ def test_the_sequential_plan_is_the_mean_over_all_sequences(two_sided: bool) -> 
     found = expected_episodes_sequential(0.8, 0.4, 0.3, 0.4, 5, two_sided)
     assert found[:3] == pytest.approx((expected, power, wrong), abs=1e-9)
     assert power > 0 and (wrong > 0) == two_sided
+
+
+def test_fifty_pairs_are_reached_from_these_correlations_on() -> None:
+    for two_sided, phi in ((False, 0.451), (True, 0.554)):
+        found = expected_episodes_sequential(0.7, 0.5, phi, two_sided=two_sided)
+        assert found.expected <= 50
+        assert found.power >= 0.9999
+        assert expected_episodes_sequential(0.7, 0.5, phi - 0.002,
+                                            two_sided=two_sided).expected > 50
+
+
+def test_the_table_of_the_documentation_is_what_is_computed() -> None:
+    page = (Path(__file__).resolve().parents[2] / 'docs' / 'statistics.md').read_text('utf-8')
+    rows = [[cell.strip() for cell in line.strip('|').split('|')] for line in page.splitlines()
+            if line.startswith('| 0')]
+    assert len(rows) == 6
+    for row in rows:
+        phi = float(row[0].split()[0])
+        one, two = (expected_episodes_sequential(0.7, 0.5, phi, two_sided=both)
+                    for both in (False, True))
+        assert row[1:] == [str(episodes_for_gap(0.7, 0.5, 0.99, correlation=phi)),
+                           f'{one.expected:.1f}', f'{two.expected:.1f}',
+                           f'{one.ninety}, {two.ninety}']
 
 
 def test_the_sequential_plan_counts_pairs_that_agree() -> None:

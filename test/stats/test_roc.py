@@ -257,15 +257,19 @@ def test_the_operating_point_of_clustered_samples_is_resampled_by_cluster() -> N
         tpr_at_fpr(positive, negative, 2)
 
 
-#: area, positives, negatives, standard deviation of the positives
-BINORMAL = [(0.55, 20, 20, 1.0), (0.7, 20, 80, 1.0), (0.8, 50, 50, 2.0), (0.8, 50, 200, 0.5),
-            (0.9, 50, 50, 1.0), (0.9, 200, 200, 1.0), (0.95, 50, 50, 1.0), (0.95, 200, 200, 2.0)]
+#: area, positives, negatives, standard deviation of the positives, least coverage
+BINORMAL = [(0.55, 20, 20, 1.0, 0.93), (0.7, 20, 80, 1.0, 0.93), (0.8, 50, 50, 2.0, 0.93),
+            (0.8, 50, 200, 0.5, 0.93), (0.9, 50, 50, 1.0, 0.93), (0.9, 200, 200, 1.0, 0.93),
+            (0.95, 50, 50, 1.0, 0.93), (0.95, 200, 200, 2.0, 0.93),
+            # two or three positives below a negative decide: too few for a variance
+            (0.98, 50, 50, 2.0, 0.88)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(('area', 'm', 'n', 'spread'), BINORMAL)
+@pytest.mark.parametrize(('area', 'm', 'n', 'spread', 'least'), BINORMAL)
 def test_the_interval_of_the_area_covers_95_percent(
-        area: float, m: int, n: int, spread: float, record_property: Record) -> None:
+        area: float, m: int, n: int, spread: float, least: float,
+        record_property: Record) -> None:
     rng = np.random.default_rng(11)
     shift = stats.norm.ppf(area) * math.hypot(1, spread)
     hits, runs = 0, 4000
@@ -274,7 +278,7 @@ def test_the_interval_of_the_area_covers_95_percent(
         assert found.low is not None and found.high is not None
         hits += found.low <= area <= found.high
     record_property('coverage', hits / runs)
-    assert 0.93 <= hits / runs <= 0.97
+    assert least <= hits / runs <= 0.97
 
 
 @pytest.mark.slow

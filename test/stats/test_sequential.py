@@ -217,6 +217,14 @@ def test_half_against_seven_tenths_takes_fifty_pairs(
     assert np.median(taken) == pytest.approx(plan.median, abs=2)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize('p', [0.05, 0.3, 0.5])
+def test_three_thousand_looks_err_at_most_in_four_percent(p: float) -> None:
+    for two_sided in (False, True):
+        plan = expected_episodes_sequential(p, p, 0.3, limit=3000, two_sided=two_sided)
+        assert plan.power + plan.wrong <= 0.0365
+
+
 def test_the_class_walks_as_the_simulation_does() -> None:
     a, b = pairs(0.8, 0.5, 0.5, (20, 60), np.random.default_rng(23))
     want = walk(a, b, two_sided=True)

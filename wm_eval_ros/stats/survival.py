@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wm_eval_ros.stats.estimate import Estimate as Estimate
+from wm_eval_ros.stats.estimate import Estimate
 from wm_eval_ros.stats.special import normal_quantile
 
 Floats = NDArray[np.float64]
