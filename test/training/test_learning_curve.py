@@ -114,3 +114,27 @@ def test_an_unknown_recipe_is_refused(
 ) -> None:
     assert main(['learning-curve', 'reachr', '--out', str(tmp_path / 'o')]) == 2
     assert "did you mean 'reacher'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_on_the_graph_every_model_has_its_bag(recipe: Path, tmp_path: Path) -> None:
+    pytest.importorskip('rclpy', reason='no ROS 2 here')
+    import subprocess
+    import sys
+    out = tmp_path / 'curve'
+
+    def wm_eval(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, '-m', 'wm_eval_ros.cli.main', *words],
+                              capture_output=True, text=True, timeout=300, check=False)
+
+    done = wm_eval('learning-curve', str(recipe), '--out', str(out), '--amounts', '2,8',
+                   '--episodes', '2', '--graph')
+    assert done.returncode == 0, done.stderr
+    data = json.loads((out / 'sweep.json').read_text())
+    assert [(p['x'], p['bag']) for p in data['points']] == [
+        (24, 'points/e2_s0/bag'), (96, 'points/e8_s0/bag')]
+    assert data['clock'] == 'lockstep'
+    again = wm_eval('sweep', '--vary', 'planner.model', '--out', str(out), '--bags',
+                    *(str(p) for p in sorted(out.glob('points/*/bag'))))
+    assert again.returncode == 0, again.stderr
+    assert json.loads((out / 'sweep.json').read_text()) == data
