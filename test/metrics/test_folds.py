@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from wm_eval_ros.errors import BagError
-from wm_eval_ros.metrics.pairing import Pairing, WINDOW
+from wm_eval_ros.metrics.pairing import Pairing, squared_error, WINDOW
 from wm_eval_ros.metrics.schedule import missed_runs
 from wm_eval_ros.records import CycleRecord, CycleStatus, NO_SEQUENCE, SampleRecord
 from wm_eval_ros.scoring.scorer import FAMILIES, score, Scorer
@@ -24,16 +24,22 @@ SLOW = settings(max_examples=25, deadline=None,
 @SLOW
 @given(order=st.randoms(use_true_random=False), seed=st.integers(0, 5))
 def test_order_of_arrival_changes_no_bit(scenes: ModuleType, order: Any, seed: int) -> None:
-    records = scenes.busy_run(seed, episodes=3, slots=15)
+    records = scenes.rich_run(seed, episodes=6, slots=15)
     want = score(records).to_json()
     order.shuffle(records)
-    assert score(records).to_json() == want
+    scorer = Scorer()
+    for at, record in enumerate(records):
+        scorer.update(record)
+        if at == len(records) // 2:
+            # reading on the way changes nothing that comes after
+            scorer.compute()
+    assert scorer.compute().to_json() == want
 
 
 @pytest.mark.parametrize('make', FAMILIES, ids=lambda f: f.__name__)
 def test_a_family_alone_gives_what_it_gives_in_the_scorer(
         scenes: ModuleType, make: Callable[..., Any]) -> None:
-    records = scenes.busy_run()
+    records = scenes.rich_run()
     card = score(records)
     alone = make()
     for record in records:
@@ -60,7 +66,7 @@ def test_samples_in_arrays_give_what_samples_one_by_one_give(scenes: ModuleType)
 
 
 def test_duplicates_are_counted_and_change_no_figure(scenes: ModuleType) -> None:
-    records = scenes.busy_run()
+    records = scenes.rich_run()
     once, twice = score(records), score([*records, *records])
     cycles = sum(isinstance(r, CycleRecord) and r.status != CycleStatus.WARMUP for r in records)
     assert twice['slots.duplicate'].value == cycles
@@ -116,6 +122,40 @@ def test_pairing_keeps_its_ring_and_pairs_a_long_run(scenes: ModuleType) -> None
     assert np.all(one.model == 0)
     assert np.all(two.model == 2)
     assert np.all(two.persistence == 2)
+
+
+@SLOW
+@given(order=st.randoms(use_true_random=False), seed=st.integers(0, 9), batch=st.integers(1, 9))
+def test_pairs_are_those_that_every_pair_of_slots_gives(
+        scenes: ModuleType, order: Any, seed: int, batch: int) -> None:
+    rng = np.random.default_rng(seed)
+    cycles = [scenes.cycle(int(slot), episode=int(slot) // 20, latent=rng.normal(size=2),
+                           rollout=rng.normal(size=(int(rng.integers(5)), 2)))
+              for slot in np.flatnonzero(rng.random(60) < 0.8)]
+    want = {(a.slot, h): float(squared_error(a.rollout[h - 1], b.latent)) for a in cycles
+            for b in cycles if a.episode == b.episode and 0 < (h := b.slot - a.slot)
+            <= len(a.rollout)}
+    order.shuffle(cycles)
+    pairing = Pairing()
+    for at, cycle in enumerate(cycles):
+        pairing.update(cycle)
+        if at % batch == 0:
+            pairing.errors(1)
+    found = {(slot, h): error for h in range(1, pairing.steps + 1)
+             for slot, error in zip(*(x.tolist() for x in pairing.errors(h)[:2]), strict=True)}
+    assert found == pytest.approx(want, rel=1e-6)
+
+
+@pytest.mark.parametrize('step', [1, 4096, 5000, 2**40])
+def test_slots_far_apart_do_not_disturb_each_other(scenes: ModuleType, step: int) -> None:
+    pairing = Pairing()
+    for base in (0, step, 2 * step, 3 * step):
+        for slot in (2 * base, 2 * base + 1):
+            pairing.update(scenes.cycle(slot, episode=base, latent=[slot % 2],
+                                        rollout=[[1 - slot % 2]]))
+    found = pairing.errors(1)
+    assert found.slots.tolist() == [0, 2 * step, 4 * step, 6 * step]
+    assert not np.any(found.model)
 
 
 def test_rollouts_of_unequal_length_pair_as_far_as_they_reach(scenes: ModuleType) -> None:

@@ -56,7 +56,7 @@ def test_cpu_time_is_the_hosts_and_a_latency_is_not(scenes: ModuleType) -> None:
 
 
 def test_live_and_offline_agree_though_topics_arrive_in_another_order(scenes: ModuleType) -> None:
-    records = scenes.busy_run()
+    records = scenes.rich_run()
     live = Scorer()
     for record in sorted(records, key=lambda r: type(r).__name__):
         live.update(record)

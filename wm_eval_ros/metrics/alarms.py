@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,30 +77,63 @@ class Trial:
         return int(self.stamps[-1]) if self.episode.end_ns is None else self.episode.end_ns
 
 
-def detection(name: str, perturbed: Iterable[tuple[Trial, Applied]]) -> Values:
+@dataclass(frozen=True)
+class Perturbed:
+    """An episode with perturbations of the kind in question."""
+
+    trial: Trial
+    #: in order of time, at least one
+    applied: tuple[Applied, ...]
+
+    @property
+    def onset_ns(self) -> int:
+        """Return when the first of them began [ns, ROS]."""
+        return self.applied[0].begin_ns
+
+    @property
+    def onset(self) -> int:
+        """Return how many scored slots came before that."""
+        return int(np.searchsorted(self.trial.stamps, self.onset_ns))
+
+
+def detection(name: str, perturbed: Sequence[Perturbed], trials: Sequence[Trial]) -> Values:
     """
     Share of perturbed episodes in which an alarm began after the onset, and how soon it did.
 
     An alarm that was on already at the onset tells nothing of the perturbation. Episodes without
-    an alarm after it are misses, censored at their end.
+    an alarm after it are misses, censored at their end. Beside it stands the share that the false
+    alarms of unperturbed episodes would give in the same slots.
 
-    :param perturbed: trials, and the first perturbation of the kind in question
+    :param perturbed: episodes with an anomaly of the kind in question
+    :param trials: all episodes
     """
-    after = [(t, a.begin_ns) for t, a in perturbed
-             if np.any(t.watched & (t.stamps >= a.begin_ns))]
-    first = [_first(t, onset) for t, onset in after]
-    delays = np.array([((t.end_ns if f is None else f) - onset) / NS_PER_S
-                       for (t, onset), f in zip(after, first, strict=True)], float)
+    names = [f'{name}.{figure}' for figure in (
+        'detection_rate', 'chance_detection_rate', 'detection_delay')]
+    hit = [p for p in perturbed if np.any(p.trial.watched[p.onset:])]
+    if not hit:
+        why = NO_THRESHOLD if perturbed else NO_PERTURBATION
+        return (missing(names[0], '1', why), missing(names[1], '1', why),
+                *no_waiting(names[2], 's', why))
+    first = [_first(p.trial, p.onset_ns) for p in hit]
+    delays = np.array([((p.trial.end_ns if f is None else f) - p.onset_ns) / NS_PER_S
+                       for p, f in zip(hit, first, strict=True)], float)
     seen = np.array([f is not None for f in first], bool)
-    return (share(f'{name}.detection_rate', int(np.sum(seen)), len(seen), NO_PERTURBATION),
-            *waiting(f'{name}.detection_delay', 's', delays, seen,
-                     float(np.max(delays, initial=0.0)), NO_PERTURBATION))
+    return (share(names[0], int(np.sum(seen)), len(seen), NO_PERTURBATION),
+            _by_chance(names[1], hit, trials),
+            *waiting(names[2], 's', delays, seen, float(np.max(delays)), NO_PERTURBATION))
 
 
-def no_detection(name: str, why: str) -> Values:
-    """Return the figures of :func:`detection` without a value."""
-    return (missing(f'{name}.detection_rate', '1', why),
-            *no_waiting(f'{name}.detection_delay', 's', why))
+def _by_chance(name: str, hit: Sequence[Perturbed], trials: Sequence[Trial]) -> MetricValue:
+    """Share of pairs with an unperturbed episode in which that one would have been detected."""
+    alarms = [np.flatnonzero(t.raised) for t in trials if not t.applied and np.any(t.watched)]
+    lengths = [len(t.scores) for t in trials if not t.applied and np.any(t.watched)]
+    found = [bool(np.any((begun >= p.onset) & (begun < len(p.trial.scores))))
+             for p in hit for begun, length in zip(alarms, lengths, strict=True)
+             if length > p.onset]
+    if not found:
+        return missing(name, '1', 'no unperturbed episode was watched for as long')
+    return MetricValue(name, sum(found) / len(found), '1', len(alarms),
+                       why='complete count over all pairs with an unperturbed episode')
 
 
 def _first(trial: Trial, onset_ns: int) -> int | None:

@@ -35,7 +35,7 @@ FIDELITY = {
     'action_sensitivity': 'How far imagined futures part under different commands, over how far '
                           'the world moves meanwhile.',
     'action_blind': 'Whether imagined futures do not depend on the command.',
-    'top1_regret': "What the candidate the model likes best costs in the simulator above the best "
+    'top1_regret': 'What the candidate the model likes best costs in the simulator above the best '
                    'one.',
     'top1_regret_share': 'The same over what a candidate picked at random would cost.',
     'ranking_spearman': 'Mean rank correlation of candidates scored by model and simulator.',

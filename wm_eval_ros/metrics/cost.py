@@ -20,6 +20,8 @@ _NAME = 'cost_per_hour'
 _W_PER_KW = 1000.0
 _S_PER_MIN = 60.0
 _S_PER_H = 3600.0
+#: no price is larger
+_MOST = 1e15
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +38,23 @@ class Prices:
 
 
 def prices(run: Run) -> Prices | None:
-    """Return the prices the manifest declares; None where it names no currency."""
+    """Return the prices the manifest declares; None without a currency, or where one is none."""
     settings = run.info.settings if run.info is not None else {}
     declared = settings.get('prices')
     if not isinstance(declared, Mapping) or not declared.get('currency'):
         return None
-    return Prices(str(declared['currency']), *(_number(declared, name) for name in (
-        'compute_per_hour', 'energy_per_kwh', 'operator_per_minute', 'assumed_power_w')))
+    numbers = [_price(declared, name) for name in (
+        'compute_per_hour', 'energy_per_kwh', 'operator_per_minute', 'assumed_power_w')]
+    known = [number for number in numbers if number is not None]
+    return Prices(str(declared['currency']), *known) if len(known) == len(numbers) else None
 
 
-def _number(declared: Mapping[str, Any], name: str) -> float:
+def _price(declared: Mapping[str, Any], name: str) -> float | None:
+    """Return a price, 0 where it is not declared; None where it is no finite number from 0 on."""
     value = declared.get(name, 0.0)
-    return float(value) if isinstance(value, (int, float)) else 0.0
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if 0 <= value < _MOST else None
 
 
 def power_w(run: Run, declared: Prices, exposure_h: float) -> float | None:
@@ -70,7 +77,8 @@ def cost_per_hour(run: Run) -> MetricValue:
     """
     declared, exposure = prices(run), hours(run)
     if declared is None:
-        return missing(_NAME, '1/h', 'no prices are declared: set prices.currency and the prices')
+        return missing(_NAME, '1/h', 'no prices are declared, or not as numbers: see the section '
+                       'prices of the scenario')
     unit = f'{declared.currency}/h'
     if exposure <= 0:
         return missing(_NAME, unit, 'nothing was recorded over time')

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from wm_eval_ros.metrics.beyond import BEYOND
+
 DEFINITIONS = {
     'success_rate': 'Share of decided episodes that reached the goal; starts already solved, '
                     'aborted and open episodes are left out and counted.',
@@ -12,8 +14,8 @@ DEFINITIONS = {
     'episodes': 'Number of episodes by outcome.',
     'steps_to_success': 'Control periods until success, censored where it was not reached.',
     'time_to_success': 'Task time until success, censored where it was not reached.',
-    'perturbed_episodes': 'Episodes in which a perturbation was really applied, solved starts left '
-                          'out.',
+    'perturbed_episodes': 'Episodes in which a perturbation was really applied, without those '
+                          'solved at the start.',
     'recovery_rate': 'Share of perturbed episodes of known outcome that recovered after the last '
                      'onset and did not fail.',
     'time_to_recover': 'Time from the first onset to recovery, censored where there was none.',
@@ -52,7 +54,7 @@ DEFINITIONS = {
     'aurc': 'Mean one-step error over all shares of predictions kept, the surest first.',
     'aurc_excess': 'The same, less that of the best possible order.',
     'inverse_dynamics': 'Held-out R^2 of the command read off driven transitions of the latent.',
-    'action_following': 'Held-out R^2 of the command read off imagined first steps by the same map.',
+    'action_following': 'Held-out R^2 of the command read off imagined first steps by that map.',
     'latent_probe': 'Held-out R^2 of a linear probe from the latent to an observed quantity.',
     'latent_probe_null': 'The R^2 that chance stays below with 95 %, by permutation of episodes.',
     'latent_probe_median': 'Median of the probes over the observed quantities.',
@@ -62,10 +64,10 @@ DEFINITIONS = {
     'cpu_time': 'CPU time of the planner process per decision.',
     'energy': "What the host's energy counters advanced during a decision.",
     'peak_memory': 'Largest resident memory of the planner process.',
-    'cost_per_hour': "Computer, energy and operator's minutes of an hour of operation, at declared "
-                     'prices.',
-    'time_to_retrain': 'Time from the first alarm after a shift to the first retrained model whose '
-                       'success is back within the old interval.',
+    'cost_per_hour': "Computer, energy and operator's minutes of an hour of operation, at "
+                     'declared prices.',
+    'time_to_retrain': 'Time from the first alarm after a shift to the first retrained model '
+                       'whose success is back within the old interval.',
     'retrain_cpu_time': 'CPU time of all trainings within that time.',
     'surprise': "The detector's score.",
     'surprise_alarm_rate': 'Share of slots whose surprise lies above its threshold.',
@@ -82,14 +84,16 @@ DEFINITIONS = {
 #: the same of figures that share a family and little else
 PARTS = {
     'detector.auroc': 'Probability that the largest score of a perturbed episode, from the onset '
-                      'on, is above that of an unperturbed one.',
-    'detector.slot_auroc': 'Probability that a slot that saw a perturbation scores above a nominal '
-                           'one.',
-    'detector.auprc': 'Average precision of perturbed among all episodes, by their largest score.',
+                      'on, is above that of an unperturbed one in the same slots.',
+    'detector.slot_auroc': 'Probability that a slot that saw a perturbation scores above a '
+                           'nominal one.',
+    'detector.slot_auprc': 'Average precision of slots that saw a perturbation among all that '
+                           'are judged.',
     'detector.tpr_at_fpr_5pct': 'Share of perturbed episodes above the threshold that 5 % of the '
                                 'unperturbed exceed at most.',
     'detector.detection_rate': 'Share of perturbed episodes in which an alarm began after the '
                                'onset.',
+    'detector.chance_detection_rate': 'The detection rate that false alarms alone would give.',
     'detector.detection_delay': 'Time from the onset to the first alarm that began after it, '
                                 'censored at the end of the episode.',
     'detector.false_alarm_rate': 'Alarms per hour of nominal time.',
@@ -117,4 +121,5 @@ def definition(name: str) -> str:
     'Time from the first such alarm to the failure.'
     """
     part = '.'.join(re.sub(r'\[.*\]', '', name).split('.')[:2])
-    return PARTS.get(part) or DEFINITIONS.get(family(name), '')
+    known = {**BEYOND, **DEFINITIONS}
+    return PARTS.get(part) or known.get(family(name), '')

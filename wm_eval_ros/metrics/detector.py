@@ -10,25 +10,26 @@ import numpy as np
 from wm_eval_ros.metrics.alarms import (
     detection,
     false_alarms,
-    no_detection,
     NO_PERTURBATION,
-    NO_THRESHOLD,
+    Perturbed,
     Trial,
     warnings,
 )
 from wm_eval_ros.metrics.base import estimated, Floats, Ints, missing, Values
-from wm_eval_ros.metrics.perturbations import Applied, NUISANCE
+from wm_eval_ros.metrics.perturbations import NUISANCE
 from wm_eval_ros.metrics.prediction import executed
 from wm_eval_ros.metrics.rows import row_of
 from wm_eval_ros.metrics.table import Run, TableMetric
 from wm_eval_ros.records import MetricValue
+from wm_eval_ros.stats.matched import matched_auroc
 from wm_eval_ros.stats.roc import auroc, average_precision, tpr_at_fpr
 
 #: allowed share of nominal episodes with an alarm, for the sensitivity at that threshold
 ALPHA = 0.05
-_AREAS = ('auroc', 'slot_auroc', 'auprc', 'tpr_at_fpr_5pct')
+_AREAS = ('auroc', 'slot_auroc', 'slot_auprc', 'tpr_at_fpr_5pct')
 _NO_CALM = 'every scored episode was perturbed: none to compare with'
 _DELONG = 'logit-DeLong'
+_CLUSTERS = 'logit-DeLong, episodes as clusters'
 
 
 def surprise_trials(run: Run) -> tuple[Trial, ...]:
@@ -61,9 +62,9 @@ def _trials(run: Run, episodes: Ints, stamps: Ints, scores: Floats,
     return tuple(found)
 
 
-def of_kind(trials: Sequence[Trial], kind: str | None) -> list[tuple[Trial, tuple[Applied, ...]]]:
+def of_kind(trials: Sequence[Trial], kind: str | None) -> list[Perturbed]:
     """
-    Return the perturbed trials of a kind, each with its perturbations of that kind.
+    Return the perturbed episodes of a kind, each with its perturbations of that kind.
 
     :param kind: None: every anomaly. A nuisance is none; an episode with both is an anomaly.
     """
@@ -75,51 +76,78 @@ def of_kind(trials: Sequence[Trial], kind: str | None) -> list[tuple[Trial, tupl
         elif kind is not None:
             own = tuple(a for a in own if a.kind == kind)
         if own:
-            found.append((trial, own))
+            found.append(Perturbed(trial, own))
     return found
 
 
-def areas(name: str, perturbed: Sequence[tuple[Trial, tuple[Applied, ...]]],
-          trials: Sequence[Trial]) -> Values:
+def areas(name: str, perturbed: Sequence[Perturbed], trials: Sequence[Trial]) -> Values:
     """
     Hold the scores of perturbed episodes against those of nominal ones.
 
-    By episode: the largest score from the onset on against the largest of an unperturbed episode,
-    which has the longer time for it. By slot: slots that saw a perturbation against those before
-    the first perturbation of any episode, with episodes as clusters.
+    By episode: the largest score from the onset on, against the largest of an unperturbed episode
+    in the same slots, as far as both last: of longer windows the largest is larger by chance. By
+    slot: slots that saw a perturbation against those before the first perturbation of any episode,
+    with episodes as clusters.
+
+    :param perturbed: episodes with an anomaly of the kind in question
+    :param trials: all episodes
     """
+    names = [f'{name}.{area}' for area in _AREAS]
+    hit = [p for p in perturbed if p.onset < len(p.trial.scores)]
+    if not hit:
+        return tuple(missing(each, '1', NO_PERTURBATION) for each in names)
     calm = [t for t in trials if not t.applied]
-    high = [float(np.max(t.scores[t.stamps >= own[0].begin_ns])) for t, own in perturbed
-            if np.any(t.stamps >= own[0].begin_ns)]
-    if not high:
-        return tuple(missing(f'{name}.{area}', '1', NO_PERTURBATION) for area in _AREAS)
-    slots = _by_slot(f'{name}.slot_auroc', perturbed, trials)
-    low = [float(np.max(t.scores)) for t in calm]
-    if not low:
-        return tuple(slots if area == 'slot_auroc' else missing(f'{name}.{area}', '1', _NO_CALM)
-                     for area in _AREAS)
-    n = len(high) + len(low)
-    point = tpr_at_fpr(high, low, ALPHA)
-    return (estimated(f'{name}.auroc', '1', n, auroc(high, low), _DELONG), slots,
-            estimated(f'{name}.auprc', '1', n, average_precision(high, low),
-                      'logit, Boyd-Eng-Page'),
-            estimated(f'{name}.tpr_at_fpr_5pct', '1', len(high), point.tpr,
+    slots = _by_slot(names[1], names[2], hit, trials)
+    if not calm:
+        return (missing(names[0], '1', _NO_CALM), *slots, missing(names[3], '1', _NO_CALM))
+    wins = matched_wins(hit, calm)
+    point = tpr_at_fpr([float(np.max(p.trial.scores[p.onset:])) for p in hit],
+                       [float(np.max(t.scores)) for t in calm], ALPHA)
+    return (estimated(names[0], '1', len(hit) + len(calm), matched_auroc(wins), _DELONG), *slots,
+            estimated(names[3], '1', len(hit), point.tpr,
                       'Clopper-Pearson at the threshold found'))
 
 
-def _by_slot(name: str, perturbed: Sequence[tuple[Trial, tuple[Applied, ...]]],
-             trials: Sequence[Trial]) -> MetricValue:
-    high = [t.scores[t.during(own)] for t, own in perturbed]
+def matched_wins(hit: Sequence[Perturbed], calm: Sequence[Trial]) -> Floats:
+    """
+    Compare the largest scores of each perturbed and each unperturbed episode in common slots.
+
+    :returns: 1 where the perturbed one has the larger, 1/2 where equal, else 0; NaN where the
+        unperturbed episode was over before the onset; shape (M, N)
+    """
+    lengths = np.array([len(t.scores) for t in calm])
+    starts = np.cumsum(lengths) - lengths
+    flat = np.concatenate([*(t.scores for t in calm), [-np.inf]])
+    wins = np.full((len(hit), len(calm)), np.nan)
+    for row, p in zip(wins, hit, strict=True):
+        both = lengths > p.onset
+        ends = np.minimum(len(p.trial.scores), lengths[both])
+        if both.any():
+            edges = np.stack([starts[both] + p.onset, starts[both] + ends], axis=1).ravel()
+            other = np.maximum.reduceat(flat, edges)[::2]
+            own = np.maximum.accumulate(p.trial.scores[p.onset:])[ends - 1 - p.onset]
+            row[both] = (own > other) + (own == other) / 2
+    return wins
+
+
+def _by_slot(area: str, precision: str, hit: Sequence[Perturbed],
+             trials: Sequence[Trial]) -> Values:
+    high = [p.trial.scores[p.trial.during(p.applied)] for p in hit]
     low = [t.scores[t.nominal] for t in trials]
-    groups = (_labels([t for t, _ in perturbed], high), _labels(trials, low))
+    groups = (_labels([p.trial for p in hit], high), _labels(trials, low))
     positive, negative = np.concatenate(high), np.concatenate(low)
-    found = auroc(positive, negative, groups=groups)
     n = len(np.unique(np.concatenate(groups)))
-    return estimated(name, '1', n, found, f'{_DELONG}, episodes as clusters')
+    common = len(positive) / max(1, len(positive) + len(negative))
+    chance = f'by chance {common:.3g}, the share of slots that saw a perturbation'
+    found = average_precision(positive, negative, groups=groups)
+    return (estimated(area, '1', n, auroc(positive, negative, groups=groups), _CLUSTERS),
+            estimated(precision, '1', n, found._replace(why='; '.join(filter(None, (
+                found.why, chance)))), 'logit, Boyd-Eng-Page, episodes as clusters'))
 
 
 def _labels(trials: Sequence[Trial], scores: Sequence[Floats]) -> Ints:
-    return np.repeat([t.episode.number for t in trials], [len(s) for s in scores])
+    return np.repeat(np.array([t.episode.number for t in trials], np.int64),
+                     [len(s) for s in scores])
 
 
 class Detector(TableMetric):
@@ -142,14 +170,8 @@ def _stream(name: str, run: Run, make: Callable[[Run], tuple[Trial, ...]], why: 
         perturbed = of_kind(trials, kind)
         values += areas(own, perturbed, trials)
         if alarms:
-            values += _detection(own, perturbed)
+            values += detection(own, perturbed, trials)
     if alarms:
         own = f'detector[{name}]'
         values += [*false_alarms(own, trials, run.period_ns), *warnings(own, trials)]
     return tuple(values) if trials else tuple(replace(v, why=why) for v in values)
-
-
-def _detection(name: str, perturbed: Sequence[tuple[Trial, tuple[Applied, ...]]]) -> Values:
-    if perturbed and not any(np.any(t.watched) for t, _ in perturbed):
-        return no_detection(name, NO_THRESHOLD)
-    return detection(name, [(t, own[0]) for t, own in perturbed])

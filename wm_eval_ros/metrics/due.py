@@ -89,7 +89,8 @@ def _length(episode: Episode) -> int:
     assert episode.start_ns is not None
     assert episode.end_ns is not None
     between = episode.end_ns - episode.start_ns
-    return between if episode.time_s is None else min(between, round(episode.time_s * NS_PER_S))
+    told = between if episode.time_s is None else episode.time_s * NS_PER_S
+    return round(min(between, told))
 
 
 def _periods(span_ns: int, period_ns: int, allowance: int = 1) -> int:

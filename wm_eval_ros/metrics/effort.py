@@ -21,6 +21,8 @@ from wm_eval_ros.stats.mean import mean_t
 _NO_CALL = 'the planner was not called in any due slot'
 _NO_CPU = 'no CPU time was recorded'
 UJ_PER_J = 1e6
+#: no model takes more operations a step
+_MOST = 1e18
 
 
 def called(rows: Rows) -> Rows:
@@ -44,7 +46,7 @@ def flops(run: Run, rows: Rows) -> MetricValue:
     :param rows: slots in which the planner was called, N > 0
     """
     each = (run.info.model if run.info is not None else {}).get('flops_per_step')
-    if not isinstance(each, (int, float)) or not each > 0:
+    if isinstance(each, bool) or not isinstance(each, (int, float)) or not 0 < each < _MOST:
         why = 'the manifest does not say how many operations one step of the model takes'
         return missing('flops', 'flop', why)
     spent = rows['calls'].astype(float) * rows['horizon'] * float(each)

@@ -36,7 +36,8 @@ class ErrorTable:
         :param persistence: shape (M,)
         """
         self.steps = max(self.steps, steps)
-        errors = _told(np.stack([model, persistence], axis=1))
+        with np.errstate(over='ignore'):
+            errors = _told(np.stack([model, persistence], axis=1)).astype(np.float32)
         numbers = slots // _BLOCK
         for number in np.unique(numbers).tolist():
             own = numbers == number

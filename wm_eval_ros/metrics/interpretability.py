@@ -31,7 +31,8 @@ def observed_states(run: Run) -> Rows:
 def quantities(run: Run, count: int) -> tuple[str, ...]:
     """Return the names of the observed quantities, or their numbers where none are declared."""
     names = run.info.observation_names if run.info is not None else ()
-    return names if len(set(names)) == count else tuple(str(k) for k in range(count))
+    known = len(names) == len(set(names)) == count
+    return names if known else tuple(str(k) for k in range(count))
 
 
 def probed(name: str, n: int, probe: Probe) -> Values:

@@ -16,6 +16,8 @@ from wm_eval_ros.stats.proportion import beta_posterior
 
 #: ends that say the task was not done; an abort or a cut record says nothing
 _NOT_DONE = frozenset({EventKind.FAILURE, EventKind.TIMEOUT})
+#: no episode is longer, whatever its end says [ns]
+_LONGEST_NS = 2.0**62
 _NO_EPISODE = 'no episode was decided'
 _NOBODY = 'no episode to wait for'
 _NO_PREDICATE = 'what success is on this robot is not known'
@@ -96,7 +98,7 @@ def steps(time_s: float, period_ns: int) -> int:
     >>> [steps(t, 50_000_000) for t in (0.05, 0.051, 3.0)]
     [1, 2, 60]
     """
-    return math.ceil(round(time_s * NS_PER_S) / period_ns)
+    return math.ceil(round(min(float(time_s) * NS_PER_S, _LONGEST_NS)) / period_ns)
 
 
 def time_to_success(run: Run) -> Values:

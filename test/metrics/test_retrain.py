@@ -1,0 +1,85 @@
+"""Time to retrain, from what several runs tell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import ModuleType
+
+import pytest
+
+from wm_eval_ros.metrics.retrain import RunSummary, summary, time_to_retrain
+from wm_eval_ros.metrics.table import RunTable
+from wm_eval_ros.records import ClockMode, Record
+
+HOUR = 3600 * 10**9
+#: 18 of 20 before: the interval of Clopper and Pearson begins at 0.683
+BEFORE = RunSummary(0, 18, 20, 'old')
+SHIFT = RunSummary(2 * HOUR, 5, 20, 'old', shift_ns=3 * HOUR, alarm_ns=4 * HOUR)
+WEAK = RunSummary(7 * HOUR, 13, 20, 'weak', trained_ns=6 * HOUR, train_cpu_s=1800)
+GOOD = RunSummary(9 * HOUR, 14, 20, 'good', trained_ns=8 * HOUR, train_cpu_s=5400)
+LATER = RunSummary(12 * HOUR, 20, 20, 'later', trained_ns=11 * HOUR, train_cpu_s=9)
+
+
+def test_from_the_alarm_to_the_first_model_back_within_the_old_interval() -> None:
+    wall, cpu = time_to_retrain([LATER, GOOD, WEAK, SHIFT, BEFORE])
+    assert (wall.value, wall.unit, wall.n) == (4.0, 'h', 5)
+    # both trainings were needed to get there: 0.5 h and 1.5 h
+    assert cpu.value == 2.0
+    assert wall.why == 'one shift: a single observation'
+
+
+@pytest.mark.parametrize(('runs', 'why'), [
+    pytest.param([BEFORE, GOOD], 'no run holds a shift', id='no-shift'),
+    pytest.param([BEFORE, replace(SHIFT, alarm_ns=None), GOOD], 'no alarm', id='no-alarm'),
+    pytest.param([SHIFT, GOOD], 'no run of the same model before', id='no-run-before'),
+    pytest.param([BEFORE, SHIFT], 'no run of a model trained after', id='no-later-model'),
+    pytest.param([BEFORE, SHIFT, WEAK], 'none of 1 retrained', id='none-good-enough'),
+    pytest.param([BEFORE, SHIFT, replace(GOOD, trained_ns=None)], 'no run of a model trained',
+                 id='training-time-not-recorded'),
+    pytest.param([BEFORE, SHIFT, replace(GOOD, trained_ns=HOUR)], 'no run of a model trained',
+                 id='trained-before-the-alarm'),
+    pytest.param([], 'no run holds a shift', id='no-runs')])
+def test_what_is_missing_is_said(runs: list[RunSummary], why: str) -> None:
+    for value in time_to_retrain(runs):
+        assert value.value is None
+        assert why in value.why
+
+
+def test_cpu_time_is_none_where_a_training_did_not_record_it() -> None:
+    wall, cpu = time_to_retrain([BEFORE, SHIFT, replace(WEAK, train_cpu_s=None), GOOD])
+    assert wall.value == 4.0
+    assert cpu.value is None
+
+
+def test_all_runs_of_a_model_count_together() -> None:
+    again = replace(WEAK, begin_ns=8 * HOUR, successes=20)
+    wall, _ = time_to_retrain([BEFORE, SHIFT, WEAK, again])
+    assert wall.value == 2.0
+
+
+def run_of(records: list[Record]) -> RunSummary | str:
+    table = RunTable()
+    for record in records:
+        table.update(record)
+    return summary(table.run())
+
+
+def test_a_run_tells_shift_alarm_success_and_its_model(scenes: ModuleType) -> None:
+    model = {'sha256': 'abc', 'trained_at_ns': 5, 'train_cpu_s': 2.5}
+    records = [
+        scenes.info(model=model), scenes.event('START'),
+        scenes.event('PERTURB_ON', at_ms=20, label='nuisance.light'),
+        scenes.event('PERTURB_ON', at_ms=60, label='physical.ice'),
+        scenes.event('SUCCESS', at_ms=190, value=0.19),
+        *(scenes.cycle(k, surprise=s, surprise_threshold=1) for k, s in enumerate([2, 0, 0, 2]))]
+    found = run_of(records)
+    start = scenes.ROS
+    assert found == RunSummary(start, 1, 1, 'abc', 5, 2.5, start + 60 * scenes.MS,
+                               start + 150 * scenes.MS)
+
+
+def test_simulated_time_is_no_time_of_the_wall(scenes: ModuleType) -> None:
+    found = run_of([scenes.info(clock=ClockMode.LOCKSTEP), scenes.event('START')])
+    assert isinstance(found, str)
+    assert 'lockstep' in found
+    assert isinstance(run_of([scenes.event('START')]), str)
