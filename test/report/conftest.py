@@ -121,12 +121,16 @@ class Browser:
             {'name': 'prefers-color-scheme', 'value': 'dark' if dark else 'light'}])
         self.seen = Seen()
         self.call('Page.navigate', url=page.resolve().as_uri())
-        until = time.monotonic() + PATIENCE_S
-        while not self.evaluate(f'document.readyState === "complete" && {wait}'):
-            assert time.monotonic() < until, f'{page} is not drawn: {self.seen.complaints}'
-            time.sleep(0.05)
+        self.until(f'document.readyState === "complete" && {wait}')
         self.seen.requests.remove(page.resolve().as_uri())
         return self.seen
+
+    def until(self, script: str) -> None:
+        """Wait until a JavaScript expression is true."""
+        end = time.monotonic() + PATIENCE_S
+        while not self.evaluate(script):
+            assert time.monotonic() < end, f'not {script}: {self.seen.complaints}'
+            time.sleep(0.05)
 
     def evaluate(self, script: str) -> Any:
         """Return the value of a JavaScript expression."""
