@@ -14,7 +14,9 @@ from wm_eval_ros.config.scenario import find_scenario, load_scenario
 from wm_eval_ros.config.schema import to_plain
 from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.models.checkpoint import load_spec
-from wm_eval_ros.training.learning_curve import halvings, Lesson, lessons, prefix
+from wm_eval_ros.training.learning_curve import halvings, learn, Lesson, lessons, prefix
+from wm_eval_ros.training.recipe import Recipe, Round
+from wm_eval_ros.training.trainer import TrainSettings
 from wm_eval_ros.training.trajectory import Dataset
 
 
@@ -65,6 +67,21 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
+def test_models_say_on_how_many_environment_steps_they_were_trained(
+    linear_world: Dataset,
+) -> None:
+    settings = TrainSettings(steps=3, hidden=4, members=2, unroll=2)
+    recipe = Recipe(scenario='s', rounds=(Round(episodes=30, seed=0),), train=settings)
+    wanted = lessons(30, [3, 9], 2, 0)
+    found = list(learn(recipe, 'cart', linear_world, wanted, lambda title: lambda *told: None))
+    assert [lesson.label for lesson, _ in found] == ['e3_s0', 'e3_s1', 'e9_s0', 'e9_s1']
+    made = [result.model.spec.provenance for _, result in found]
+    assert [(m['transitions'], m['episodes'], m['settings']['seed']) for m in made] == [
+        (117, 3, 0), (117, 3, 1), (351, 9, 0), (351, 9, 1)]
+    assert made[2]['sources'][0] == 'the first 9 of 30 episodes of recipe cart:'
+
+
+@pytest.mark.slow
 def test_it_writes_checkpoints_that_say_their_steps_and_a_sweep_over_them(
     recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
 ) -> None:
