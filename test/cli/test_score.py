@@ -40,7 +40,7 @@ def test_files_are_written_beside_the_bag_and_the_table_is_printed(
     assert 'success_rate' in printed.out and 'report.html' in printed.err
     folder = bag.parent / 'score'
     assert {p.name for p in folder.iterdir()} == {
-        'scorecard.json', 'results.jsonl', 'junit.xml', 'report.html'}
+        'scorecard.json', 'results.jsonl', 'junit.xml', 'summary.md', 'report.html'}
     assert 'cdn' not in (folder / 'report.html').read_text(encoding='utf-8')[:20_000]
 
 
@@ -64,7 +64,7 @@ def test_scoring_needs_no_ros_torch_simulator_or_plots(bag: Path, tmp_path: Path
     assert done.returncode == 0, done.stderr
     assert "pip install 'wm_eval_ros[report]'" in done.stderr
     assert {p.name for p in tmp_path.iterdir()} == {
-        'scorecard.json', 'results.jsonl', 'junit.xml'}
+        'scorecard.json', 'results.jsonl', 'junit.xml', 'summary.md'}
 
 
 def test_a_bag_of_something_else_is_named_and_pointed_on(
