@@ -147,6 +147,10 @@ def test_the_unpaired_gap_by_enumeration_and_by_formula() -> None:
     assert n == episodes_for_gap(0.5, 0.7)
     assert n is not None and 93 <= n <= 98
     assert unpaired_power(0.7, 0.5, n) >= 0.8 > unpaired_power(0.7, 0.5, n - 1)
+    toothed = episodes_for_gap(0.99, 0.9)
+    assert toothed == 100
+    assert unpaired_power(0.99, 0.9, 95) >= 0.8 > unpaired_power(0.99, 0.9, 99)
+    assert all(unpaired_power(0.99, 0.9, m) >= 0.8 for m in range(toothed, 125))
     # ((1.95996 sqrt(2 * 0.525 * 0.475) + 0.84162 sqrt(0.55 * 0.45 + 0.25)) / 0.05)^2 = 1564.7
     assert episodes_for_gap(0.55, 0.5) == 1565
 

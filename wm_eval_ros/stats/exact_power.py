@@ -13,6 +13,7 @@ from wm_eval_ros.stats.special import (
     beta_quantiles,
     binomial_cdfs,
     binomial_pmf,
+    binomial_pmfs,
     binomial_tails,
 )
 from wm_eval_ros.stats.unconditional import fisher_p_values, TIE
@@ -95,6 +96,31 @@ def paired_power(pairs: Pairs, n: int, alpha: float = 0.05) -> float:
     return float(np.sum(binomial_pmf(n, discordant) * reject[:n + 1]))
 
 
+def _widen(fisher: Floats, most: float, level: float) -> tuple[Ints, bool]:
+    """
+    Return Fisher's boundary moved out as far as the level allows at every common rate.
+
+    :param fisher: p-value of each table, shape (n + 1, n + 1)
+    :param most: tables of greater p-value are not tried
+    :returns: fewest successes of A for each of B, and whether all that were tried are inside
+    """
+    # the p-value falls with the successes of A; up to the level itself Fisher's test keeps it
+    bounds = np.sum(fisher > level, axis=0)
+    k1, k2 = np.nonzero((fisher > level) & (fisher <= most))
+    order = np.argsort(fisher[k1, k2], kind='stable')
+    k1, k2, ranked = k1[order], k2[order], fisher[k1, k2][order]
+    # tables of equal p-value enter together; they are equal up to rounding
+    last = np.flatnonzero(np.diff(ranked, append=np.inf) > TIE * ranked)
+    allowed = len(last)
+    for chances in binomial_pmfs(len(fisher) - 1, _RATES).T:
+        above = np.append(np.cumsum(chances[::-1])[::-1], 0.0)
+        size = np.sum(chances * above[bounds]) + np.cumsum(chances[k1] * chances[k2])[last]
+        allowed = min(allowed, int(np.searchsorted(size, level, 'right')))
+    taken = slice(0, last[allowed - 1] + 1 if allowed else 0)
+    np.minimum.at(bounds, k2[taken], k1[taken])
+    return bounds, allowed == len(last)
+
+
 def boschloo_boundary(n: int, alpha: float = 0.05) -> Ints:
     """
     Fewest successes of A that reject in Boschloo's test, for each number of successes of B.
@@ -106,22 +132,12 @@ def boschloo_boundary(n: int, alpha: float = 0.05) -> Ints:
     :returns: shape (n + 1,); n + 1 where none rejects
     """
     fisher = fisher_p_values(n, n)
-    # with a table come those of its total that are more extreme; their chance at the rate
-    # total / 2n is at least the p-value / sqrt(pi (n + 1/2))
-    k1, k2 = np.nonzero(fisher <= alpha / 2 * math.sqrt(math.pi * (n + 0.5)))
-    order = np.argsort(fisher[k1, k2], kind='stable')
-    k1, k2, ranked = k1[order], k2[order], fisher[k1, k2][order]
-    # tables of equal p-value enter together; they are equal up to rounding
-    last = np.flatnonzero(np.diff(ranked, append=np.inf) > TIE * ranked)
-    allowed = len(last)
-    for rate in _RATES:
-        chances = binomial_pmf(n, float(rate))
-        size = np.cumsum(chances[k1] * chances[k2])[last]
-        allowed = min(allowed, int(np.searchsorted(size, alpha / 2, 'right')))
-    taken = slice(0, last[allowed - 1] + 1 if allowed else 0)
-    found = np.full(n + 1, n + 1)
-    np.minimum.at(found, k2[taken], k1[taken])
-    return found
+    bounds, all_inside = _widen(fisher, 2 * alpha, alpha / 2)
+    if all_inside:
+        # with a table come those of its total that are more extreme; their chance at the rate
+        # total / 2n is at least the p-value / sqrt(pi (n + 1/2)): none beyond this can be in
+        bounds, _ = _widen(fisher, alpha / 2 * math.sqrt(math.pi * (n + 0.5)), alpha / 2)
+    return bounds
 
 
 def unpaired_power(p1: float, p2: float, n: int, alpha: float = 0.05) -> float:

@@ -57,19 +57,20 @@ def _crossing(enough: Callable[[int], bool]) -> int | None:
     return high
 
 
-def _from_there_on(enough: Callable[[int], bool], gap: float) -> int | None:
+def _from_there_on(enough: Callable[[int], bool], reach: float) -> int | None:
     """
     Return the smallest n from which on every n is enough, of a saw-toothed question.
 
-    Whole numbers of successes make power fall back now and then as n grows. The teeth that touch
-    the power wanted lie within some 6 / gap of each other.
+    Whole numbers of successes make power fall back now and then as n grows.
+
+    :param reach: how far above a crossing of the power wanted teeth may still touch it: their
+        height falls, and the power rises, such that it is some multiple of 1 / gap
     """
     found = _crossing(enough)
     if found is None:
         return None
-    reach = math.ceil(6 / gap)
-    nearby = range(max(1, found - reach), found + reach + 1)
-    return max((n for n in nearby if not enough(n)), default=0) + 1
+    above = range(found, found + math.ceil(reach) + 1)
+    return max((n for n in above if not enough(n)), default=found - 1) + 1
 
 
 def episodes_for_half_width(p: float, half_width: float, confidence: float = 0.95) -> int | None:
@@ -107,7 +108,7 @@ def episodes_for_lower_bound(p_true: float, bound: float, power: float = 0.8,
     if not 0 < bound < p_true <= 1:
         raise ValueError(f'bound {bound}, success rate {p_true}: needs 0 < bound < rate <= 1')
     return _from_there_on(lambda n: lower_bound_power(p_true, bound, n, confidence) >= power,
-                          p_true - bound)
+                          12 / (p_true - bound))
 
 
 def episodes_for_quantile(q: float, confidence: float = 0.95) -> int:
@@ -155,11 +156,13 @@ def episodes_for_gap(p1: float, p2: float, power: float = 0.8, alpha: float = 0.
         raise ValueError(f'no gap between success rates {p1} and {p2}')
     if correlation is not None:
         edge = (better - worse) / (pairs.only_a + pairs.only_b)
-        return _from_there_on(lambda n: paired_power(pairs, n, alpha) >= power, max(edge, 0.05))
+        return _from_there_on(lambda n: paired_power(pairs, n, alpha) >= power,
+                              min(12 / edge, 240))
     about = _normal_gap(better, worse, power, alpha)
     if about > EXACT_UNPAIRED:
         return about if about <= LIMIT else None
-    return _crossing(lambda n: unpaired_power(better, worse, n, alpha) >= power)
+    return _from_there_on(lambda n: unpaired_power(better, worse, n, alpha) >= power,
+                          min(3 / (better - worse), 60))
 
 
 def _boundary(limit: int, alpha: float, two_sided: bool) -> Ints:
