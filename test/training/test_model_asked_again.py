@@ -179,15 +179,15 @@ def test_commands_are_read_off_imagined_steps_of_a_model_that_follows(
     contrast = contrasts(own, oracle, chosen, encode_states(truth, chosen), drawn)
     found = by_name(following(every, own.foresee(every.latents, every.actions), contrast, chosen,
                               1.0))
-    assert found['inverse_dynamics'].value == pytest.approx(1.0, abs=0.01)
+    assert found['command_recovery[driven]'].value == pytest.approx(1.0, abs=0.01)
     # commands were drawn blindly: the state gives nothing away
-    assert found['inverse_dynamics_state'].value == pytest.approx(0.0, abs=0.05)
-    assert found['inverse_dynamics_drawn'].value == pytest.approx(1.0, abs=0.01)
-    for name in ('action_following', 'action_following_drawn'):
+    assert found['command_recovery[state]'].value == pytest.approx(0.0, abs=0.05)
+    assert found['command_recovery[drawn, oracle]'].value == pytest.approx(1.0, abs=0.01)
+    for name in ('command_recovery[imagined]', 'command_recovery[drawn]'):
         value = found[name].value
         assert value is not None
         assert low <= value <= high
-    direction = found['action_following_direction'].value
+    direction = found['command_direction'].value
     assert direction == (pytest.approx(1.0) if gain else pytest.approx(0.5, abs=0.1))
 
 
@@ -222,11 +222,11 @@ def test_without_a_simulator_the_world_is_not_guessed(evidence: Evidence) -> Non
     found = by_name(ask(evidence, Cart(evidence.scenario.interface),
                         Questions(horizon=3, states=20, samples=4)))
     for name in ('oracle_ratio[h=1]', 'counterfactual_divergence[h=1]', 'top1_regret',
-                 'inverse_dynamics_drawn'):
+                 'command_recovery[drawn, oracle]'):
         assert found[name].value is None
         assert 'no simulator' in found[name].why
     assert found['probe_ratio[h=1]'].value == pytest.approx(0.0, abs=1e-6)
-    assert found['action_following'].value is not None
+    assert found['command_recovery[imagined]'].value is not None
     assert found['action_sensitivity'].value is not None
     assert found['calibration_ece[h=1]'].why == 'the model predicts no spread'
     assert found['psnr[h=1]'].why == 'the model decodes no images'

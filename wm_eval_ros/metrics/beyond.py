@@ -24,11 +24,9 @@ FIDELITY = {
     'probe_nonfinite': 'Imagined futures that were no numbers; left out of the errors.',
     'oracle_ratio': 'The same as probe_ratio for the simulator itself: what cannot be foreseen '
                     'from the record.',
-    'inverse_dynamics_state': 'R^2 of commands read off the state alone: what the policy gives '
-                              'away.',
-    'inverse_dynamics_drawn': "R^2 of drawn commands read off the simulator's next state.",
-    'action_following_direction': 'Share of commands whose sign is read off the imagined step.',
-    'action_following_drawn': 'R^2 of drawn commands read off the imagined next state.',
+    'command_recovery': 'Held-out R^2 of commands read off transitions: driven ones, the state '
+                        'alone, imagined ones, and under drawn commands imagined or simulated.',
+    'command_direction': 'Share of commands whose sign is read off the imagined step.',
     'counterfactual_divergence': 'How far imagined futures part under different commands, over '
                                  "how far the simulator's do.",
     'counterfactual_correlation': 'Rank correlation of those distances, pair by pair.',

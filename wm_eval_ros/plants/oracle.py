@@ -11,7 +11,6 @@ import hashlib
 from importlib.metadata import version
 from typing import Any
 
-from mujoco.rollout import Rollout
 import numpy as np
 from numpy.typing import NDArray
 import torch
@@ -206,6 +205,8 @@ class _Batch:
     """Many copies of one world, stepped together."""
 
     def __init__(self, model: mujoco.MjModel, threads: int) -> None:
+        # not at the top: there it would come before the import that explains a broken OpenGL
+        from mujoco.rollout import Rollout
         self._model = model
         self._data = [mujoco.MjData(model) for _ in range(max(1, threads))]
         self._rollout = Rollout(nthread=threads if threads > 1 else 0)

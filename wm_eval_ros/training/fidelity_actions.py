@@ -76,8 +76,8 @@ def following(windows: Windows, foreseen: Floats, contrast: Contrasts, chosen: W
     :param contrast: futures under drawn commands of ``chosen``; the first candidate counts
     :param limit: ``planner.action_limit``
     """
-    names = ('inverse_dynamics', 'inverse_dynamics_state', 'action_following',
-             'action_following_direction', 'action_following_drawn', 'inverse_dynamics_drawn')
+    names = ('command_recovery[driven]', 'command_recovery[state]', 'command_recovery[imagined]',
+             'command_direction', 'command_recovery[drawn]', 'command_recovery[drawn, oracle]')
     good = np.isfinite(foreseen[:, 0]).all(axis=1)
     own = windows.take(np.flatnonzero(good))
     parts = grouping(own.episodes)
@@ -108,7 +108,7 @@ NO_ORACLE = 'the plant is no simulator: what would have happened is not known'
 
 
 def _held_against(found: list[MetricValue]) -> Values:
-    """Say of what was recovered from imagination where the inverse itself recovers little."""
+    """Say of what was recovered from imagination where the map recovers little of the truth."""
     for own, ceiling in ((2, 0), (3, 0), (4, 5)):
         value = found[ceiling].value
         if value is not None and value < WEAK and found[own].value is not None:
