@@ -112,6 +112,29 @@ def test_the_area_is_the_mean_over_the_range_by_trapezoids() -> None:
     assert 0.0 < found.interval.low < 0.375 < found.interval.high < 1.0
 
 
+def test_the_interval_of_the_crossing_holds_the_truth_as_often_as_it_says() -> None:
+    rng, rates, held, runs = np.random.default_rng(1), (0.95, 0.85, 0.6, 0.1), 0, 300
+    for _ in range(runs):
+        points = [Success(x, dict(enumerate((rng.uniform(size=30) < rate).tolist())))
+                  for x, rate in enumerate(rates)]
+        interval = falls_below('x', '1', points, 0.8).interval
+        assert interval is not None
+        held += interval.low < 2 <= interval.high
+    assert held / runs >= 0.95
+
+
+def test_the_interval_of_the_steps_holds_the_truth_as_often_as_it_says() -> None:
+    rng, rates, held, runs = np.random.default_rng(2), (0.1, 0.5, 0.82, 1.0), 0, 300
+    for _ in range(runs):
+        points = [Success(x, dict(enumerate((rng.uniform(size=30) < rate).tolist())))
+                  for x, rate in enumerate(rates)]
+        interval = sample_efficiency(points)[0].interval
+        assert interval is not None
+        # the asymptote is 1, so the target is .8: first reached at the third
+        held += interval.low < 2 <= interval.high
+    assert held / runs >= 0.95
+
+
 @pytest.mark.parametrize('points', [
     pytest.param([], id='nothing'),
     pytest.param(curve((3, 5, 10)), id='one-value'),
