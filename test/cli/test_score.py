@@ -13,6 +13,7 @@ import pytest
 from wm_eval_ros.cli import reading
 from wm_eval_ros.cli.main import main
 from wm_eval_ros.scoring.scorer import score
+from wm_eval_ros.scoring.sweep import assemble, Point
 
 BLOCKED = """
 import sys
@@ -57,6 +58,21 @@ def test_json_on_stdout_is_the_file(
     out = capsys.readouterr().out
     assert out == (tmp_path / 'scorecard.json').read_text(encoding='utf-8')
     assert json.loads(out)['schema_version'] == 1
+
+
+def test_a_sweep_is_drawn_with_the_run(
+        bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    points = [Point(v, float(v), dict.fromkeys(range(9), v < 8), ()) for v in (4, 8)]
+    file = tmp_path / 'sweep.json'
+    file.write_text(assemble('planner.horizon', 'reacher', 'lockstep', points).to_json())
+    assert main(['score', str(bag), '--out', str(tmp_path / 'out'), '--sweep', str(file)]) == 0
+    text = (tmp_path / 'out' / 'report.html').read_text(encoding='utf-8')
+    assert 'Success over planning horizon [steps], n = 9 episodes a point' in text
+    capsys.readouterr()
+    for wrong in ('[]', '{"schema_version": 1}', 'no json'):
+        file.write_text(wrong)
+        assert main(['score', str(bag), '--out', str(tmp_path), '--sweep', str(file)]) == 2
+        assert 'no sweep.json' in capsys.readouterr().err
 
 
 def test_scoring_needs_no_ros_torch_simulator_or_plots(bag: Path, tmp_path: Path) -> None:

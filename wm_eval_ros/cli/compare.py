@@ -43,7 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--salvage', action='store_true',
                         help='read what can be read of damaged bags; what is missing is named')
     parser.add_argument('--out', metavar='DIR', type=Path,
-                        help='folder to write compare.json and compare.html to')
+                        help='folder to write compare.json, compare.html and summary.md to')
     parser.add_argument('--json', action='store_true', help='print the comparison as JSON')
 
 
@@ -79,12 +79,13 @@ def print_comparison(found: Comparison, *, as_json: bool) -> None:
 
 def write_comparison(found: Comparison, evidence: Sequence[Evidence], folder: Path) -> list[Path]:
     """
-    Write compare.json, and compare.html where plotly is installed.
+    Write compare.json, summary.md, and compare.html where plotly is installed.
 
     :raises RecordingError: the folder cannot be written
     """
     from wm_eval_ros.report.comparison import page
-    files = {'compare.json': found.to_json()}
+    from wm_eval_ros.report.markdown import comparison_summary
+    files = {'compare.json': found.to_json(), 'summary.md': comparison_summary(found)}
     try:
         files['compare.html'] = page(found, evidence)
     except MissingExtraError as error:

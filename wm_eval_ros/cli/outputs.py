@@ -13,14 +13,18 @@ if TYPE_CHECKING:
     from wm_eval_ros.cli.reading import Scored
     from wm_eval_ros.report.viewer import Frames
     from wm_eval_ros.scoring.scorecard import Scorecard
+    from wm_eval_ros.scoring.sweep import Sweep
 
 
-def write(found: Scored, folder: Path, baselines: Sequence[Scorecard] = ()) -> list[Path]:
+def write(found: Scored, folder: Path, baselines: Sequence[Scorecard] = (),
+          sweeps: Sequence[Sweep] = ()) -> list[Path]:
     """
     Write the scorecard, the results, the checks, the summary and the report.
 
     Without plotly the report is left out, with a line that says so; the rest is written.
 
+    :param baselines: scorecards of other planners on the same starts
+    :param sweeps: results over several runs, shown with this one
     :raises RecordingError: the folder cannot be written
     """
     from wm_eval_ros.report.files import junit, results_jsonl
@@ -32,7 +36,7 @@ def write(found: Scored, folder: Path, baselines: Sequence[Scorecard] = ()) -> l
              'summary.md': run_summary(found.card, found.checks, baselines)}
     try:
         files['report.html'] = page(found.card, found.run, found.trace, found.checks, baselines,
-                                    _frames(found))
+                                    _frames(found), sweeps)
     except MissingExtraError as error:
         print(f'wm-eval score: {error}', file=sys.stderr)
     return write_files(folder, files)

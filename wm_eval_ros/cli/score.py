@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 import sys
+from typing import TYPE_CHECKING
 
 from wm_eval_ros.cli.gating import add_gates, conclude, judge, profile_of, write_broken
 from wm_eval_ros.cli.outputs import print_result, write
@@ -12,11 +14,15 @@ from wm_eval_ros.cli.reading import holds_ours, read, score_bag
 from wm_eval_ros.config.gate import GateProfile
 from wm_eval_ros.errors import BagError, ConfigError, EXIT_PASS
 
+if TYPE_CHECKING:
+    from wm_eval_ros.scoring.sweep import Sweep
+
 EXAMPLE = """example:
   wm-eval score out/reacher/bag --baseline out/noop/bag out/random/bag
   wm-eval score out/reacher/bag --gates manipulation_20hz
 
-writes scorecard.json, results.jsonl, junit.xml and report.html into DIR and prints the table.
+writes scorecard.json, results.jsonl, junit.xml, summary.md and report.html into DIR and prints
+the table.
 exit: 0 scored, 2 the bag cannot be scored; with --gates 0 pass, 1 fail, 3 inconclusive, 2 the
 evidence is broken."""
 
@@ -34,6 +40,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help='score what can be read of a damaged bag; what is missing is named')
     parser.add_argument('--baseline', metavar='BAG', type=Path, nargs='+', default=[],
                         help='bags of other planners on the same starts, drawn beside this one')
+    parser.add_argument('--sweep', metavar='FILE', type=Path, nargs='+', default=[],
+                        help='sweep.json of runs like this one, drawn in the report')
     add_gates(parser)
 
 
@@ -60,15 +68,31 @@ def _score(args: argparse.Namespace, folder: Path, profile: GateProfile | None) 
         return openloop.main(argparse.Namespace(**vars(args), map=None))
     found = read(args.bag, salvage=args.salvage)
     baselines = [score_bag(bag, salvage=args.salvage) for bag in args.baseline]
+    sweeps = [read_sweep(path) for path in args.sweep]
     code = EXIT_PASS
     if profile is None:
         print_result(found.card, as_json=args.json)
     else:
         found, report = judge(found, profile)
         code = conclude(found, report, folder, as_json=args.json)
-    written = write(found, folder, baselines)
+    written = write(found, folder, baselines, sweeps)
     print(f'written: {", ".join(str(path) for path in written)}', file=sys.stderr)
     return code
+
+
+def read_sweep(path: Path) -> Sweep:
+    """
+    Read a sweep.json.
+
+    :raises BagError: it cannot be read, or is none
+    """
+    from wm_eval_ros.scoring.sweep import sweep_from_json
+    try:
+        return sweep_from_json(json.loads(path.read_text(encoding='utf-8')))
+    except OSError as error:
+        raise BagError(f'{path}: cannot be read ({error.strerror})') from None
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise BagError(f'{path}: no sweep.json; `wm-eval sweep` writes one') from None
 
 
 def _is_of_a_known_robot(path: Path, salvage: bool) -> bool:
