@@ -118,6 +118,16 @@ def test_a_type_of_one_s_own_is_decoded(
         assert record.stamp_ns == 7_500_000_000
 
 
+def test_what_a_bag_embeds_comes_before_what_is_passed(tmp_path: Path) -> None:
+    other = {TYPE: MSG.replace('float64 volt', 'float64 ampere')}
+    with open_bag(write_mcap(tmp_path / 'x.mcap', 'ros2msg', MSG), definitions=other) as bag:
+        (_, found), = bag.decoded(['/t'])
+        assert found.cells[0].volt == 3.25
+    with open_bag(write_mcap(tmp_path / 'y.mcap', 'ros2msg', 'nope[ x'), definitions=other) as bag:
+        (_, found), = bag.decoded(['/t'])
+        assert found.cells[0].ampere == 3.25
+
+
 @pytest.mark.parametrize(('encoding', 'text', 'why'), [
     pytest.param('', '', f'no definition of {TYPE}', id='none'),
     pytest.param('ros2idl', 'module lab_msgs {', 'not understood', id='broken-idl'),
@@ -132,6 +142,26 @@ def test_a_type_that_cannot_be_decoded_is_named_with_the_reason(
     with open_bag(write_mcap(tmp_path / 'x.mcap', encoding, text)) as bag:
         assert why in bag.unreadable['/t']
         assert sum(1 for _ in bag.messages()) == 1
+
+
+def test_a_record_whose_definition_lacks_a_field_is_refused_in_one_line(tmp_path: Path) -> None:
+    name = 'wm_eval_ros/msg/EpisodeEvent'
+    text = definition(name).text.replace('string label', '')
+    store = bag_types()
+    register(store, name, text)
+    kinds = store.types
+    header = kinds['std_msgs/msg/Header'](kinds['builtin_interfaces/msg/Time'](7, 0), '')
+    data = bytes(store.serialize_cdr(kinds[name](header, 0, 0, 1.0, 'plant'), name))
+    with (tmp_path / 'x.mcap').open('wb') as file:
+        writer = Writer(file)
+        writer.start('ros2')
+        schema = writer.register_schema(name, 'ros2msg', text.encode())
+        channel = writer.register_channel('/episode_event', 'cdr', schema)
+        writer.add_message(channel, 10**18, data, 10**18)
+        writer.finish()  # type: ignore[no-untyped-call]
+    with open_bag(tmp_path / 'x.mcap') as bag, pytest.raises(BagError) as caught:
+        list(bag.records())
+    assert "no attribute 'label'" in str(caught.value) and '\n' not in str(caught.value)
 
 
 def test_an_empty_definition_is_that_of_a_message_without_fields(tmp_path: Path) -> None:

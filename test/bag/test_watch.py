@@ -189,3 +189,14 @@ def test_delays_do_not_hide_a_step_and_are_none() -> None:
 ])
 def test_a_span_is_told_in_a_unit_that_suits_it(span: float, want: str) -> None:
     assert duration(span) == want
+
+
+WHATEVER = st.integers(-2**63, 2**63 - 1)
+
+
+@given(st.lists(st.tuples(WHATEVER, WHATEVER, st.integers(0, 2**64 - 1)), min_size=1))
+def test_no_time_and_no_number_is_too_odd(messages: list[tuple[int, int, int]]) -> None:
+    messages.sort()
+    with np.errstate(all='raise', over='ignore'):
+        look([m[0] for m in messages], [m[1] for m in messages],
+             sequences=[m[2] for m in messages])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+import os
 import re
 from struct import error as StructError
 from typing import Any
@@ -21,6 +23,8 @@ from wm_eval_ros.errors import BagError
 from wm_eval_ros.wire.header import header_stamp_ns as stamp_of
 
 _SERVICE_EVENT = re.compile(r'/srv/\w+_Event$')
+#: name of a type, and what a bag embeds of it: encoding, text and serialization
+_Kind = tuple[str, tuple[str, str, str]]
 _DAMAGED = (SerdeError, StructError, UnicodeDecodeError, ValueError, AssertionError, IndexError,
             MemoryError, KeyError, TypeError)
 
@@ -34,16 +38,18 @@ class Decoder:
         """
         Register the definitions that the connections embed.
 
-        :param extra: definitions of types that the bag does not define, by type name
+        :param extra: definitions of types that the bag does not define, or not so that they can be
+            understood, by type name
+        :raises BagError: one of those is not understood
         """
+        # of several connections of a type, one that embeds its definition
+        kinds = {full_name(c.type): (c.encoding, c.text, c.serialization_format)
+                 for c in sorted(connections, key=lambda c: bool(c.text))}
+        learned = _learned(tuple(kinds.items()), tuple((extra or {}).items()),
+                           os.environ.get('AMENT_PREFIX_PATH', ''))
         #: why a type is not decoded, by type name
-        self.unreadable: dict[str, str] = {}
-        self._types: Any = bag_types()
-        self._stamped: dict[str, bool] = {}
-        for type_name, text in (extra or {}).items():
-            register(self._types, type_name, text)
-        for connection in connections:
-            self._learn(connection)
+        self.unreadable: Mapping[str, str] = learned.unreadable
+        self._types, self._stamped = learned.store, learned.stamped
 
     def decode(self, message: RawMessage) -> Any:
         """
@@ -64,25 +70,54 @@ class Decoder:
         """Say whether messages of the type begin with a header; a type not readable does not."""
         return self._stamped.get(full_name(type_name), False)
 
-    def _learn(self, connection: Connection) -> None:
-        name = full_name(connection.type)
-        if name in self._stamped or name in self.unreadable:
-            return
+
+class _Types:
+    """The types that one set of definitions gives."""
+
+    def __init__(self, kinds: Iterable[_Kind], extra: Iterable[tuple[str, str]]) -> None:
+        self.store: Any = bag_types()
+        self.unreadable: dict[str, str] = {}
+        self.stamped: dict[str, bool] = {}
+        for name, definition in kinds:
+            self._try(name, self._embedded, *definition)
+        for name, text in extra:
+            register(self.store, name, text)
+            self.unreadable.pop(name, None)
+        for name, _ in kinds:
+            if name not in self.unreadable:
+                self._try(name, self._complete)
+
+    def _embedded(self, name: str, encoding: str, text: str, serialization: str) -> None:
+        if serialization != 'cdr':
+            raise BagError(f'it is serialized as {serialization!r}, only cdr is read')
+        if is_service_event(name):
+            raise BagError('a service event: counted and timed, not decoded')
+        # an empty text is that of a message without fields, unless the type is known to have some
+        if text or (encoding == 'ros2msg' and not is_known(name)):
+            register(self.store, name, text, encoding)
+
+    def _complete(self, name: str) -> None:
+        complete(self.store, name)
+        self.stamped[name] = starts_with_header(self.store, name)
+
+    def _try(self, name: str, learn: Callable[..., None], *what: str) -> None:
+        """Learn something of a type, or why it cannot be read."""
         try:
-            if connection.serialization_format != 'cdr':
-                raise BagError(f'it is serialized as {connection.serialization_format!r}, '
-                               'only cdr is read')
-            if is_service_event(name):
-                raise BagError('a service event: counted and timed, not decoded')
-            # an empty text is that of a message without fields, unless the type is known to have
-            if connection.text or (connection.encoding == 'ros2msg' and not is_known(name)):
-                register(self._types, name, connection.text, connection.encoding)
-            complete(self._types, name)
-            self._stamped[name] = starts_with_header(self._types, name)
+            learn(name, *what)
         except BagError as error:
             where = 'the bag embeds none and none is installed'
             self.unreadable[name] = (f'{error}: {where}' if 'no definition' in str(error)
                                      else str(error))
+
+
+@lru_cache(maxsize=16)
+def _learned(kinds: tuple[_Kind, ...], extra: tuple[tuple[str, str], ...], _: str) -> _Types:
+    """
+    Return the types of a set of definitions; read-only, as making their code takes a while.
+
+    The last argument is where definitions are looked for: elsewhere others may be found.
+    """
+    return _Types(kinds, extra)
 
 
 def header_stamp_ns(message: RawMessage) -> int:

@@ -9,7 +9,7 @@ Ints = NDArray[np.int64]
 
 #: bins from one power of two to the next: a bin is 1.1 % wide
 _FINE = 64
-_OCTAVES = 63
+_OCTAVES = 64
 #: the same for the windows of a rate, 2.2 % wide, from about a microsecond to an hour
 _COARSE = 32
 _LOW_OCTAVE, _HIGH_OCTAVE = 10, 42

@@ -151,10 +151,10 @@ class McapFile:
                 self.damage.found(str(error), int(segment['size']))
                 continue
             places, _ = record_places(data, 0, len(data))
-            for at in places:
+            for at in places.tolist():
                 if data[at] in (Opcode.SCHEMA, Opcode.CHANNEL):
                     self._learn(segment, data, at)
-            heads = _heads(data, np.array(places, np.int64))
+            heads = _heads(data, places)
             times = message_log_times(heads[heads['opcode'] == Opcode.MESSAGE])
             if len(times):
                 segment['start'], segment['end'] = times.min(), times.max()
@@ -206,19 +206,17 @@ class McapFile:
         segments = self._index.segments[numbers]
         pieces = [self._contents(segment) for segment in segments]
         data = b''.join(pieces)
-        places: list[int] = []
-        counts: list[int] = []
+        places: list[Ints] = []
         at = 0
         for segment, piece in zip(segments, pieces, strict=True):
             found, end = record_places(data, at, at + len(piece))
             at += len(piece)
             if end != at:
                 self._break_off(segment, at - end)
-            places += found
-            counts.append(len(found))
-        owners = np.repeat(np.arange(len(numbers)), counts)
+            places.append(found)
+        owners = np.repeat(np.arange(len(numbers)), [len(found) for found in places])
         starts = np.cumsum([0, *map(len, pieces)])[:-1]
-        return self._columns(numbers, data, np.array(places, np.int64), owners, starts, wanted)
+        return self._columns(numbers, data, np.concatenate(places), owners, starts, wanted)
 
     def _break_off(self, segment: np.void, lost: int) -> None:
         self.damage.found(f'{self._where(segment)}: a record is longer than what is left of '

@@ -65,7 +65,7 @@ class McapIndex:
         self.data_crc = 0
         #: whether the summary repeats the channels
         self.summary_channels = False
-        self._segments: list[bytes] = []
+        self._packed = bytearray()
         self._data_end: int | None = None
         self._footer: Footer | None = None
         self._summary_end = 0
@@ -76,7 +76,7 @@ class McapIndex:
         self._indexed: dict[int, int] = {}
         self._starts: list[int] = []
         self._walk()
-        self.segments: NDArray[np.void] = np.frombuffer(b''.join(self._segments), SEGMENT).copy()
+        self.segments: NDArray[np.void] = np.frombuffer(self._packed, SEGMENT)
 
     def learn(self, opcode: int, contents: bytes) -> None:
         """Take a schema or a channel in."""
@@ -101,7 +101,7 @@ class McapIndex:
         if self._footer is not None:
             self._check_end(self._footer)
             return
-        size, chunks = self._file.size, len(self._segments)
+        size, chunks = self._file.size, len(self._packed) // _SEGMENT.size
         self._damage.found(
             f'{self._where}: ends at byte {size} without a footer (whole up to byte {end}, '
             f'{chunks} chunks): it was not closed, or is cut off; --salvage reads it, '
@@ -171,28 +171,35 @@ class McapIndex:
         """Take messages outside of chunks in, as many as follow each other."""
         data = self._file.read(at, min(_RUN_BYTES, self._limit(at) - at))
         places, _ = record_places(data, 0, len(data))
-        if not places:  # one that is longer than a run
+        if not len(places):  # one that is longer than a run
             _, length = self._file.head(at)
             if at + RECORD.size + length > self._limit(at):
                 return None
-            data, places = self._file.read(at, RECORD.size + length), [0]
-        heads = gather(data + bytes(MESSAGE.itemsize), np.array(places), MESSAGE)
+            data, places = self._file.read(at, RECORD.size + length), np.zeros(1, np.int64)
+        heads = gather(data + bytes(MESSAGE.itemsize), places, MESSAGE)
         others = np.flatnonzero(
             (heads['opcode'] != Opcode.MESSAGE) | (heads['length'] < MESSAGE_FIELDS))
         heads = heads[:others[0]] if len(others) else heads
         if len(heads) == 0:
             return None
-        end = places[len(heads) - 1] + RECORD.size + int(heads['length'][-1])
+        last = int(places[len(heads) - 1])
+        end = last + RECORD.size + int(heads['length'][-1])
         times = message_log_times(heads)
         self._add(at, end, int(times.min()), int(times.max()), end, chunk=False, checked=False)
-        self._last_message = at + places[len(heads) - 1]
+        self._last_message = at + last
         return at + end
 
     def _add(self, offset: int, size: int, start: int, end: int, decompressed: int, *,
              chunk: bool, checked: bool) -> None:
         self._chunked |= chunk
-        self._segments.append(_SEGMENT.pack(
-            offset, size, start, end, min(decompressed, 2**62), chunk, checked))
+        self._packed += _SEGMENT.pack(
+            offset, size, start, end, min(decompressed, 2**62), chunk, checked)
+
+    def _take_back(self) -> np.void:
+        """Remove the last segment and return it."""
+        last: np.void = np.frombuffer(bytes(self._packed[-_SEGMENT.size:]), SEGMENT)[0]
+        del self._packed[-_SEGMENT.size:]
+        return last
 
     def _resume(self, at: int, before: int) -> int:
         """Return where whole records go on behind a place where none is."""
@@ -214,12 +221,12 @@ class McapIndex:
         if is_sound(self._file, before, at):
             return at
         if opcode == Opcode.CHUNK:
-            self._segments.pop()
+            self._take_back()
         return before
 
     def _shortened(self, at: int) -> int:
         """Take the last message of the last run back."""
-        run = _unpacked(self._segments.pop())
+        run = self._take_back()
         size = self._last_message - int(run['offset'])
         if size > 0:
             self._add(int(run['offset']), size, int(run['start']), int(run['end']), size,
@@ -276,7 +283,3 @@ class McapIndex:
     def _stream(self, at: int, length: int) -> ReadDataStream:
         return ReadDataStream(BytesIO(self._contents(at, length)))
 
-
-def _unpacked(segment: bytes) -> np.void:
-    found: np.void = np.frombuffer(segment, SEGMENT)[0]
-    return found

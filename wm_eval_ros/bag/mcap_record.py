@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 import os
 from pathlib import Path
 from struct import error as StructError
@@ -13,6 +14,7 @@ from mcap.exceptions import McapError
 import numpy as np
 from numpy.typing import NDArray
 
+from wm_eval_ros.bag.columns import Ints
 from wm_eval_ros.bag.message import check_size, MAX_BYTES, unzstd
 from wm_eval_ros.errors import BagError
 
@@ -101,13 +103,13 @@ class RecordFile:
         self._file.close()
 
 
-def record_places(data: bytes, at: int, end: int) -> tuple[list[int], int]:
+def record_places(data: bytes, at: int, end: int) -> tuple[Ints, int]:
     """
     Return where the whole records of a stretch begin, and where the last of them ends.
 
     The innermost loop of all reading: each length says where the next record is.
     """
-    found: list[int] = []
+    found = array('q')
     add, length_at, last = found.append, _LENGTH.unpack_from, end - RECORD.size
     while at <= last:
         after = at + 9 + length_at(data, at + 1)[0]
@@ -115,7 +117,7 @@ def record_places(data: bytes, at: int, end: int) -> tuple[list[int], int]:
             break
         add(at)
         at = after
-    return found, at
+    return np.array(found, np.int64), at
 
 
 def chunk_contents(where: str, record: bytes) -> bytes:

@@ -7,7 +7,7 @@ Order of everything that is read: by log time; equal log times by file, then by 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -293,14 +293,26 @@ def open_bag(
 
 
 def record_decoder(connection: Connection) -> Any:
-    """Return what makes a record of a connection's messages, None for those of others."""
+    """
+    Return what makes a record of a connection's messages, None for those of others.
+
+    It raises :class:`BagError` where the fields that the bag defines are not those of a record.
+    """
     if connection.type == CYCLE_TYPE:
-        return cycle_from_msg
+        return partial(_record, connection, cycle_from_msg)
     if connection.type == EVENT_TYPE:
-        return event_from_msg
+        return partial(_record, connection, event_from_msg)
     if connection.type == TYPES[RUN_INFO] and connection.topic.rpartition('/')[2] == RUN_INFO:
-        return lambda msg: run_info_from_json(msg.data)
+        return partial(_record, connection, lambda msg: run_info_from_json(msg.data))
     return None
+
+
+def _record(connection: Connection, make: Callable[[Any], Record], msg: Any) -> Record:
+    try:
+        return make(msg)
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+        raise BagError(f'{connection.topic}: its {connection.type} is not as this version knows '
+                       f'it ({" ".join(str(error).split())})') from None
 
 
 def _key(connection: Connection) -> tuple[str, ...]:

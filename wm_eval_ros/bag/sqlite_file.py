@@ -189,6 +189,9 @@ class SqliteFile:
         definitions = self._definitions()
         for number, topic, type_name, form in self._database.execute(
                 'SELECT id, name, type, serialization_format FROM topics'):
+            if not all(isinstance(entry, str) for entry in (topic, type_name, form)):
+                self.damage.found(str(self._damaged(f'topic {number!r} has no name or no type')))
+                continue
             encoding, text = definitions.get(type_name, ('', ''))
             yield number, Connection(topic, type_name, encoding, text, form)
 
