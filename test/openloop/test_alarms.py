@@ -240,10 +240,13 @@ def test_the_guarantees_hold_for_scores_that_depend_on_each_other(persistence: f
     for _ in range(200):
         firm, loose = (calibrate(stream(process(n), n), 0.05) for n in (1500, 300))
         for found, into in ((firm, kept), (loose, beyond)):
-            assert found.value is not None and found.share is not None
+            if found.value is None or found.share is None:
+                continue
             size = round(found.block_s / 0.1)
             maxima = future[:len(future) // size * size].reshape(-1, size).max(axis=1)
             into.append((float(np.mean(maxima > found.value)), found.share))
+    assert len(kept) == 200 and len(beyond) > 180
     # tolerance: at most the stated share, in 95 % of calibrations; 3 standard errors of 200
     assert np.mean([share <= bound for share, bound in kept]) > 0.95 - 3 * 0.0154
-    assert np.mean([share for share, _ in beyond]) < 0.02
+    # conformal: as much as stated, on average over calibrations
+    assert np.mean([share - bound for share, bound in beyond]) < 0.005

@@ -96,6 +96,12 @@ def test_a_block_is_never_shorter_than_asked_for() -> None:
     assert error_ratio(model, still, 40).low is None
 
 
+def test_a_long_series_has_longer_blocks_and_not_more() -> None:
+    model, still = errors(5, 20_000, 0.0)
+    found = error_ratio(model, still, 1)
+    assert (found.block, found.blocks) == (50, 400)
+
+
 def test_a_model_that_is_always_right_has_no_interval() -> None:
     found = error_ratio(np.zeros(100), np.ones(100), 1)
     assert found.value == 0.0 and found.low is None

@@ -96,6 +96,28 @@ def test_too_few_windows_give_no_model(driven: Callable[..., Grid]) -> None:
     assert choose(replace(driven(), command_codes=codes), 400, 1, (1,), (1.0,)) is None
 
 
+def test_a_long_bag_is_fitted_on_windows_evenly_spread_and_predicted_in_parts(
+    driven: Callable[..., Grid], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    grid = driven()
+    at = windows(grid, 5, 1).between(400, 600).whole
+    whole = choose(grid, 400, 1, HISTORIES, RIDGES)
+    assert whole is not None
+    monkeypatch.setattr('wm_eval_ros.openloop.model.MOST_WINDOWS', 50)
+    assert np.allclose(whole.model.predict(grid, at), np.concatenate(
+        [whole.model.predict(grid, at[:90]), whole.model.predict(grid, at[90:])]), atol=1e-12)
+    thin = choose(grid, 400, 1, HISTORIES, RIDGES)
+    assert thin is not None and len(thin.at) == 50
+    assert set(np.diff(thin.at)) <= {7, 8, 9} and thin.validated[0] < 0.2
+
+
+def test_nothing_is_predicted_for_no_window(driven: Callable[..., Grid]) -> None:
+    found = choose(driven(), 400, 1, HISTORIES, RIDGES)
+    assert found is not None
+    assert found.model.predict(driven(), np.zeros(0, np.int64)).shape == (0, 1)
+    assert found.model.outside(driven(), np.zeros(0, np.int64)) == 0
+
+
 @pytest.mark.parametrize(('steps', 'width'), [(1, 2), (10, 11), (60, 13)])
 def test_commands_far_ahead_are_averaged_over_twelve_stretches(
     driven: Callable[..., Grid], steps: int, width: int,

@@ -15,6 +15,8 @@ MIN_BLOCKS = 10
 #: a block is this many autocorrelation times long, so that blocks hardly depend on each other
 BLOCK_TIMES = 4.0
 _RESAMPLES = 4000
+#: more blocks than this are made longer instead: they are no less independent, and cost memory
+_MOST_BLOCKS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ def error_ratio(
     value = math.sqrt(float(np.sum(model)) / below)
     effect = influence(model, still)
     time = autocorrelation_time(effect)
-    block = min(count, max(least_block, math.ceil(BLOCK_TIMES * time)))
+    block = min(count, max(least_block, math.ceil(BLOCK_TIMES * time),
+                           math.ceil(count / _MOST_BLOCKS)))
     blocks = count // block
     if blocks < MIN_BLOCKS or value == 0.0:
         return ErrorRatio(value, None, None, None, block, blocks, count / time)

@@ -180,16 +180,17 @@ def _resampled(pair: _Pair, longest: int, seed: int) -> tuple[Floats | None, int
     stay together at every delay.
     """
     size = len(pair.state)
-    terms = np.stack([_padded(_terms(pair, d), size, d) for d in range(-longest, longest + 1)], 1)
-    peak = int(np.argmax(np.abs(_curve(terms.sum(axis=2)))))
-    slope = terms[5, min(peak + 1, 2 * longest)] - terms[5, max(peak - 1, 0)]
+    peak = int(np.argmax(np.abs(_curve(_lagged(pair, longest))))) - longest
+    sides = (_padded(_terms(pair, peak + side), size, peak + side)[5] for side in (1, -1))
+    slope = np.subtract(*sides)
     block = max(math.ceil(BLOCK_TIMES * autocorrelation_time(slope)), size // _MOST_BLOCKS)
     block = min(size, block)
     blocks = size // block
     if blocks < MIN_BLOCKS:
         return None, blocks
     starts = np.arange(0, size, block)
-    sums = np.add.reduceat(terms, starts, axis=2)
+    sums = np.stack([np.add.reduceat(_padded(_terms(pair, delay), size, delay), starts, axis=1)
+                     for delay in range(-longest, longest + 1)], axis=1)
     drawn = np.random.default_rng(seed).multinomial(
         len(starts), np.full(len(starts), 1 / len(starts)), size=_RESAMPLES)
     return _peak(_curve(np.tensordot(sums, drawn.astype(float), (2, 1)).swapaxes(1, 2)),

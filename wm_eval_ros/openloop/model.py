@@ -16,6 +16,8 @@ from wm_eval_ros.openloop.windows import Index, Windows, windows
 FOLDS = 5
 #: a model is fitted on at least this many windows
 LEAST_WINDOWS = 20
+#: windows a model is fitted on at most, evenly spread; also how many are predicted at once
+MOST_WINDOWS = 20_000
 #: commands ahead are averaged over at most this many stretches
 _STRETCHES = 12
 
@@ -79,12 +81,18 @@ class LinearModel:
 
     def predict(self, grid: Grid, at: Index) -> Floats:
         """Return the state `layout.steps` after each grid point, shape (N, F)."""
-        return np.asarray(grid.state[at] + self.change(self.layout.inputs(grid, at)))
+        return np.concatenate([grid.state[part] + self.change(self.layout.inputs(grid, part))
+                               for part in _parts(at)])
 
     def outside(self, grid: Grid, at: Index) -> int:
         """Count the windows with an input beyond the range of the fit."""
-        inputs = self.layout.inputs(grid, at)
-        return int(np.sum(((inputs < self.low) | (inputs > self.high)).any(axis=1)))
+        return sum(int(np.sum(((inputs < self.low) | (inputs > self.high)).any(axis=1)))
+                   for inputs in (self.layout.inputs(grid, part) for part in _parts(at)))
+
+
+def _parts(at: Index) -> list[Index]:
+    """Split windows into as many as fit into memory beside each other; at least one part."""
+    return np.array_split(at, max(1, -(-len(at) // MOST_WINDOWS)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +186,7 @@ def choose(
 
 def _problem(grid: Grid, cut: int, layout: Layout) -> _Problem:
     fitted = windows(grid, layout.history, layout.steps).between(0, cut).only_whole()
+    fitted = fitted.thinned(MOST_WINDOWS)
     at = fitted.at
     return _Problem(layout, fitted, layout.inputs(grid, at),
                     grid.truth[at + layout.steps] - grid.state[at])

@@ -108,7 +108,7 @@ def _series(grid: Grid, choice: Choice) -> tuple[Times, Floats, Floats]:
     """Return every prediction of the bag; those of the fitted part are out of fold."""
     layout, at = choice.model.layout, choice.at
     later = windows(grid, layout.history, layout.steps).whole
-    later = later[later > (at[-1] if len(at) else -1)]
+    later = later[later > at[-1]]
     truth = grid.truth[np.concatenate([at, later]) + layout.steps]
     before = grid.truth[at + layout.steps] - choice.residuals
     return (grid.times_ns[np.concatenate([at, later]) + layout.steps], truth,

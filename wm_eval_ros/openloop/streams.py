@@ -79,14 +79,16 @@ def prediction_stream(
         none = np.zeros(0, np.int64)
         return ScoreStream(title, 'sigma', what, none, np.zeros(0), none, np.zeros(0, bool))
     later = windows(grid, choice.model.layout.history, 1).whole
-    later = later[later >= cut]
+    # a long fit is on every few windows only: the rest is watched as densely
+    step = max(1, int(np.median(np.diff(choice.at)))) if len(choice.at) > 1 else 1
+    later = later[later >= cut][::step]
     at = np.concatenate([choice.at, later])
     left = np.concatenate([choice.residuals,
                            grid.truth[later + 1] - choice.model.predict(grid, later)])
     nominal = np.arange(len(at)) < len(choice.at)
     return ScoreStream(
         title, 'sigma', what, grid.settled_ns[at + 1], _whitened(left, left[nominal]),
-        np.full(len(at), grid.period_ns, dtype=np.int64), nominal)
+        np.full(len(at), step * grid.period_ns, dtype=np.int64), nominal)
 
 
 def _whitened(residuals: Floats, nominal: Floats) -> Floats:

@@ -38,6 +38,11 @@ class Windows:
         """Return the windows without any reason against them."""
         return Windows(self.history, self.steps, self.whole, np.zeros(len(self.whole), np.uint8))
 
+    def thinned(self, most: int) -> Windows:
+        """Return at most so many of the windows, evenly spread."""
+        kept = np.unique(np.linspace(0, len(self.at) - 1, min(most, len(self.at))).astype(int))
+        return Windows(self.history, self.steps, self.at[kept], self.codes[kept])
+
     def apart(self, rows: Index) -> NDArray[np.bool_]:
         """
         Say which windows share no grid point with a stretch of them.

@@ -249,7 +249,8 @@ def _score(watch: Watch, outcome: OpenLoop) -> Plot:
         for note in figure['annotations']:
             if note.get('xref') == 'paper':
                 note['y'] = float(np.log10(note['y']))
-    return Plot(f'{stream.what}, {len(watch.alarms)} alarms', data, figure,
+    return Plot(f'{stream.what[:1].upper()}{stream.what[1:]}, alarms: {len(watch.alarms)}', data,
+                figure,
                 f'{threshold.guarantee.value}: {threshold.why}.', 320)
 
 
