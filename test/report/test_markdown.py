@@ -45,9 +45,12 @@ def test_without_gates_it_says_that_none_was_asked_for() -> None:
 
 
 def test_many_findings_are_cut_and_counted() -> None:
-    checks = [Check(f'gap {n}', Verdict.INCONCLUSIVE, '', 'preflight') for n in range(30)]
-    text = run_summary(card(), checks)
-    assert text.count('`gap ') == 12 and '- and 18 more' in text
+    gaps = [Check(f'gap {n}', Verdict.INCONCLUSIVE, '', 'preflight') for n in range(30)]
+    gates = [Check(f'gate {n}', Verdict.PASS, '', 'gate') for n in range(20)]
+    text = run_summary(card(), [*gaps, *gates])
+    assert text.count('`gap ') == 6 and '- and 24 more of the evidence' in text
+    assert text.count('`gate ') == 20, 'no gate is left out'
+    assert text.index('`gate 19`') < text.index('`gap 0`')
 
 
 @given(strategies.text())

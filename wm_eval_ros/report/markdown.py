@@ -15,8 +15,8 @@ from wm_eval_ros.scoring.compare import Better, Comparison, Contrast, Effect
 from wm_eval_ros.scoring.gates import SEVERITY
 from wm_eval_ros.scoring.scorecard import Scorecard
 
-#: checks named at most; the rest is counted
-_MOST_CHECKS = 12
+#: checks of the evidence named at most, and notes of a comparison; the rest is counted
+_MOST_CHECKS = 6
 
 
 def run_summary(card: Scorecard, checks: Sequence[Check] = (),
@@ -65,13 +65,14 @@ def _figure(card: Scorecard, name: str) -> MetricValue:
 
 
 def _checks(checks: Sequence[Check]) -> str:
-    """Return the gates, and of the other checks those that do not pass."""
-    told = [c for c in checks if c.group == GATE or c.verdict is not Verdict.PASS]
-    ranked = sorted(told, key=lambda c: SEVERITY.index(c.verdict))
+    """Return the gates, then of the other checks the worst of those that do not pass."""
+    ranked = sorted(checks, key=lambda c: SEVERITY.index(c.verdict))
+    gates = [c for c in ranked if c.group == GATE]
+    others = [c for c in ranked if c.group != GATE and c.verdict is not Verdict.PASS]
     lines = [f'- {MARKS[c.verdict]} {code(c.name)}: {escaped(c.text)}'
-             for c in ranked[:_MOST_CHECKS]]
-    if len(ranked) > _MOST_CHECKS:
-        lines.append(f'- and {len(ranked) - _MOST_CHECKS} more')
+             for c in (*gates, *others[:_MOST_CHECKS])]
+    if len(others) > _MOST_CHECKS:
+        lines.append(f'- and {len(others) - _MOST_CHECKS} more of the evidence')
     return '\n'.join(lines)
 
 
