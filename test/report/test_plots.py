@@ -286,7 +286,7 @@ def test_without_a_scaling_latents_are_said_to_be_normalised(scenes: ModuleType)
     cycles = [scenes.cycle(k, latent=[k] * 20) for k in range(2)]
     found, _, trace = scored([scenes.info(), *cycles])
     plot = drawn(next(iter(states.states(found, trace)[0].values())))
-    assert 'normalised latents, first 6 of 20 entries' in plot.title
+    assert 'normalised latents, first 8 of 20 entries' in plot.title
     assert 'No rollout was recorded.' in plot.lead
 
 

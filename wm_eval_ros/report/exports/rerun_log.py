@@ -282,12 +282,12 @@ class Space:
 
 
 def _axes(names: Sequence[str]) -> dict[str, int]:
-    """Return which entries are x, y and z of the first position; empty where x or y is none."""
+    """Return which entries are x, y and z of the first position; empty without two of them."""
     for name in names:
         if name.endswith('position.x'):
             found = {axis: names.index(other) for axis in 'xyz'
                      if (other := name[:-1] + axis) in names}
-            return found if 'y' in found else {}
+            return found if len(found) > 1 else {}
     return {}
 
 

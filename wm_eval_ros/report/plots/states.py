@@ -30,7 +30,7 @@ from wm_eval_ros.report.units import with_unit
 from wm_eval_ros.scoring.scorecard import Scorecard
 
 #: panels and episodes drawn at most
-MAX_PANELS = 6
+MAX_PANELS = 8
 MAX_EPISODES = 8
 #: rollouts of one episode in the page at most, and what they may take there [bytes]
 MAX_ROLLOUTS = 200
@@ -199,14 +199,16 @@ def _packed(values: Floats) -> str:
 
 def plane(names: Sequence[str]) -> list[int] | None:
     """
-    Return the entries that are x and y of one position, None where there are none.
+    Return the entries that are x and y of one position, else x and z; None without two of one.
 
-    >>> plane(['v', 'tip.pose.position.x [m]', 'tip.pose.position.y [m]'])
+    >>> plane(['v', 'tip.pose.position.x [m]', 'tip.pose.position.z [m]'])
     [1, 2]
     """
-    for at, name in enumerate(names):
-        if 'position' in name and (hit := re.search(r'(\.x|\[x\])(?=$| )', name)):
-            other = name[:hit.start()] + hit[0].replace('x', 'y') + name[hit.end():]
+    for axis in 'yz':
+        for at, name in enumerate(names):
+            hit = re.search(r'(\.x|\[x\])(?=$| )', name) if 'position' in name else None
+            other = '' if hit is None else (
+                name[:hit.start()] + hit[0].replace('x', axis) + name[hit.end():])
             if other in names:
                 return [at, list(names).index(other)]
     return None
