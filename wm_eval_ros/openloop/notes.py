@@ -90,8 +90,8 @@ def _leaps(track: Track, robot: RobotMap, start_ns: int) -> Iterator[Finding]:
     if len(leaps):
         worst = int(leaps[np.argmax(np.abs(track.values[leaps]))])
         at = (int(track.times_ns[worst]) - start_ns) / _NS_PER_S
-        yield warning('leap', track.topic, f'{track.name}: {len(leaps)} commands leave their '
-                      f'neighbours, the largest {track.values[worst]:.6g} at {at:.2f} s; it was '
+        yield warning('leap', track.topic, f'{track.name}: {len(leaps)} of {len(good)} leave '
+                      f'their neighbours, the largest {track.values[worst]:.6g} at {at:.2f} s; it was '
                       'sent, so it stays, clipped to what the fit has seen',
                       float(track.values[worst]))
 

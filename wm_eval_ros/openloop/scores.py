@@ -138,8 +138,8 @@ def _score(
 def _figure(key: str, found: ErrorRatio, count: int) -> MetricValue:
     effective = int(found.effective)
     if found.low is None or found.high is None:
-        why = (f'{count} windows are worth {effective} independent ones: {found.blocks} blocks of '
-               f'{found.block}, and an interval needs {MIN_BLOCKS}')
+        why = (f'{count} windows are worth {effective} independent ones: in blocks of '
+               f'{found.block} they make {found.blocks}, and an interval needs {MIN_BLOCKS}')
         return MetricValue(key, found.value, '1', effective, why=why)
     return MetricValue(key, found.value, '1', effective,
                        Interval(found.low, found.high, 0.95, _METHOD))
