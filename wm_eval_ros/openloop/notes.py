@@ -91,8 +91,8 @@ def _leaps(track: Track, robot: RobotMap, start_ns: int) -> Iterator[Finding]:
         worst = int(leaps[np.argmax(np.abs(track.values[leaps]))])
         at = (int(track.times_ns[worst]) - start_ns) / _NS_PER_S
         yield warning('leap', track.topic, f'{track.name}: {len(leaps)} of {len(good)} leave '
-                      f'their neighbours, the largest {track.values[worst]:.6g} at {at:.2f} s; it was '
-                      'sent, so it stays, clipped to what the fit has seen',
+                      f'their neighbours, the largest {track.values[worst]:.6g} at {at:.2f} s; it '
+                      'was sent, so it stays, clipped to what the fit has seen',
                       float(track.values[worst]))
 
 
