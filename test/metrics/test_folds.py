@@ -14,10 +14,11 @@ import pytest
 from wm_eval_ros.errors import BagError
 from wm_eval_ros.metrics.pairing import Pairing, squared_error, WINDOW
 from wm_eval_ros.metrics.schedule import missed_runs
-from wm_eval_ros.records import CycleRecord, CycleStatus, NO_SEQUENCE, SampleRecord
+from wm_eval_ros.records import CycleRecord, CycleStatus, NO_SEQUENCE, Record, SampleRecord
+from wm_eval_ros.scoring.scorecard import Scorecard
 from wm_eval_ros.scoring.scorer import FAMILIES, score, Scorer
 
-SLOW = settings(max_examples=25, deadline=None,
+SLOW = settings(max_examples=12, deadline=None,
                 suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -36,11 +37,16 @@ def test_order_of_arrival_changes_no_bit(scenes: ModuleType, order: Any, seed: i
     assert scorer.compute().to_json() == want
 
 
+@pytest.fixture(scope='module')
+def rich(scenes: ModuleType) -> tuple[list[Record], Scorecard]:
+    records: list[Record] = scenes.rich_run()
+    return records, score(records)
+
+
 @pytest.mark.parametrize('make', FAMILIES, ids=lambda f: f.__name__)
 def test_a_family_alone_gives_what_it_gives_in_the_scorer(
-        scenes: ModuleType, make: Callable[..., Any]) -> None:
-    records = scenes.rich_run()
-    card = score(records)
+        rich: tuple[list[Record], Scorecard], make: Callable[..., Any]) -> None:
+    records, card = rich
     alone = make()
     for record in records:
         alone.update(record)
@@ -65,9 +71,10 @@ def test_samples_in_arrays_give_what_samples_one_by_one_give(scenes: ModuleType)
     assert many.compute().to_json() == one.compute().to_json()
 
 
-def test_duplicates_are_counted_and_change_no_figure(scenes: ModuleType) -> None:
-    records = scenes.rich_run()
-    once, twice = score(records), score([*records, *records])
+def test_duplicates_are_counted_and_change_no_figure(
+        rich: tuple[list[Record], Scorecard]) -> None:
+    records, once = rich
+    twice = score([*records, *records])
     cycles = sum(isinstance(r, CycleRecord) and r.status != CycleStatus.WARMUP for r in records)
     assert twice['slots.duplicate'].value == cycles
     changed = {v.name for v, w in zip(once.values, twice.values, strict=True) if v != w}

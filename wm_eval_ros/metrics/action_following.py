@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
-from wm_eval_ros.metrics.base import Floats, Ints, mean_value, missing, Values
+from wm_eval_ros.metrics.base import Bools, Floats, Ints, mean_value, missing, Values
 from wm_eval_ros.metrics.rows import row_of, Rows
 from wm_eval_ros.metrics.table import Run, TableMetric
 from wm_eval_ros.metrics.vectors import HUGE
@@ -41,14 +43,33 @@ def transitions(run: Run) -> tuple[Rows, Floats] | None:
     return rows[known], rows['latent'][later[known]].astype(float)
 
 
+def moved_by_commands(run: Run, size: int) -> Bools:
+    """
+    Say which entries of a latent show what a command does, and are not the command itself.
+
+    :param size: entries of the latent, D
+    :returns: shape (D,); all, where the manifest does not name them or names nothing else
+    """
+    info = run.info
+    names = info.model.get('latent_names', ()) if info is not None else ()
+    interface = info.settings.get('interface') if info is not None else None
+    command = interface.get('command') if isinstance(interface, Mapping) else None
+    topic = command.get('topic') if isinstance(command, Mapping) else None
+    if not isinstance(names, Sequence) or len(names) != size or not isinstance(topic, str):
+        return np.ones(size, bool)
+    own = (f'{topic}.', f'{topic.lstrip("/")}.')
+    moved = np.array([not str(name).startswith(own) for name in names], bool)
+    return moved if moved.any() else np.ones(size, bool)
+
+
 def held_out(before: Floats, after: Floats, imagined: Floats, action: Floats,
              episodes: Ints, seed: int = 0) -> tuple[Floats, Floats, Floats]:
     """
     Read commands off transitions by a map fitted on the driven ones of other episodes.
 
     :param before: latents, shape (N, D)
-    :param after: latents one slot later, (N, D)
-    :param imagined: the same as imagined, (N, D)
+    :param after: what is read of the latents one slot later, (N, E)
+    :param imagined: the same as imagined, (N, E)
     :param action: commands, (N, A)
     :param seed: of the generator that draws the folds
     :returns: for each sample, over commands in units of their spread: squared error on the driven
@@ -70,20 +91,21 @@ def held_out(before: Floats, after: Floats, imagined: Floats, action: Floats,
     return sums[0], sums[1], sums[2]
 
 
-def following(rows: Rows, after: Floats) -> Values:
+def following(rows: Rows, after: Floats, moved: Bools) -> Values:
     """
     Return held-out R^2 of the commands, read off driven and off imagined transitions.
 
     :param rows: transitions, with fields as of :meth:`StateSample.rows`
     :param after: latents one slot later, shape (N, D)
+    :param moved: entries of the later latents that are read, shape (D,)
     """
     episodes, action = rows['episode'], rows['action']
     count = len(np.unique(episodes))
     if count < MIN_CLUSTERS:
         why = f'n too small: needs {MIN_CLUSTERS} episodes, has {count}' if count else _NONE
         return tuple(missing(name, '1', why, len(rows)) for name in _NAMES)
-    seen, dreamt, spread = held_out(rows['latent'].astype(float), after,
-                                    rows['imagined'].astype(float), action, episodes)
+    seen, dreamt, spread = held_out(rows['latent'].astype(float), after[:, moved],
+                                    rows['imagined'][:, moved].astype(float), action, episodes)
     if np.sum(spread) <= 0:
         return tuple(missing(name, '1', 'the commands do not vary', len(rows))
                      for name in _NAMES)
@@ -110,4 +132,4 @@ class ActionFollowing(TableMetric):
         found = transitions(run)
         if found is None:
             return tuple(missing(name, '1', _NONE) for name in _NAMES)
-        return following(*found)
+        return following(*found, moved_by_commands(run, found[1].shape[1]))

@@ -125,14 +125,20 @@ def detection(name: str, perturbed: Sequence[Perturbed], trials: Sequence[Trial]
 
 def _by_chance(name: str, hit: Sequence[Perturbed], trials: Sequence[Trial]) -> MetricValue:
     """Share of pairs with an unperturbed episode in which that one would have been detected."""
-    alarms = [np.flatnonzero(t.raised) for t in trials if not t.applied and np.any(t.watched)]
-    lengths = [len(t.scores) for t in trials if not t.applied and np.any(t.watched)]
-    found = [bool(np.any((begun >= p.onset) & (begun < len(p.trial.scores))))
-             for p in hit for begun, length in zip(alarms, lengths, strict=True)
-             if length > p.onset]
-    if not found:
+    calm = [t for t in trials if not t.applied and np.any(t.watched)]
+    lengths = np.array([len(t.scores) for t in calm], np.int64)
+    alarms = [np.flatnonzero(t.raised) for t in calm]
+    begun = np.concatenate([np.zeros(0, np.int64), *alarms])
+    owner = np.repeat(np.arange(len(calm)), [len(a) for a in alarms])
+    found = pairs = 0
+    for p in hit:
+        onset = p.onset
+        pairs += int(np.sum(lengths > onset))
+        within = (begun >= onset) & (begun < len(p.trial.scores))
+        found += len(np.unique(owner[within]))
+    if pairs == 0:
         return missing(name, '1', 'no unperturbed episode was watched for as long')
-    return MetricValue(name, sum(found) / len(found), '1', len(alarms),
+    return MetricValue(name, found / pairs, '1', len(calm),
                        why='complete count over all pairs with an unperturbed episode')
 
 
