@@ -230,6 +230,24 @@ def test_a_place_that_cannot_be_written_is_one_line(
     assert err.count('\n') == 1 and 'cannot be written' in err
 
 
+@pytest.mark.parametrize('form', ['--rerun', '--jsonl'])
+def test_a_damaged_bag_leaves_no_half_file_and_is_salvaged_on_request(
+        bag: Path, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if form == '--rerun':
+        pytest.importorskip('rerun.chunk', reason='the extra rerun is not installed')
+    whole = next(bag.glob('*.mcap')).read_bytes()
+    broken = bytearray(whole)
+    # within the second chunk: found out only while reading
+    broken[int(0.4 * len(whole))] ^= 0xFF
+    (tmp_path / 'cut_0.mcap').write_bytes(broken)
+    out = tmp_path / 'out'
+    assert main(['export', str(tmp_path / 'cut_0.mcap'), form, str(out / 'run')]) == 2
+    assert capsys.readouterr().err.count('\n') == 1
+    assert not out.exists() or list(out.iterdir()) == []
+    assert main(['export', str(tmp_path / 'cut_0.mcap'), form, str(out / 'run'), '--salvage']) == 0
+    assert [p.name for p in out.iterdir()] == ['run']
+
+
 @pytest.mark.parametrize(('form', 'module', 'extra'), [
     ('--parquet', 'pyarrow', 'parquet'), ('--rerun', 'rerun', 'rerun')])
 def test_a_missing_library_is_named_with_its_extra(

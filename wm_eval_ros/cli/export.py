@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 from pathlib import Path
 import sys
@@ -92,12 +93,17 @@ def _jsonl(source: Path, path: Path, salvage: bool) -> list[Path]:
     from wm_eval_ros.report.exports.jsonl import line
     with open_bag(source, salvage=salvage) as bag:
         records = progress(bag.records(), sum(bag.declared.values()))
+        part = path.with_name(f'{path.name}.part')
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open('w', encoding='utf-8') as file:
+            with part.open('w', encoding='utf-8') as file:
                 file.writelines(line(r) for r in records if not isinstance(r, SampleRecord))
+            part.replace(path)
         except OSError as error:
             raise RecordingError(f'{path}: cannot be written ({error.strerror})') from None
+        finally:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
     return [path]
 
 
@@ -106,14 +112,19 @@ def _rerun(source: Path, path: Path, salvage: bool) -> list[Path]:
     from wm_eval_ros.cli.reading import progress
     from wm_eval_ros.report.exports.rerun_log import RerunLog
     with open_bag(source, salvage=salvage) as bag:
-        log = RerunLog(path, manifest_of(bag))
-        skipped = set(bag.unreadable)
-        for message in progress(bag.messages(), sum(bag.declared.values())):
-            if message[1].topic not in skipped:
-                _tell(log, bag, message)
-        log.close()
-    for topic in sorted(skipped):
-        print(f'{topic}: left out: {bag.unreadable[topic]}', file=sys.stderr)
+        skipped = dict(bag.unreadable)
+        with RerunLog(path, manifest_of(bag)) as log:
+            for message in progress(bag.messages(), sum(bag.declared.values())):
+                if message[1].topic in skipped:
+                    continue
+                try:
+                    _tell(log, bag, message)
+                except BagError as error:
+                    if not salvage:
+                        raise
+                    log.note(message[1].topic, message[0], str(error))
+    for topic, why in sorted(skipped.items()):
+        print(f'{topic}: left out: {why}', file=sys.stderr)
     return [path]
 
 

@@ -58,7 +58,7 @@ class _Series:
 
 class RerunLog:
     """
-    Writes one recording, message by message.
+    Writes one recording, message by message; a file that is there is whole.
 
     Stamps are wall time on hardware and in real time, else the time of the simulation.
     """
@@ -72,7 +72,7 @@ class RerunLog:
         :raises RecordingError: the file cannot be written
         """
         self._rr = library()
-        self._path = path
+        self._path, self._part = path, path.with_name(f'{path.name}.part')
         #: stamps are simulated time: a message without one has no place on the timeline
         self.simulated = info is not None and info.clock != ClockMode.REALTIME
         self._space = Space(info)
@@ -82,13 +82,13 @@ class RerunLog:
         self._mode = ''
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b'')
+            self._part.write_bytes(b'')
         except OSError as error:
             raise RecordingError(f'{path}: cannot be written ({error.strerror})') from None
         name = 'wm_eval_ros' if info is None else f'wm_eval_ros: {info.scenario}'
         self._stream = self._rr.RecordingStream(
             name, recording_id=info.run_id if info is not None else path.stem)
-        self._stream.save(str(path))
+        self._stream.save(str(self._part))
         self._stream.send_blueprint(self._blueprint())
         if info is not None:
             self._manifest(info)
@@ -134,19 +134,36 @@ class RerunLog:
         """Say why a message of a topic is not shown."""
         self._text('events', stamp_ns, f'{topic}: {text}', 'WARN')
 
-    def close(self) -> None:
-        """
-        Write the rest.
+    def __enter__(self) -> RerunLog:
+        """Return it."""
+        return self
 
-        :raises RecordingError: the file cannot be written
-        """
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Write the rest and give the file its name; after an error leave nothing behind."""
+        try:
+            if kind is None:
+                self._close()
+        finally:
+            self._stream.disconnect()
+            if kind is not None:
+                self._part.unlink(missing_ok=True)
+        if kind is None:
+            self._name()
+
+    def _close(self) -> None:
         for path in self._paths.values():
             self._walked(path)
         self._flush()
         self._stream.flush()
-        self._stream.disconnect()
-        if not self._path.stat().st_size:
-            raise RecordingError(f'{self._path}: nothing could be written; is the disk full?')
+
+    def _name(self) -> None:
+        try:
+            if not self._part.stat().st_size:
+                raise RecordingError(f'{self._path}: nothing was written; is the disk full?')
+            self._part.replace(self._path)
+        except OSError as error:
+            raise RecordingError(
+                f'{self._path}: cannot be written ({error.strerror})') from None
 
     def _state(self, record: CycleRecord, latent: NDArray[np.float32]) -> None:
         space, rollout = self._space, record.rollout
