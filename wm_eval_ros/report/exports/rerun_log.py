@@ -22,7 +22,7 @@ from wm_eval_ros.records import (
     RunInfo,
 )
 from wm_eval_ros.report.exports.numbers import numbers
-from wm_eval_ros.report.units import with_unit
+from wm_eval_ros.report.exports.space import Space
 from wm_eval_ros.scoring.scorecard import clean
 
 #: name of the timeline of the stamps, and of that of the planner's slots
@@ -89,7 +89,7 @@ class RerunLog:
         self._stream = self._rr.RecordingStream(
             name, recording_id=info.run_id if info is not None else path.stem)
         self._stream.save(str(self._part))
-        self._stream.send_blueprint(self._blueprint())
+        self._stream.send_blueprint(view())
         if info is not None:
             self._manifest(info)
 
@@ -250,62 +250,22 @@ class RerunLog:
         self._stream.log('manifest', self._rr.TextDocument(
             text, media_type=self._rr.MediaType.MARKDOWN), static=True)
 
-    def _blueprint(self) -> Any:
-        from rerun import blueprint as rrb
-        seen = rrb.Vertical(rrb.Spatial3DView(origin='world', name='actual and imagined path'),
-                            rrb.Spatial2DView(origin='camera', name='camera'))
-        measured = rrb.Vertical(
-            rrb.TimeSeriesView(origin='/', name='latency [ms]', contents=[
-                '/planner/plan_latency_ms', '/planner/decision_latency_ms',
-                '/planner/deadline_ms']),
-            rrb.TimeSeriesView(origin='/', name='surprise', contents=[
-                '/planner/surprise', '/planner/surprise_threshold']),
-            rrb.TimeSeriesView(origin='state', name='state, actual and imagined'))
-        said = rrb.Vertical(rrb.TextLogView(origin='/', name='events', contents=[
-            '/events', '/planner/log']), rrb.TextDocumentView(origin='manifest'))
-        return rrb.Blueprint(rrb.Horizontal(seen, measured, said, column_shares=[3, 4, 2]))
 
-
-class Space:
-    """What the entries of a latent stand for: names, units, a point in space."""
-
-    def __init__(self, info: RunInfo | None) -> None:
-        model = {} if info is None else info.model
-        self._names = list(map(str, model.get('latent_names') or ()))
-        self._mean, self._scale = (np.array(model.get(f'latent_{kind}') or (), float)
-                                   for kind in ('mean', 'scale'))
-        self._axes = _axes(self._names)
-
-    def names(self, size: int) -> list[str]:
-        """Return a name with its unit for each entry."""
-        if len(self._names) == size:
-            return [with_unit(name) for name in self._names]
-        return [f'z[{at}]' for at in range(size)]
-
-    def physical(self, latent: NDArray[np.float32]) -> Floats:
-        """Return latents, shape (..., D), in the units of the interface where these are known."""
-        wide = latent.astype(float)
-        if len(self._mean) == len(self._scale) == latent.shape[-1]:
-            wide = wide * self._scale + self._mean
-        return wide
-
-    def point(self, state: Floats) -> Floats | None:
-        """Return the position a state holds [m], shape (3,); None where it holds none."""
-        if not self._axes or max(self._axes.values()) >= len(state):
-            return None
-        found = np.array([state[self._axes[axis]] if axis in self._axes else 0.0
-                          for axis in 'xyz'])
-        return found if np.all(np.isfinite(found)) else None
-
-
-def _axes(names: Sequence[str]) -> dict[str, int]:
-    """Return which entries are x, y and z of the first position; empty without two of them."""
-    for name in names:
-        if name.endswith('position.x'):
-            found = {axis: names.index(other) for axis in 'xyz'
-                     if (other := name[:-1] + axis) in names}
-            return found if len(found) > 1 else {}
-    return {}
+def view() -> Any:
+    """Return how a recording is laid out: paths and camera, curves, what was said."""
+    from rerun import blueprint as rrb
+    seen = rrb.Vertical(rrb.Spatial3DView(origin='world', name='actual and imagined path'),
+                        rrb.Spatial2DView(origin='camera', name='camera'))
+    measured = rrb.Vertical(
+        rrb.TimeSeriesView(origin='/', name='latency [ms]', contents=[
+            '/planner/plan_latency_ms', '/planner/decision_latency_ms',
+            '/planner/deadline_ms']),
+        rrb.TimeSeriesView(origin='/', name='surprise', contents=[
+            '/planner/surprise', '/planner/surprise_threshold']),
+        rrb.TimeSeriesView(origin='state', name='state, actual and imagined'))
+    said = rrb.Vertical(rrb.TextLogView(origin='/', name='events', contents=[
+        '/events', '/planner/log']), rrb.TextDocumentView(origin='manifest'))
+    return rrb.Blueprint(rrb.Horizontal(seen, measured, said, column_shares=[3, 4, 2]))
 
 
 def _planner(record: CycleRecord) -> Iterator[tuple[str, float]]:
