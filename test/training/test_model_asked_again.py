@@ -249,6 +249,8 @@ def test_calibration_tells_how_sure_a_model_should_have_been(
     assert value is not None
     assert low <= value <= high
     assert found['calibration_mce[h=2]'].value is not None
+    covered = found['coverage90[h=1]'].value
+    assert covered == pytest.approx({0.1: 0.9, 0.02: 0.258, 0.5: 1.0}[said], abs=0.04)
     # one spread for all predictions: abstaining can gain nothing, so all of the area is the mean
     assert found['aurc'].value == pytest.approx(0.01, rel=0.1)
 

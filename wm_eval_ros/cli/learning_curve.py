@@ -62,7 +62,8 @@ def main(args: argparse.Namespace) -> int:
     points = _train_and_try(args, recipe, wanted)
     sweep = _on_graph(args, recipe, wanted) if args.graph else _in_process(recipe, points)
     print_sweep(sweep, as_json=args.json)
-    print(f'written: {write_sweep(sweep, args.out)}', file=sys.stderr)
+    print(f'written: {", ".join(str(p) for p in write_sweep(sweep, args.out))}',
+              file=sys.stderr)
     return EXIT_PASS
 
 

@@ -51,7 +51,8 @@ def main(args: argparse.Namespace) -> int:
     sweep = from_bags(args) if args.bags else from_runs(args)
     print_sweep(sweep, as_json=args.json)
     if args.out is not None:
-        print(f'written: {write_sweep(sweep, args.out)}', file=sys.stderr)
+        print(f'written: {", ".join(str(p) for p in write_sweep(sweep, args.out))}',
+              file=sys.stderr)
     return EXIT_PASS
 
 

@@ -7,12 +7,12 @@ import os
 from pathlib import Path
 import sys
 
-from wm_eval_ros.errors import RecordingError
+from wm_eval_ros.errors import MissingExtraError, RecordingError
 from wm_eval_ros.records import MetricValue
 from wm_eval_ros.report.text import aligned, interval_text, number
 from wm_eval_ros.scoring.sweep import MODEL, Point, Sweep
 
-#: name of the file
+#: name of the file programs read
 SWEEP_FILE = 'sweep.json'
 #: figures shown beside success, under their heads
 _BESIDE = {'time_to_success.restricted_mean': 'time [s]', 'deadline_miss_rate': 'missed',
@@ -24,18 +24,25 @@ def print_sweep(sweep: Sweep, *, as_json: bool) -> None:
     sys.stdout.write(sweep.to_json() if as_json else table(sweep))
 
 
-def write_sweep(sweep: Sweep, folder: Path) -> Path:
+def write_sweep(sweep: Sweep, folder: Path) -> list[Path]:
     """
-    Write ``sweep.json``.
+    Write ``sweep.json`` and the page; without plotly the page is left out, with a line.
 
     :raises RecordingError: the folder cannot be written
     """
+    from wm_eval_ros.report.sweep_page import page
+    files = {SWEEP_FILE: sweep.to_json()}
+    try:
+        files['sweep.html'] = page(sweep)
+    except MissingExtraError as error:
+        print(f'wm-eval sweep: {error}', file=sys.stderr)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / SWEEP_FILE).write_text(sweep.to_json(), encoding='utf-8')
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding='utf-8')
     except OSError as error:
         raise RecordingError(f'{folder}: cannot be written ({error.strerror})') from None
-    return folder / SWEEP_FILE
+    return [folder / name for name in files]
 
 
 def relative(path: Path, folder: Path) -> str:

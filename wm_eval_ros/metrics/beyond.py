@@ -38,6 +38,8 @@ FIDELITY = {
     'top1_regret_share': 'The same over what a candidate picked at random would cost.',
     'ranking_spearman': 'Mean rank correlation of candidates scored by model and simulator.',
     'ranking_kendall': "The same by Kendall's tau-b.",
+    'coverage90': 'Share of outcomes within the central 90 % predicted: above 0.9 the model is '
+                  'not sure enough, below it is too sure.',
     'psnr': 'Peak signal-to-noise ratio of images decoded h steps ahead.',
     'ssim': 'Structural similarity of images decoded h steps ahead.',
 }

@@ -11,9 +11,10 @@ from wm_eval_ros.metrics.interpretability import probed
 from wm_eval_ros.models.protocol import KnowsSpread
 from wm_eval_ros.records import MetricValue
 from wm_eval_ros.stats.regression import linear_probe
+from wm_eval_ros.stats.special import normal_quantile
 from wm_eval_ros.training.fidelity_asked import Asked, encode_states
 from wm_eval_ros.training.fidelity_data import Floats, Windows
-from wm_eval_ros.training.fidelity_figures import ratio, reported, rms, with_why
+from wm_eval_ros.training.fidelity_figures import mean, ratio, reported, rms, with_why
 
 #: states a latent probe is fitted on at most
 MOST_PROBED = 2000
@@ -72,7 +73,8 @@ def confidence(asked: Asked, windows: Windows, imagined: torch.Tensor) -> Values
     model = asked.model
     horizon = imagined.shape[1]
     names = [f'{kind}[h={h}]' for h in reported(horizon)
-             for kind in ('calibration_ece', 'calibration_mce')] + ['aurc', 'aurc_excess']
+             for kind in ('calibration_ece', 'calibration_mce', 'coverage90')]
+    names += ['aurc', 'aurc_excess']
     if not isinstance(model, KnowsSpread):
         return tuple(missing(n, '1', 'the model predicts no spread') for n in names)
     actions = torch.as_tensor(windows.actions, dtype=torch.float32)
@@ -80,8 +82,17 @@ def confidence(asked: Asked, windows: Windows, imagined: torch.Tensor) -> Values
     found: list[MetricValue] = []
     steps = {h: _residuals(asked, windows, imagined, spread, h) for h in reported(horizon)}
     for h, residuals in steps.items():
-        found += calibration(residuals, h)
+        found += [*calibration(residuals, h), coverage(residuals, h)]
     return (*found, *abstention(steps[1]))
+
+
+def coverage(found: Residuals, step: int) -> MetricValue:
+    """Return the share of outcomes within the central 90 % predicted: which way it is wrong."""
+    name = f'coverage90[h={step}]'
+    if not found.error.size:
+        return missing(name, '1', 'no outcome met a prediction of spread')
+    inside = np.mean(np.abs(found.error / found.std) <= normal_quantile(0.95), axis=1)
+    return mean(name, '1', inside, found.episodes)
 
 
 def _residuals(
