@@ -49,8 +49,8 @@ CORE = {
 CORE_WITHOUT_KEY = ('rosbags>=0.10,<0.12', 'mcap>=1.2')
 #: dependency key of package.xml -> requirement of the extra ``vision``
 VISION = {'python3-opencv': 'opencv-python-headless>=4.8'}
-#: what the statistics are checked against; nothing of the package imports them
-ORACLES = ('scikit-learn>=1.3', 'statsmodels>=0.14')
+#: what statistics and image metrics are checked against; nothing of the package imports them
+ORACLES = ('scikit-image>=0.21', 'scikit-learn>=1.3', 'statsmodels>=0.14')
 #: ROS dependencies that the wheels of the extra ``ros`` bring
 FROM_WHEELS = frozenset({
     'builtin_interfaces', 'std_msgs', 'geometry_msgs', 'lifecycle_msgs', 'nav_msgs', 'rclpy',
