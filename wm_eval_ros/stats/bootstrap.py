@@ -14,6 +14,7 @@ from wm_eval_ros.stats.special import normal_cdf, student_quantile
 #: fewer clusters than this are not worth resampling
 MIN_CLUSTERS = 5
 RESAMPLES = 2000
+_PARTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,13 @@ def cluster_draws(count: int, seed: int) -> Floats:
     :param seed: of the generator made here; equal arguments give equal draws
     :returns: shape (RESAMPLES, C), each row summing to C
     """
-    drawn = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
-    cells = drawn + count * np.arange(RESAMPLES)[:, None]
-    found = np.bincount(cells.ravel(), minlength=RESAMPLES * count)
-    return found.reshape(RESAMPLES, count).astype(float)
+    rng = np.random.default_rng(seed)
+    found = np.empty((RESAMPLES, count))
+    # some at a time: all draws at once would take four times the memory of the result
+    for part in np.array_split(found, _PARTS):
+        cells = rng.integers(count, size=part.shape) + count * np.arange(len(part))[:, None]
+        part[:] = np.bincount(cells.ravel(), minlength=part.size).reshape(part.shape)
+    return found
 
 
 def percentile_limits(resampled: Floats, confidence: float, clusters: int | None = None,

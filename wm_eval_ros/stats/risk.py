@@ -12,7 +12,7 @@ from wm_eval_ros.stats.estimate import Estimate
 from wm_eval_ros.stats.samples import finite, Floats, Ints, ranked, same_length
 
 #: cells of the resampled weights held at a time
-_CELLS = 2_000_000
+_CELLS = 250_000
 
 
 class RiskCoverage(NamedTuple):
