@@ -53,13 +53,18 @@ $(VENV)/.installed: $(VENV)/.requirements $(BUILD_FILES) $(INTERFACES) $(SHARE_F
 demo: setup
 	$(BIN)/wm-eval run reacher --out $(OUT) --baselines
 
+# the pages of the reports are tested in a real browser; without one those tests skip
+$(VENV)/.browser: build_support/system.sh
+	@PYTHON='$(PYTHON)' bash build_support/system.sh browser
+	@mkdir -p $(VENV) && touch $@
+
 test: test-fast
 	@$(MAKE) --no-print-directory test-slow
 
 test-fast: setup
 	$(BIN)/python -m pytest -q -m 'not slow' $(PYTEST_ARGS)
 
-test-slow: setup
+test-slow: setup $(VENV)/.browser
 	$(BIN)/python -m pytest -q -m slow $(PYTEST_ARGS)
 
 lint: setup

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Checks the machine; installs what is missing with apt where that needs no password.
+# With the word `browser`: the browser in which the tests open the reports, and nothing else.
 set -euo pipefail
 
 python=${PYTHON:-python3}
@@ -14,14 +15,21 @@ has_header() { "$python" -c 'import os, sys, sysconfig
 sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))'; }
 
 missing=()
-command -v "${CC:-cc}" >/dev/null || missing+=(gcc)
-command -v "${CXX:-c++}" >/dev/null || missing+=(g++)
-has_header || missing+=(python3-dev)
-"$python" -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
-# headless rendering of the cameras
-has_library libEGL.so.1 || missing+=(libegl1)
-has_library libOpenGL.so.0 || missing+=(libopengl0)
-has_library libEGL_mesa.so.0 || missing+=(libegl-mesa0 libgl1-mesa-dri)
+if [ "${1:-}" = browser ]; then
+  for name in chromium chromium-browser google-chrome google-chrome-stable chrome; do
+    command -v "$name" >/dev/null && exit 0
+  done
+  missing+=(chromium)
+else
+  command -v "${CC:-cc}" >/dev/null || missing+=(gcc)
+  command -v "${CXX:-c++}" >/dev/null || missing+=(g++)
+  has_header || missing+=(python3-dev)
+  "$python" -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+  # headless rendering of the cameras
+  has_library libEGL.so.1 || missing+=(libegl1)
+  has_library libOpenGL.so.0 || missing+=(libopengl0)
+  has_library libEGL_mesa.so.0 || missing+=(libegl-mesa0 libgl1-mesa-dri)
+fi
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 command="apt-get install -y --no-install-recommends ${missing[*]}"
