@@ -119,7 +119,9 @@ def extras(manifest: Manifest) -> dict[str, list[str]]:
     found['test'] = ['pytest>=7.4', 'pytest-timeout>=2.2', 'hypothesis>=6.90', 'catkin_pkg>=1.0',
                      *ORACLES]
     found |= exports
-    found['dev'] = [*found['test'], 'ruff>=0.6', 'mypy>=1.8', 'types-PyYAML']
+    # mcap-ros2-support: what bench_scoring.py is held against
+    found['dev'] = [*found['test'], 'ruff>=0.6', 'mypy>=1.8', 'types-PyYAML',
+                    'mcap-ros2-support>=0.5']
     found['colcon'] = [*COLCON, *on_wheel_platform(AMENT_WHEELS)]
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,9 +84,10 @@ class Columns:
         order = np.argsort(numbers, kind='stable')
         ordered = self[order]
         numbers = numbers[order]
-        edges = np.flatnonzero(np.diff(numbers, prepend=-1, append=-1).astype(bool))
-        for first, last in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-            yield int(numbers[first]), ordered[first:last]
+        edges = [0, *(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1).tolist(), len(numbers)]
+        for first, last in pairwise(edges):
+            if last > first:
+                yield int(numbers[first]), ordered[first:last]
 
     def stamps(self, topic: str) -> Ints:
         """

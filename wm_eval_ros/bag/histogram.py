@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 #: bins from one power of two to the next: a bin is 1.1 % wide
 _FINE = 64
@@ -35,12 +36,17 @@ class LogHistogram:
         """Return the number of values."""
         return int(self._counts.sum())
 
-    def add(self, values: Ints) -> None:
-        """Take positive values in, shape (N,)."""
+    def add(self, values: Ints, octaves: Floats | None = None) -> None:
+        """
+        Take values in.
+
+        :param values: > 0, shape (N,)
+        :param octaves: their logarithms to the base 2, where they are known
+        """
         if len(values) == 0:
             return
         size = values.astype(np.float64)
-        bins = (np.log2(size) * _FINE).astype(np.int64)
+        bins = ((np.log2(size) if octaves is None else octaves) * _FINE).astype(np.int64)
         first = int(bins.min())
         counts = np.bincount(bins - first)
         self._counts[first:first + len(counts)] += counts
@@ -83,12 +89,13 @@ class Rates:
         self._width_ns = _LEAST_WINDOW_NS
         self._counts = np.zeros((_WINDOWS, (_HIGH_OCTAVE - _LOW_OCTAVE) * _COARSE), np.int32)
 
-    def add(self, times_ns: Ints, steps_ns: Ints) -> None:
+    def add(self, times_ns: Ints, steps_ns: Ints, octaves: Floats) -> None:
         """
         Take intervals in.
 
         :param times_ns: when each ended, none before the first of all [ns], shape (N,)
         :param steps_ns: how long each was, > 0 [ns], shape (N,)
+        :param octaves: its logarithm to the base 2, shape (N,)
         """
         if len(times_ns) == 0:
             return
@@ -97,7 +104,7 @@ class Rates:
         ages = times_ns - self._start_ns
         while int(ages.max()) >= _WINDOWS * self._width_ns:
             self._widen()
-        bins = ((np.log2(steps_ns) - _LOW_OCTAVE) * _COARSE).astype(np.int64)
+        bins = ((octaves - _LOW_OCTAVE) * _COARSE).astype(np.int64)
         size = self._counts.shape[1]
         places = np.clip(bins, 0, size - 1) + size * np.maximum(ages // self._width_ns, 0)
         first = int(places.min())

@@ -37,7 +37,7 @@ from wm_eval_ros.records import NO_SEQUENCE
 Segments = NDArray[np.void]
 
 #: chunks are unpacked together up to this size [bytes]
-_BLOCK_BYTES = 2 << 20
+_BLOCK_BYTES = 4 << 20
 #: a place in the file is the number of a segment and the offset in it
 _PLACE_SHIFT = 32
 _MAX_CHANNELS = 1 << 16

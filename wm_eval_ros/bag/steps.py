@@ -53,7 +53,7 @@ class Steps:
         if len(times_ns) == 0:
             return
         numbers = times_ns // BLOCK_NS
-        edges = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))
+        edges = np.concatenate(([0], np.flatnonzero(numbers[1:] != numbers[:-1]) + 1))
         largest = np.maximum.reduceat(differences_ns, edges)
         for at_ns, difference_ns in zip(times_ns[edges].tolist(), largest.tolist(), strict=True):
             self.add_one(at_ns, difference_ns)

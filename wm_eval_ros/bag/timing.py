@@ -18,6 +18,21 @@ def median_interval_ns(times_ns: Times) -> int | None:
     return int(np.median(np.diff(times_ns))) if len(times_ns) > 1 else None
 
 
+def increments(values: Times, before: int) -> Times:
+    """
+    Return how much each value is above the one before it, shape (N,).
+
+    :param before: the value before the first
+
+    >>> increments(np.array([3, 7, 6]), 1).tolist()
+    [2, 4, -1]
+    """
+    found = np.empty_like(values)
+    found[:1] = values[:1] - before
+    np.subtract(values[1:], values[:-1], out=found[1:])
+    return found
+
+
 def offset_ns(stamps_ns: Times, log_ns: Times) -> int | None:
     """
     Return the median of header stamp minus log time [ns]: clock offset less transport.

@@ -19,7 +19,7 @@ from wm_eval_ros.bag.findings import (
 )
 from wm_eval_ros.bag.histogram import LogHistogram, Rates
 from wm_eval_ros.bag.steps import Step, Steps
-from wm_eval_ros.bag.timing import GAP_FACTOR, GAP_MIN_NS
+from wm_eval_ros.bag.timing import GAP_FACTOR, GAP_MIN_NS, increments
 from wm_eval_ros.records import NO_SEQUENCE
 
 Ints = NDArray[np.int64]
@@ -55,17 +55,19 @@ class Pace:
         """Take log times in, ascending [ns], shape (N,), N > 0."""
         if self.count == 0:
             self.first_ns = self.last_ns = int(log_ns[0])
-        steps = np.diff(log_ns, prepend=self.last_ns)
+        steps = increments(log_ns, self.last_ns)
         self.count += len(log_ns)
         self.last_ns = int(log_ns[-1])
-        edges = np.searchsorted(log_ns, (0, *DOMAIN_NS))
-        self.domains += np.diff(edges, prepend=0, append=len(log_ns))
+        edges = [0, *np.searchsorted(log_ns, (0, *DOMAIN_NS)).tolist(), len(log_ns)]
+        self.domains += np.diff(edges)
         longest = int(steps.argmax())
         if steps[longest] > self._longest[0]:
             self._longest = (int(steps[longest]), int(log_ns[longest] - steps[longest]))
         ahead = steps > 0
-        self._intervals.add(steps[ahead])
-        self._rates.add(log_ns[ahead], steps[ahead])
+        steps = steps[ahead]
+        octaves = np.log2(steps)
+        self._intervals.add(steps, octaves)
+        self._rates.add(log_ns[ahead], steps, octaves)
 
     @property
     def interval_ns(self) -> float | None:
@@ -180,7 +182,7 @@ class Numbers:
         if len(known) == 0:
             return
         before = int(known[0]) if self._last is None else self._last
-        steps = np.diff(known, prepend=before)
+        steps = increments(known, before)
         self._last = int(known[-1])
         self._known += len(known)
         self._holes += int(np.count_nonzero(steps > 1))
