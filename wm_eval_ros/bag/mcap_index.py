@@ -89,6 +89,10 @@ class McapIndex:
             self.channels[channel.id] = channel
 
     @property
+    def _in_chunks(self) -> bool:
+        return self._chunked or bool(self._indexed)
+
+    @property
     def _where(self) -> str:
         return str(self._file.path)
 
@@ -97,36 +101,39 @@ class McapIndex:
             raise BagError(f'{self._where}: no MCAP file (its first bytes are not those of one)')
         if self._damage.salvage:
             self._read_summary()
-        end = self._walk_records()
+        whole, end = self._walk_records()
         if self._footer is not None:
             self._check_end(self._footer)
             return
         size, chunks = self._file.size, len(self._packed) // _SEGMENT.size
         self._damage.found(
-            f'{self._where}: ends at byte {size} without a footer (whole up to byte {end}, '
+            f'{self._where}: ends at byte {size} without a footer (whole up to byte {whole}, '
             f'{chunks} chunks): it was not closed, or is cut off; --salvage reads it, '
             '`ros2 bag reindex` or `mcap recover` restores it', max(0, size - end))
 
-    def _walk_records(self) -> int:
-        """Visit every record; return the end of the last whole one."""
-        at, before = len(MAGIC), len(MAGIC)
+    def _walk_records(self) -> tuple[int, int]:
+        """Visit every record; return the end of the last whole one, and how far was looked."""
+        at = before = whole = len(MAGIC)
         while at + RECORD.size <= self._file.size and self._footer is None:
             after = self._visit(at)
             if after is not None:
                 before, at = at, after
                 if not self._damage.salvage:
                     at = self._file.skip(at, Opcode.MESSAGE_INDEX)
+                whole = at
             elif self._damage.salvage:
                 before = at = self._resume(at, before)
             else:
                 break
-        return at
+        return whole, at
 
     def _visit(self, at: int) -> int | None:
         """Take one record, or one run of messages, in; None where none is."""
         opcode, length = self._file.head(at)
         if opcode == Opcode.MESSAGE:
-            return self._visit_run(at)
+            # among chunks it is more likely what is left of one, without its checksum
+            believed = not (self._damage.salvage and self._in_chunks)
+            return self._visit_run(at) if believed else None
         if at in self._indexed and opcode == Opcode.CHUNK and length != self._indexed[at]:
             self._damage.found(f'{self._where}: the length of the chunk at byte {at} is damaged; '
                                'it is taken from the summary')
@@ -206,9 +213,8 @@ class McapIndex:
         start = at
         if before != at and at not in self._indexed:
             start = self._distrusted(at, before)
-        loose = not (self._chunked or self._indexed)
         found = next_record(self._file, start + 1, self._limit(at),
-                            self.channels if loose else None)
+                            None if self._in_chunks else self.channels)
         self._damage.found(f'{self._where}: bytes {start} to {found} are damaged and left out',
                            found - start)
         return found
@@ -217,14 +223,14 @@ class McapIndex:
         """Take the record before a place where none is back, if its length may be wrong."""
         opcode, _ = self._file.head(before)
         if opcode == Opcode.MESSAGE:
-            return self._shortened(at)
+            return self._shortened()
         if is_sound(self._file, before, at):
             return at
         if opcode == Opcode.CHUNK:
             self._take_back()
         return before
 
-    def _shortened(self, at: int) -> int:
+    def _shortened(self) -> int:
         """Take the last message of the last run back."""
         run = self._take_back()
         size = self._last_message - int(run['offset'])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Protocol, TYPE_CHECKING
 
@@ -19,6 +20,8 @@ MAX_BYTES = 256 << 20
 MAX_RATIO = 1000
 #: below this size the ratio does not matter [bytes]
 _SMALL_BYTES = 1 << 20
+#: so many things that are wrong with a file are told one by one
+_TOLD = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,9 +67,16 @@ class Damage:
     def __init__(self, *, salvage: bool) -> None:
         """Begin with nothing wrong."""
         self.salvage = salvage
-        self.notes: list[str] = []
         #: bytes of the file that gave nothing
         self.lost_bytes = 0
+        self._found: dict[str, None] = {}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was found, one sentence each; of very much the first, and how much more."""
+        more = len(self._found) - _TOLD
+        told = tuple(islice(self._found, _TOLD))
+        return (*told, f'and {more} more of this kind') if more > 0 else told
 
     def found(self, what: str, lost_bytes: int = 0) -> None:
         """
@@ -77,8 +87,8 @@ class Damage:
         """
         if not self.salvage:
             raise BagError(what)
-        if what not in self.notes:
-            self.notes.append(what)
+        if what not in self._found:
+            self._found[what] = None
             self.lost_bytes += lost_bytes
 
 

@@ -56,7 +56,6 @@ class _Search:
         self.lost = 0
         self.given_up = False
         self._database = database
-        self._failures = 0
         first, last = self._extremes(most)
         for start in range(first, last + 1, _STRIDE):
             self._take(start, min(start + _STRIDE - 1, last))
@@ -89,8 +88,7 @@ class _Search:
     def _halve(self, first: int, last: int) -> None:
         if first == last:
             self.lost += 1
-            self._failures += 1
-            self.given_up = self._failures >= _PATIENCE
+            self.given_up = self.lost >= _PATIENCE
             return
         middle = (first + last) // 2
         self._take(first, middle)
