@@ -35,16 +35,16 @@ _CLUSTERS = 'logit-DeLong, episodes as clusters'
 def surprise_trials(run: Run) -> tuple[Trial, ...]:
     """Return the recorded score of each episode, with its threshold."""
     keep = run.driven.inside & ~np.isnan(run.slots['surprise'])
-    rows = run.slots[keep]
-    return _trials(run, rows['episode'], rows['stamp'], rows['surprise'], rows['threshold'])
+    fields = (run.slots[name][keep] for name in ('episode', 'stamp', 'surprise', 'threshold'))
+    return _trials(run, *fields)
 
 
 def one_step_trials(run: Run) -> tuple[Trial, ...]:
     """Return the error of the state foreseen one slot earlier, in the slot where it shows."""
     errors, _ = executed(run, 1)
-    rows = run.slots[row_of(run.slots, errors.slots + 1)]
-    return _trials(run, rows['episode'], rows['stamp'], errors.model,
-                   np.full(len(rows), np.nan))
+    at = row_of(run.slots, errors.slots + 1)
+    return _trials(run, run.slots['episode'][at], run.slots['stamp'][at], errors.model,
+                   np.full(len(at), np.nan))
 
 
 def _trials(run: Run, episodes: Ints, stamps: Ints, scores: Floats,

@@ -8,6 +8,7 @@ from wm_eval_ros.metrics.base import (
     count_value,
     distribution,
     Floats,
+    Ints,
     mean_value,
     missing,
     NS_PER_MS,
@@ -25,37 +26,39 @@ UJ_PER_J = 1e6
 _MOST = 1e18
 
 
-def called(rows: Rows) -> Rows:
-    """Return the slots in which the planner was called and came back."""
-    return rows[happened(rows['infer_end'])]
+def called(rows: Rows, *fields: str) -> tuple[Ints, ...]:
+    """Return fields of the slots in which the planner was called and came back, (N,) each."""
+    on = happened(rows['infer_end'])
+    return tuple(rows[field][on] for field in fields)
 
 
 def cpu_time(rows: Rows) -> Floats:
     """Return the CPU time of each decision [ms], where it was measured."""
-    spent = called(rows)['cpu']
+    spent, = called(rows, 'cpu')
     return np.asarray(spent[spent > 0] / NS_PER_MS)
 
 
-def flops(run: Run, rows: Rows) -> MetricValue:
+def flops(run: Run) -> MetricValue:
     """
     Return the floating-point operations of a decision's imagined rollouts.
 
     Model calls times the imagined steps of each, times the operations the manifest gives for one
     step of one candidate.
-
-    :param rows: slots in which the planner was called, N > 0
     """
+    calls, horizon = called(run.slots, 'calls', 'horizon')
+    if len(calls) == 0:
+        return missing('flops', 'flop', _NO_CALL)
     each = (run.info.model if run.info is not None else {}).get('flops_per_step')
     if isinstance(each, bool) or not isinstance(each, (int, float)) or not 0 < each < _MOST:
         why = 'the manifest does not say how many operations one step of the model takes'
         return missing('flops', 'flop', why)
-    spent = rows['calls'].astype(float) * rows['horizon'] * float(each)
-    return mean_value('flops', 'flop', len(rows), mean_t(spent), 'Student')
+    spent = np.asarray(calls.astype(float) * horizon * float(each), float)
+    return mean_value('flops', 'flop', len(spent), mean_t(spent), 'Student')
 
 
 def energy(rows: Rows) -> Floats:
     """Return what the host's energy counters advanced during each decision [J], if it has any."""
-    spent = called(rows)['energy']
+    spent, = called(rows, 'energy')
     return np.asarray(spent[spent >= 0] / UJ_PER_J)
 
 
@@ -64,16 +67,13 @@ class Effort(TableMetric):
 
     def values(self, run: Run) -> Values:
         """Return the figures that two equal runs share."""
-        rows = called(run.slots)
-        calls = rows['calls'].astype(float)
-        if len(rows) == 0:
-            return (missing('model_calls', '1', _NO_CALL),
-                    missing('flops', 'flop', _NO_CALL),
+        calls, bad = called(run.slots, 'calls', 'nonfinite')
+        if len(calls) == 0:
+            return (missing('model_calls', '1', _NO_CALL), flops(run),
                     missing('nonfinite_rollouts', '1', _NO_CALL))
-        return (mean_value('model_calls', '1', len(rows), mean_t(calls), 'Student'),
-                flops(run, rows),
-                count_value('nonfinite_rollouts', int(np.sum(rows['nonfinite'])),
-                            int(np.sum(rows['calls']))))
+        return (mean_value('model_calls', '1', len(calls), mean_t(calls.astype(float)), 'Student'),
+                flops(run),
+                count_value('nonfinite_rollouts', int(np.sum(bad)), int(np.sum(calls))))
 
 
 class HostEffort(TableMetric):
