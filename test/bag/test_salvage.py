@@ -83,9 +83,8 @@ def test_behind_a_damaged_length_the_next_message_is_found(tmp_path: Path) -> No
     at = list(places(whole))[100]
     for length in (0, 50, 10**6, 2**63):
         path.write_bytes(whole[:at + 1] + length.to_bytes(8, 'little') + whole[at + 9:])
-        with pytest.raises(BagError) as caught:
+        with pytest.raises(BagError, match=r'damaged at byte .* --salvage reads on behind it'):
             open_bag(path)
-        assert '\n' not in str(caught.value)
         found, bag = salvaged(path)
         # the one before is given up too: its own length might be what is wrong
         assert [m for m in messages if m not in found] in (messages[99:101], messages[100:101])

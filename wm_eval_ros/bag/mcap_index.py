@@ -106,6 +106,9 @@ class McapIndex:
             self._check_end(self._footer)
             return
         size, chunks = self._file.size, len(self._packed) // _SEGMENT.size
+        if self._file.read(size - len(MAGIC), len(MAGIC)) == MAGIC and not self._damage.salvage:
+            raise BagError(f'{self._where}: damaged at byte {whole} of {size}, where no record '
+                           'begins; --salvage reads on behind it')
         self._damage.found(
             f'{self._where}: ends at byte {size} without a footer (whole up to byte {whole}, '
             f'{chunks} chunks): it was not closed, or is cut off; --salvage reads it, '
