@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
+from wm_eval_ros.bag.columns import from_payloads, ROW
 from wm_eval_ros.bag.preflight import Finding, Preflight, preflight, Severity
 from wm_eval_ros.bag.reader import open_bag
+from wm_eval_ros.bag.run_checks import RunChecks
+from wm_eval_ros.bag.watch import TopicWatch
 from wm_eval_ros.bag.writer import BagWriter
 from wm_eval_ros.records import (
     ClockMode,
@@ -194,17 +199,34 @@ def test_slots_of_another_period_than_the_run_s_are_named(
     assert found.what == '200 slots of a period of 50 ms where the run info says 20 ms'
 
 
-def test_a_state_topic_off_the_rate_of_the_scenario_is_named(
-    tmp_path: Path, make_run_bag: Callable[..., Path], make_bag: Callable[..., Path],
-) -> None:
-    from wm_eval_ros.bag.run_checks import _declared_rates
+def declaring(settings: dict[str, Any], **changes: Any) -> RunInfo:
     info = run()[0]
     assert isinstance(info, RunInfo)
-    settings = {'plant': {'observation_hz': 100.0},
-                'interface': {'observations': [{'topic': 'joint_states'}, {'no': 'topic'}, 7]}}
-    assert _declared_rates(replace(info, settings=settings)) == {'joint_states': 100.0}
-    assert _declared_rates(replace(info, settings=settings, clock=ClockMode.LOCKSTEP)) == {}
-    assert _declared_rates(replace(info, settings={'plant': 3})) == {}
+    return replace(info, settings=settings, **changes)
+
+
+STREAMS = {'plant': {'observation_hz': 100.0}, 'interface': {
+    'command': {'topic': 'cmd_vel'}, 'observations': [{'topic': 'joint_states'}, {'no': 1}, 7]}}
+
+
+@pytest.mark.parametrize(('info', 'want'), [
+    pytest.param(declaring(STREAMS), [-0.5], id='half-the-rate'),
+    pytest.param(declaring({'plant': {'observation_hz': 52.0}, 'interface': STREAMS['interface']}),
+                 [], id='within-a-tenth'),
+    pytest.param(declaring(STREAMS, clock=ClockMode.LOCKSTEP), [], id='simulated-time'),
+    pytest.param(declaring({'plant': 3}), [], id='nothing-declared'),
+])
+def test_a_state_topic_off_the_rate_of_the_scenario_is_named(
+    info: RunInfo, want: list[float],
+) -> None:
+    watch = TopicWatch('/joint_states')
+    rows = np.zeros(200, ROW)
+    rows['log_ns'] = START + np.arange(200) * 20 * MS  # 50 Hz
+    watch.add(from_payloads(rows, [b''] * 200), None)
+    checks = RunChecks()
+    checks.add(info)
+    found = [f for f in checks.findings({}, {'/joint_states': watch}, START) if f.kind == 'rate']
+    assert [f.value for f in found] == pytest.approx(want)
 
 
 def test_the_system_clock_of_the_run_that_was_set_is_found(
@@ -253,15 +275,11 @@ def test_run_infos_that_differ_name_the_fields(make_run_bag: Callable[..., Path]
         '2 run infos that differ in seed, planner: more than one run']
 
 
-def test_commands_pause_between_episodes_and_have_no_gaps(
-    tmp_path: Path, make_bag: Callable[..., Path], make_run_bag: Callable[..., Path],
-) -> None:
-    from wm_eval_ros.bag.run_checks import RunChecks
+def test_commands_pause_between_episodes_and_have_no_gaps() -> None:
     checks = RunChecks()
     assert checks.commands() == frozenset()
-    info = replace(run()[0], settings={  # type: ignore[type-var]
-        'interface': {'command': {'topic': 'cmd_vel'}}})
-    for record in (info, replace(run()[2], command_topic='/proposed/arm')):  # type: ignore[type-var]
+    cycle = next(r for r in run() if isinstance(r, CycleRecord))
+    for record in (declaring(STREAMS), replace(cycle, command_topic='/proposed/arm')):
         checks.add(record)
     assert checks.commands() == {'cmd_vel', 'proposed/cmd_vel', 'proposed/arm'}
 
@@ -273,3 +291,11 @@ def test_what_was_read_is_told(make_bag: Callable[..., Path]) -> None:
     assert (read.severity, read.value) == (Severity.INFO, 50)
     assert read.what == (f'50 messages of 2 topics were read to the end, {size / 1e6:.3f} MB, and '
                          'every checksum holds')
+
+
+def test_a_gap_is_one_of_a_topic_that_keeps_a_rate(tmp_path: Path, scenes: ModuleType) -> None:
+    times = [*range(0, 1000, 10), *range(9000, 10_000, 10)]
+    samples = [scenes.sample(topic, at) for at in times for topic in ('/cmd_vel', '/other')]
+    path = scenes.write_bag(tmp_path / 'bag', [declaring(STREAMS), *scenes.busy_run()[1:],
+                                               *samples])
+    assert [f.topic for f in of_kind(look(path), 'gap')] == ['/other']

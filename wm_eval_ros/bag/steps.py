@@ -13,6 +13,8 @@ Ints = NDArray[np.int64]
 BLOCK_NS = 1_000_000_000
 #: a new difference must hold for so many of these before it is a step
 _CONFIRM = 3
+#: so many steps are kept: a clock that is set more often is not one
+_MOST = 20
 
 
 class Step(NamedTuple):
@@ -79,5 +81,6 @@ class Steps:
             first, since_ns, count = self._pending
             self._pending = (first, since_ns, count + 1)
             if count + 1 >= _CONFIRM:
-                self.found.append(Step(since_ns, difference_ns - self._level))
+                if len(self.found) < _MOST:
+                    self.found.append(Step(since_ns, difference_ns - self._level))
                 self._level, self._pending = difference_ns, None
