@@ -52,8 +52,8 @@ class PlannerSettings:
     """The planner node: model, search and schedule."""
 
     planner: str = setting('cem', doc='planner plug-in')
-    model: str = setting('', doc='checkpoint: name of a shipped one, or a folder; or a family that '
-                         'needs none, such as oracle; empty: none')
+    model: str = setting('', doc='checkpoint: name of a shipped one, or a folder; or a family '
+                         'that needs none, such as oracle; empty: none')
     model_sha256: str = setting('', doc='sha256 the weights must have; empty: not pinned')
     period_ms: float = setting(50.0, doc='period of the schedule', unit='ms', low=1.0,
                                high=10000.0)
