@@ -213,7 +213,8 @@ class RunInfo:
     git_commit: str = ''
     #: name, version, sha256, family; latent_names, latent_mean, latent_scale (D,);
     #: flops_per_step: floating-point operations of one step of one candidate;
-    #: transitions: environment steps it was trained on, where it says so; empty: no model
+    #: transitions: environment steps it was trained on, trained_at_ns [ns, system] and
+    #: train_cpu_s, where it says so; empty: no model
     model: dict[str, Any] = field(default_factory=dict)
     #: names of the features in CycleRecord.observation, `topic.field[:cos|:sin]`
     observation_names: tuple[str, ...] = ()

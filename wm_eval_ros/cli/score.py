@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import replace
 import json
 from pathlib import Path
 import sys
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from wm_eval_ros.cli.gating import add_gates, conclude, judge, profile_of, write_broken
 from wm_eval_ros.cli.outputs import print_result, write
-from wm_eval_ros.cli.reading import holds_ours, read, score_bag
+from wm_eval_ros.cli.reading import holds_ours, read, score_bag, Scored
 from wm_eval_ros.config.gate import GateProfile
 from wm_eval_ros.errors import BagError, ConfigError, EXIT_PASS
 
@@ -42,6 +44,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help='bags of other planners on the same starts, drawn beside this one')
     parser.add_argument('--sweep', metavar='FILE', type=Path, nargs='+', default=[],
                         help='sweep.json of runs like this one, drawn in the report')
+    parser.add_argument('--history', metavar='BAG', type=Path, nargs='+', default=[],
+                        help='further runs in realtime of the same task: before a shift of the '
+                        'world, under it, and of retrained models; gives time_to_retrain')
     add_gates(parser)
 
 
@@ -67,6 +72,8 @@ def _score(args: argparse.Namespace, folder: Path, profile: GateProfile | None) 
               file=sys.stderr)
         return openloop.main(argparse.Namespace(**vars(args), map=None))
     found = read(args.bag, salvage=args.salvage)
+    if args.history:
+        found = with_history(found, args.history, salvage=args.salvage)
     baselines = [score_bag(bag, salvage=args.salvage) for bag in args.baseline]
     sweeps = [read_sweep(path) for path in args.sweep]
     code = EXIT_PASS
@@ -78,6 +85,27 @@ def _score(args: argparse.Namespace, folder: Path, profile: GateProfile | None) 
     written = write(found, folder, baselines, sweeps)
     print(f'written: {", ".join(str(path) for path in written)}', file=sys.stderr)
     return code
+
+
+def with_history(found: Scored, bags: Sequence[Path], *, salvage: bool = False) -> Scored:
+    """
+    Return the scored bag with the figures that take several runs of one robot over time.
+
+    :raises BagError: a bag cannot be read, or tells nothing about retraining
+    """
+    from wm_eval_ros.metrics.retrain import summary, time_to_retrain
+    summaries = []
+    for run, path in ((found.run, found.path),
+                      *((read(bag, salvage=salvage).run, bag) for bag in bags)):
+        told = summary(run)
+        if isinstance(told, str):
+            raise BagError(f'{path}: {told}; leave it out of --history')
+        summaries.append(told)
+    new = {value.name: value for value in time_to_retrain(summaries)}
+    card = found.card
+    return replace(found, card=replace(
+        card, values=tuple(new.get(v.name, v) for v in card.values),
+        host=tuple(new.get(v.name, v) for v in card.host)))
 
 
 def read_sweep(path: Path) -> Sweep:

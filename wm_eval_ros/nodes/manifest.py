@@ -59,9 +59,10 @@ def _model_facts(model: WorldModel | None) -> dict[str, Any]:
         value = getattr(model, name, None)
         if value is not None:
             facts[name] = [v if isinstance(v, str) else float(v) for v in value]
-    # environment steps: what sample efficiency is counted in
-    if isinstance(transitions := spec.provenance.get('transitions'), int):
-        facts['transitions'] = transitions
+    # environment steps, and when and at what cost it was trained
+    for name in ('transitions', 'trained_at_ns', 'train_cpu_s'):
+        if isinstance(known := spec.provenance.get(name), (int, float)):
+            facts[name] = known
     flops = getattr(model, 'flops_per_step', None)
     if flops is not None:
         facts['flops_per_step'] = int(flops)

@@ -82,7 +82,7 @@ def train(
     :param name: name the model will declare
     :raises BagError: too few episodes, too few slots, or values that are not finite
     """
-    begun = time.monotonic()
+    begun, cpu = time.monotonic(), time.process_time()
     trained, held = split(dataset, settings.val_share, settings.seed)
     windows, check = cut(trained, settings.unroll), cut(held, settings.unroll)
     if not len(windows) or not len(check):
@@ -93,7 +93,9 @@ def train(
             raise BagError('observations or commands are not finite; score the bag to find them')
     fit = _Fit(windows, check, settings)
     steps = fit.run(progress or (lambda done, total, words: None))
-    model = EnsembleModel(_spec(dataset, settings, name, steps), fit.best)
+    spec = _spec(dataset, settings, name, steps)
+    spec.provenance.update(trained_at_ns=time.time_ns(), train_cpu_s=time.process_time() - cpu)
+    model = EnsembleModel(spec, fit.best)
     report = evaluate(model, held, settings.horizon)
     return TrainResult(model, report, steps, time.monotonic() - begun)
 
