@@ -42,9 +42,10 @@ DEFINITIONS = {
                         'earlier, over executed plans.',
     'persistence_error': 'The same of the forecast that nothing changes, on the same pairs.',
     'prediction_ratio': 'Prediction error over persistence error; below 1 the model helps.',
-    'useful_prediction_horizon': 'Most steps at which the model beats persistence with 95 % '
-                                 'confidence.',
-    'prediction_nonfinite': 'Foreseen states that were no numbers; left out of the errors.',
+    'useful_prediction_horizon': 'Steps up to each of which, from the first on, the model beats '
+                                 'persistence with 95 % confidence.',
+    'prediction_nonfinite': 'Foreseen states that were no numbers; where any is, there is no '
+                            'error and no ratio.',
     'prediction_excluded': 'Forecasts during which somebody else drove; left out of the errors.',
     'plan_inconsistency': 'Mean squared distance of a plan from what was left of the plan before '
                           'it, per latent dimension.',

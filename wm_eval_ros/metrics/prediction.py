@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 
 from wm_eval_ros.metrics.base import (
@@ -51,18 +54,38 @@ def step_errors(run: Run, steps: int, errors: Errors, why: str) -> Values:
     """
     Mean error of the model and of persistence over the same pairs, and their ratio.
 
-    :param errors: at that number of steps, finite
+    A model is not judged by those of its forecasts that are numbers: where one is none, neither
+    its mean error nor the ratio has a value.
+
+    :param errors: at that number of steps
     :param why: reason that stands where there is none
     """
     names = [f'{kind}[h={steps}]' for kind in
              ('prediction_error', 'persistence_error', 'prediction_ratio')]
-    n = len(errors.slots)
-    if n == 0:
+    good = finite(errors)
+    n, bad = int(np.sum(good)), int(np.sum(~good))
+    if len(good) == 0:
         return tuple(missing(name, '1', why) for name in names)
-    model, persistence, sizes = _sums(run, errors)
-    return (mean_value(names[0], '1', n, cluster_ratio(model, sizes), _METHOD),
-            mean_value(names[1], '1', n, cluster_ratio(persistence, sizes), _METHOD),
+    if n == 0:
+        return tuple(missing(name, '1', _not_finite(bad, bad)) for name in names)
+    model, persistence, sizes = _sums(run, errors.where(good))
+    world = mean_value(names[1], '1', n, cluster_ratio(persistence, sizes), _METHOD)
+    if bad:
+        why = _not_finite(bad, len(good))
+        rest = f'{why}; over the others it is {np.sum(model) / n:.6g}'
+        return (missing(names[0], '1', rest, n), _with(world, why),
+                missing(names[2], '1', why, n))
+    return (mean_value(names[0], '1', n, cluster_ratio(model, sizes), _METHOD), world,
             _ratio(names[2], n, model, persistence))
+
+
+def _not_finite(bad: int, n: int) -> str:
+    return f'{bad} of {n} forecasts, or the latents they are held against, are not finite'
+
+
+def _with(value: MetricValue, why: str) -> MetricValue:
+    """Add a reason to those a figure has."""
+    return replace(value, why='; '.join(filter(None, (value.why, why))))
 
 
 def _ratio(name: str, n: int, model: Floats, persistence: Floats) -> MetricValue:
@@ -71,19 +94,28 @@ def _ratio(name: str, n: int, model: Floats, persistence: Floats) -> MetricValue
     return mean_value(name, '1', n, cluster_ratio(model, persistence), _METHOD)
 
 
-def useful_horizon(ratios: dict[int, MetricValue]) -> MetricValue:
+def useful_horizon(ratios: Mapping[int, MetricValue]) -> MetricValue:
     """
-    Return the largest number of steps at which the model beats persistence for certain.
+    Return up to how many steps the model is shown to beat persistence, from the first step on.
 
-    :param ratios: error ratio by number of steps; certain: its interval lies below 1
+    The steps are tested in order until the first at which the interval of the ratio does not lie
+    below 1. Such a fixed sequence needs no correction (Maurer, Hothorn and Lehmacher, 1995): a
+    model that is no better at any step gets more than 0 as often as the first test errs.
+
+    :param ratios: error ratio by number of steps
+    :returns: None where the first step could not be tested; n is the number of tests
     """
     name = 'useful_prediction_horizon'
-    sure = {h: r.interval.high < 1 for h, r in ratios.items() if r.interval is not None}
-    if not sure:
-        return missing(name, 'steps', 'no error ratio has an interval')
-    best = max((h for h, better in sure.items() if better), default=0)
-    why = 'read off the intervals of the ratios' if best else 'beats persistence at no horizon'
-    return MetricValue(name, float(best), 'steps', len(sure), why=why)
+    best = 0
+    while (ratio := ratios.get(best + 1)) is not None and ratio.interval is not None:
+        if not ratio.interval.high < 1:
+            return MetricValue(name, float(best), 'steps', best + 1,
+                               why=f'not shown to beat persistence at {best + 1} steps')
+        best += 1
+    why = ratio.why if ratio is not None else 'no forecast reaches further'
+    if best == 0:
+        return missing(name, 'steps', f'at 1 step: {why}')
+    return MetricValue(name, float(best), 'steps', best, why=f'at {best + 1} steps: {why}')
 
 
 class Prediction(TableMetric):
@@ -98,8 +130,8 @@ class Prediction(TableMetric):
             good = finite(errors)
             pairs, excluded = pairs + len(good), excluded + others
             bad += int(np.sum(~good))
-            if np.any(good) or steps == 1:
-                curve[steps] = step_errors(run, steps, errors.where(good),
+            if len(good) or steps == 1:
+                curve[steps] = step_errors(run, steps, errors,
                                            _NOT_DRIVEN if others else _NO_PAIR)
         return (*(v for values in curve.values() for v in values),
                 useful_horizon({h: values[2] for h, values in curve.items()}),
