@@ -138,10 +138,14 @@ def test_the_path_of_the_e_value_is_in_the_order_of_the_seeds() -> None:
     assert [p.e_value for p in path] == pytest.approx([1.0, 4 / 3, 4 / 3, 2 / 3])
 
 
-def test_a_seed_that_a_side_has_twice_names_no_pair() -> None:
-    found = compare([system('SSSS', [1, 1, 2, 3]), system('FFFF', [1, 2, 3, 4])]).contrasts[0]
-    assert found.paired and found.table is not None and found.table.pairs == 2
-    assert 'left out, for want of a partner of that seed: 2 of the first' in found.pairing
+def test_a_start_that_a_side_has_several_times_is_refused_and_not_counted_as_several() -> None:
+    # 7/10 against 3/10, the same ten starts three times over: no 30 pieces of evidence
+    with pytest.raises(ConfigError, match=r'A: seed 100, 101, 102 and 7 more stands more than'):
+        compare([system(('S' * 7 + 'F' * 3) * 3, [*range(100, 110)] * 3),
+                 system(('F' * 7 + 'S' * 3) * 3, [*range(100, 110)] * 3)])
+    parts = [bag_like(system('SSF', run_id=name)) for name in ('r1', 'r2')]
+    with pytest.raises(ConfigError, match=r'B: seed 100, 101, 102 stands .* \(r1, r2\)'):
+        compare([system('SSF'), merge(parts, 'runs')])
 
 
 def test_episodes_without_a_seed_are_independent_samples() -> None:

@@ -136,6 +136,16 @@ def merge(parts: Sequence[Evidence], where: str) -> Evidence:
                    notes=tuple(sorted(notes)))
 
 
+def repeated_seeds(side: Evidence) -> list[int]:
+    """
+    Return the seeds that stand more than once on a side, sorted.
+
+    Equal seeds are equal starts, in lockstep with one outcome: no further evidence.
+    """
+    counts = Counter(e.result.seed for e in side.episodes)
+    return sorted(seed for seed, count in counts.items() if seed is not None and count > 1)
+
+
 def differences(first: Any, second: Any, at: str = '') -> list[str]:
     """Return the dotted keys in which two plain values differ, sorted."""
     if isinstance(first, dict) and isinstance(second, dict):

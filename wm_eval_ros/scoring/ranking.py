@@ -21,7 +21,7 @@ from wm_eval_ros.scoring.conditions import (
 )
 from wm_eval_ros.scoring.contrast import decide, measure, Measured, Question
 from wm_eval_ros.scoring.effects import measures
-from wm_eval_ros.scoring.evidence import differences, Evidence
+from wm_eval_ros.scoring.evidence import differences, Evidence, repeated_seeds
 from wm_eval_ros.stats.multiple import holm, letters
 from wm_eval_ros.stats.paired import agresti_caffo
 
@@ -46,6 +46,7 @@ def compare(evidence: Sequence[Evidence], question: Question | None = None) -> C
     _check(evidence, asked)
     names = string.ascii_uppercase[:len(evidence)]
     require_one_task(list(zip(names, evidence, strict=True)))
+    _require_starts_once(names, evidence)
     found = [measure((names[i], names[j]), (evidence[i], evidence[j]), asked)
              for i, j in combinations(range(len(evidence)), 2)]
     contrasts = tuple(decide(m, p, asked) for m, p in zip(found, _adjusted(found), strict=True))
@@ -63,6 +64,18 @@ def _check(evidence: Sequence[Evidence], asked: Question) -> None:
     if unknown:
         raise ConfigError(f'no condition {", ".join(sorted(unknown))}; known: '
                           f'{", ".join(CONDITIONS)}')
+
+
+def _require_starts_once(names: str, evidence: Sequence[Evidence]) -> None:
+    """Refuse a start that a side has several times: it would count as several starts."""
+    for name, side in zip(names, evidence, strict=True):
+        if seeds := repeated_seeds(side):
+            shown = ', '.join(map(str, seeds[:3])) + (
+                f' and {len(seeds) - 3} more' if len(seeds) > 3 else '')
+            raise ConfigError(
+                f'{name}: seed {shown} stands more than once in its runs '
+                f'({", ".join(side.run_ids) or "one run"}): one start is one piece of evidence, '
+                'however often it is run; give the folders of one run of each seed')
 
 
 def _adjusted(found: Sequence[Measured]) -> list[float | None]:
