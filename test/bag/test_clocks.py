@@ -90,6 +90,12 @@ def test_age_alone_makes_no_second_clock(make_bag: Callable[..., Path]) -> None:
     assert of_kind(found, 'clocks') == []
 
 
+def test_an_offset_is_told_in_a_unit_that_suits_it(make_bag: Callable[..., Path]) -> None:
+    found = look(make_bag({'/a': ticks(offset=lambda n: 300 * S)}), closed_loop=False)
+    assert [f.what for f in of_kind(found, 'clock')] == [
+        "header stamps are 300.0 s ahead of the recorder's clock"]
+
+
 def test_a_clock_that_was_set_is_one_finding_with_time_and_size(
     make_bag: Callable[..., Path],
 ) -> None:

@@ -11,6 +11,7 @@ from wm_eval_ros.bag.findings import (
     error,
     Finding,
     into_bag,
+    named,
     NS_PER_MS,
     warning,
 )
@@ -28,7 +29,6 @@ _SYSTEM_STEP_NS = 20_000_000
 #: stamps this far behind count from zero [ns]
 _UNSET_NS = 20 * 365 * 86_400 * 10**9
 _DOMAINS = ('before 1970', 'before 2000', 'of this century', 'after 2100')
-_NAMED = 4
 
 
 def log_times(watches: Sequence[TopicWatch]) -> Iterator[Finding]:
@@ -64,7 +64,7 @@ def offsets(watches: Sequence[TopicWatch]) -> Iterator[Finding]:
             yield clock_finding(topic, round(offset))
     groups = _groups(found)
     if len(groups) > 1:
-        text = '; '.join(f'{_topics(topics)} {_side(found[topics[0]])}' for topics in groups)
+        text = '; '.join(f'{named(topics)} {_side(found[topics[0]])}' for topics in groups)
         yield warning('clocks', '', f'header stamps of {len(groups)} clocks in one bag: {text}',
                       len(groups))
 
@@ -87,7 +87,7 @@ def stamp_steps(watches: Sequence[TopicWatch], start_ns: int) -> Iterator[Findin
         topics = sorted({topic for _, topic in own})
         way = 'ahead' if first.size_ns > 0 else 'back'
         yield warning('clock_step', topics[0] if len(topics) == 1 else '',
-                      f'header stamps of {_topics(topics)} step {way} by '
+                      f'header stamps of {named(topics)} step {way} by '
                       f"{duration(first.size_ns)} against the recorder's clock, "
                       f'{into_bag(first.at_ns, start_ns)}', first.size_ns / NS_PER_MS,
                       first.at_ns)
@@ -148,12 +148,4 @@ def _side(offset_ns: float) -> str:
 
 
 def _offset(offset_ns: float) -> str:
-    size = abs(offset_ns) / NS_PER_MS
-    text = f'{size:.0f} ms' if size < 1e5 else f'{size / 8.64e7:.1f} days'
-    return f'{text} {"ahead of" if offset_ns > 0 else "behind"}'
-
-
-def _topics(topics: Sequence[str]) -> str:
-    named = ', '.join(topics[:_NAMED])
-    more = len(topics) - _NAMED
-    return f'{named} and {more} more' if more > 0 else named
+    return f'{duration(offset_ns)} {"ahead of" if offset_ns > 0 else "behind"}'

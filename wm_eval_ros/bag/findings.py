@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wm_eval_ros.records import NameEnum, Verdict
@@ -9,6 +10,8 @@ from wm_eval_ros.records import NameEnum, Verdict
 NS_PER_MS = 1e6
 NS_PER_S = 1e9
 _NS_PER_DAY = 86_400 * NS_PER_S
+#: of many names so many are told
+_NAMED = 4
 
 
 class Severity(NameEnum):
@@ -82,6 +85,17 @@ def duration(span_ns: float) -> str:
     if span_ns < 2 * _NS_PER_DAY:
         return f'{span_ns / NS_PER_S:.1f} s'
     return f'{span_ns / _NS_PER_DAY:.1f} days'
+
+
+def named(names: Sequence[str]) -> str:
+    """
+    Return names as text, of many the first.
+
+    >>> named(['/a', '/b']), named(['/a', '/b', '/c', '/d', '/e', '/f'])
+    ('/a, /b', '/a, /b, /c, /d and 2 more')
+    """
+    more = len(names) - _NAMED
+    return ', '.join(names[:_NAMED]) + (f' and {more} more' if more > 0 else '')
 
 
 def into_bag(at_ns: int, start_ns: int) -> str:

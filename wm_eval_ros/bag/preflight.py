@@ -22,6 +22,7 @@ from wm_eval_ros.bag.findings import (
     error,
     Finding,
     info,
+    named,
     Preflight,
     Severity,
     warning,
@@ -157,9 +158,9 @@ def _counts(bag: Bag) -> Iterator[Finding]:
         if bag.read[topic] != count:
             yield error('count', topic, f'{bag.read[topic]} messages read of {count} declared',
                         bag.read[topic] - count)
-    for name in bag.unchecked:
-        yield info('checksum', '', f'{name}: no checksum covers its messages; a bit that flipped '
-                   'inside one is not noticed')
+    if bag.unchecked:
+        yield info('checksum', '', f'{named(bag.unchecked)}: no checksum covers the messages; a '
+                   'bit that flipped inside one is not noticed', len(bag.unchecked))
 
 
 def _order(bag: Bag) -> Iterator[Finding]:
