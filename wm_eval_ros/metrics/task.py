@@ -16,6 +16,8 @@ from wm_eval_ros.stats.proportion import beta_posterior
 
 #: ends that say the task was not done; an abort or a cut record says nothing
 _NOT_DONE = frozenset({EventKind.FAILURE, EventKind.TIMEOUT})
+#: ends that say whether the task was done
+DECIDED = _NOT_DONE | {EventKind.SUCCESS}
 #: no episode is longer, whatever its end says [ns]
 _LONGEST_NS = 2.0**62
 _NO_EPISODE = 'no episode was decided'
@@ -25,8 +27,7 @@ _NO_PREDICATE = 'what success is on this robot is not known'
 
 def decided(episodes: tuple[Episode, ...]) -> tuple[Episode, ...]:
     """Return the episodes that count: an outcome of the task, and not solved at the start."""
-    ends = _NOT_DONE | {EventKind.SUCCESS}
-    return tuple(e for e in episodes if e.outcome in ends and not e.solved_at_start)
+    return tuple(e for e in episodes if e.outcome in DECIDED and not e.solved_at_start)
 
 
 def success(episodes: tuple[Episode, ...]) -> Values:

@@ -21,8 +21,6 @@ from wm_eval_ros.scoring.scorecard import EpisodeResult, Scorecard, split_manife
 
 #: families whose samples are kept by episode
 SAMPLED = {'plan_latency': plan_latency, 'sense_to_act': sense_to_act, 'cpu_time': cpu_time}
-#: outcomes that say whether the task was done
-DECIDED = frozenset({'success', 'failure', 'timeout'})
 #: fields in which the runs of one system may differ
 _OF_ONE_RUN = ('seed', 'episodes')
 #: where the software differs between runs that is told, and does not part them
@@ -54,7 +52,7 @@ class EpisodeEvidence:
     @property
     def decided(self) -> bool:
         """Say whether it counts in the success rate."""
-        return self.counts and self.result.outcome in DECIDED
+        return self.counts and self.result.decided
 
 
 @dataclass(frozen=True)
@@ -185,6 +183,6 @@ def _errors(run: Run) -> dict[int, tuple[float, float, int]]:
 
 def _waited(result: EpisodeResult, horizon: float) -> float:
     """Return the waiting time, as :func:`wm_eval_ros.metrics.task.waiting_times` has it."""
-    if result.outcome in DECIDED and result.outcome != 'success' and horizon > 0:
+    if result.decided and result.outcome != 'success' and horizon > 0:
         return horizon
     return result.time_s or 0.0

@@ -7,12 +7,14 @@ import json
 import math
 from typing import Any
 
+from wm_eval_ros.metrics.task import DECIDED
 from wm_eval_ros.records import Interval, MetricValue, RunInfo
 
 #: layout of scorecard.json; raised whenever a reader of the old layout would misread the new
 SCORECARD_SCHEMA = 1
 #: fields of the manifest that name the occasion and not what was run
 PROVENANCE = ('run_id', 'host')
+_DECIDED = frozenset(kind.name.lower() for kind in DECIDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,11 @@ class EpisodeResult:
     slots: int
     misses: int
     label: str = ''
+
+    @property
+    def decided(self) -> bool:
+        """Say whether its end tells if the task was done: an abort or open episode does not."""
+        return self.outcome in _DECIDED
 
 
 @dataclass(frozen=True, slots=True)

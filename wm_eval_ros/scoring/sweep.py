@@ -34,8 +34,6 @@ SEVERITY = 'severity'
 BOUND = 0.8
 #: settings that say nothing about the conditions of an episode
 _LABELS = ('name', 'description', 'episodes', 'baselines')
-#: outcomes of the task; an abort or an open episode says nothing
-_DECIDED = ('success', 'failure', 'timeout')
 
 
 @dataclass(frozen=True)
@@ -129,8 +127,7 @@ def point_of(card: Scorecard, key: str, bag: str) -> Point:
              if name in facts}
     outcomes: dict[int, bool] = {}
     for episode in card.episodes:
-        if episode.seed is not None and not episode.solved_at_start and (
-                episode.outcome in _DECIDED):
+        if episode.seed is not None and not episode.solved_at_start and episode.decided:
             outcomes.setdefault(episode.seed, episode.outcome == 'success')
     return Point(value, place(key, value, model), outcomes, card.values, bag, model or None)
 
