@@ -67,6 +67,15 @@ def test_points_without_a_common_seed_are_compared_as_independent_ones() -> None
     assert found.low == pytest.approx(10 / 12 - half, abs=1e-6)
 
 
+def test_one_common_seed_among_a_hundred_makes_no_pairs() -> None:
+    # 100/100 against 1/100 differ by .99; the one common start, won by both, says nothing
+    one = Success(1, dict.fromkeys(range(100), True))
+    other = Success(2, {seed: seed == 99 for seed in range(99, 199)})
+    found = gain(one, other, 0.95)
+    assert found.value == pytest.approx(0.99)
+    assert found.low > 0.9
+
+
 def test_the_interval_of_the_horizon_holds_the_truth_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
     # success .5, .8, .8: H* is the second; outcomes of one start go together

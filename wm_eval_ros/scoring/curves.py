@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from wm_eval_ros.metrics.base import missing, share
 from wm_eval_ros.records import Interval, MetricValue
+from wm_eval_ros.scoring.pairs import worth_pairing
 from wm_eval_ros.stats.betting import betting_interval
 from wm_eval_ros.stats.paired import agresti_caffo, paired_difference
 from wm_eval_ros.stats.proportion import clopper_pearson
@@ -65,12 +66,14 @@ class _Gain(NamedTuple):
 
 def gain(longer: Success, shorter: Success, confidence: float) -> _Gain:
     """
-    Difference of two success rates: Tango's interval over common seeds, Agresti-Caffo without.
+    Difference of two success rates: Tango's interval over common seeds, else Agresti-Caffo.
+
+    Pairs are used where :func:`~.pairs.worth_pairing` says so, as by ``wm-eval compare``.
 
     :param longer: the one whose surplus is asked for
     """
     common = sorted(longer.outcomes.keys() & shorter.outcomes.keys())
-    if common:
+    if worth_pairing(len(common), longer.n, shorter.n):
         pairs = [(longer.outcomes[s], shorter.outcomes[s]) for s in common]
         b, c = (sum(p == kind for p in pairs) for kind in ((True, False), (False, True)))
         return _Gain(*paired_difference(b, c, len(common), confidence))

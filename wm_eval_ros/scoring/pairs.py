@@ -48,13 +48,23 @@ def match(first: Sequence[EpisodeEvidence], second: Sequence[EpisodeEvidence]) -
     """
     seeds = [_by_seed(side) for side in (first, second)]
     common = sorted(seeds[0].keys() & seeds[1].keys())
-    smaller = min(len(first), len(second))
-    if not common or len(common) < _WORTH_PAIRING * smaller:
+    if not worth_pairing(len(common), len(first), len(second)):
         return Matched(tuple(first), tuple(second), False, _unpaired_text(
             len(common), len(first), len(second)))
     left = tuple(len(side) - len(common) for side in (first, second))
     return Matched(tuple(seeds[0][s] for s in common), tuple(seeds[1][s] for s in common), True,
                    _paired_text(len(common), left))
+
+
+def worth_pairing(common: int, first: int, second: int) -> bool:
+    """
+    Say whether two samples are taken as pairs: at half of the smaller one's episodes or more.
+
+    Fewer pairs would leave most of the evidence out.
+
+    :param common: seeds that both have
+    """
+    return common > 0 and common >= _WORTH_PAIRING * min(first, second)
 
 
 def _by_seed(side: Sequence[EpisodeEvidence]) -> dict[int, EpisodeEvidence]:
