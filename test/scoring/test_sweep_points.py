@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 import json
 from types import ModuleType
 from typing import Any
@@ -142,3 +143,24 @@ def test_json_reads_back_to_the_same_bytes(card: Maker) -> None:
     assert again.to_json() == sweep.to_json()
     with pytest.raises(BagError, match='schema 99'):
         sweep_from_json({'schema_version': 99})
+
+
+def test_a_start_that_stands_twice_in_a_point_is_refused(card: Maker) -> None:
+    run = card(3, {'horizon': 5})
+    twice = replace(run, episodes=(*run.episodes, replace(run.episodes[0], episode=20)))
+    with pytest.raises(BagError, match='a: seed 100 stands more than once'):
+        make_sweep('planner.horizon', [('a', twice), ('b', card(3, {'horizon': 8}))])
+
+
+def test_episodes_without_a_seed_count_in_the_success_of_a_point(card: Maker) -> None:
+    run = card(15, {'horizon': 5})
+    episodes = tuple(replace(e, seed=None) if e.episode % 2 else e for e in run.episodes)
+    sweep = make_sweep('planner.horizon', [('a', replace(run, episodes=episodes)),
+                                           ('b', card(20, {'horizon': 8}))])
+    point = sweep.points[0]
+    # the scorecard says 15 of 20, and so does the point, ten of them by seed
+    assert (point.success.value, point.success.n) == (0.75, 20)
+    assert (len(point.outcomes), len(point.seedless)) == (10, 10)
+    again = sweep_from_json(json.loads(sweep.to_json()))
+    assert again.to_json() == sweep.to_json()
+    assert again.points[0].success == point.success

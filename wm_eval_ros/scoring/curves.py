@@ -6,7 +6,7 @@ Pure functions of success counts; which point belongs to which run is the caller
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 import math
 from typing import NamedTuple
@@ -38,17 +38,19 @@ class Success:
     #: place on the axis
     x: float
     #: outcome of each decided episode by its seed; equal seeds are equal starts
-    outcomes: dict[int, bool]
+    outcomes: Mapping[int, bool]
+    #: outcomes of decided episodes of unknown seed, which are nobody's pair
+    seedless: tuple[bool, ...] = ()
 
     @property
     def won(self) -> int:
         """Return the number of successes."""
-        return sum(self.outcomes.values())
+        return sum(self.outcomes.values()) + sum(self.seedless)
 
     @property
     def n(self) -> int:
         """Return the number of decided episodes."""
-        return len(self.outcomes)
+        return len(self.outcomes) + len(self.seedless)
 
     @property
     def rate(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,12 +53,14 @@ class Point:
     bag: str = ''
     #: name, sha256, family and transitions of the model, where known
     model: Mapping[str, Any] | None = None
+    #: outcomes of decided episodes whose seed is not known: they have no partner elsewhere
+    seedless: tuple[bool, ...] = ()
 
     @property
     def success(self) -> MetricValue:
         """Share of successes among decided episodes."""
-        return share('success_rate', sum(self.outcomes.values()), len(self.outcomes),
-                     'no episode was decided')
+        every = [*self.outcomes.values(), *self.seedless]
+        return share('success_rate', sum(every), len(every), 'no episode was decided')
 
 
 @dataclass(frozen=True)
@@ -96,15 +99,18 @@ def sweep_from_json(data: Mapping[str, Any]) -> Sweep:
         raise BagError(f'a sweep of schema {data.get("schema_version")!r}; this version reads '
                        f'{SWEEP_SCHEMA}')
     points = tuple(Point(
-        p['value'], p['x'], {e['seed']: e['success'] for e in p['episodes']},
-        tuple(value_from_json(v) for v in p['values']), p['bag'], p['model'])
+        p['value'], p['x'],
+        {e['seed']: e['success'] for e in p['episodes'] if e['seed'] is not None},
+        tuple(value_from_json(v) for v in p['values']), p['bag'], p['model'],
+        tuple(e['success'] for e in p['episodes'] if e['seed'] is None))
         for p in data['points'])
     return Sweep(data['key'], data['scenario'], data['clock'], points,
                  tuple(value_from_json(v) for v in data['figures']), tuple(data['notes']))
 
 
 def _point_json(point: Point) -> dict[str, Any]:
-    episodes = [{'seed': s, 'success': w} for s, w in sorted(point.outcomes.items())]
+    episodes = [{'seed': s, 'success': w} for s, w in (
+        *sorted(point.outcomes.items()), *((None, w) for w in point.seedless))]
     return {'value': clean(point.value), 'x': clean(point.x), 'bag': point.bag,
             'model': clean(point.model), 'success': value_json(point.success),
             'episodes': episodes, 'values': [value_json(v) for v in point.values]}
@@ -116,7 +122,7 @@ def point_of(card: Scorecard, key: str, bag: str) -> Point:
 
     :param key: dotted key of the varied setting
     :param bag: path of its bag, relative to sweep.json
-    :raises BagError: the manifest holds no such setting
+    :raises BagError: the manifest holds no such setting, or a start was run more than once
     """
     settings = flat(card.manifest.get('settings') or {})
     if key not in settings:
@@ -125,11 +131,16 @@ def point_of(card: Scorecard, key: str, bag: str) -> Point:
     facts = card.manifest.get('model') or {}
     model = {name: facts[name] for name in ('name', 'sha256', 'family', 'transitions')
              if name in facts}
-    outcomes: dict[int, bool] = {}
-    for episode in card.episodes:
-        if episode.seed is not None and not episode.solved_at_start and episode.decided:
-            outcomes.setdefault(episode.seed, episode.outcome == 'success')
-    return Point(value, place(key, value, model), outcomes, card.values, bag, model or None)
+    decided = [e for e in card.episodes if e.decided and not e.solved_at_start]
+    outcomes = {e.seed: e.outcome == 'success' for e in decided if e.seed is not None}
+    seedless = tuple(e.outcome == 'success' for e in decided if e.seed is None)
+    if len(outcomes) + len(seedless) < len(decided):
+        twice = next(s for s, n in Counter(e.seed for e in decided).items()
+                     if s is not None and n > 1)
+        raise BagError(f'{bag}: seed {twice} stands more than once; a sweep takes each start once '
+                       'a value: record the point anew, or leave it out')
+    return Point(value, place(key, value, model), outcomes, card.values, bag, model or None,
+                 seedless)
 
 
 def place(key: str, value: Any, model: Mapping[str, Any]) -> float | None:
@@ -184,7 +195,8 @@ def figures(key: str, points: Sequence[Point], bound: float = BOUND) -> tuple[Me
     """Return what is read off the curve of this setting; nothing for one without a reading."""
     if key == MODEL:
         return _efficiency(points)
-    curve = [Success(p.x, dict(p.outcomes)) for p in points if p.x is not None and p.outcomes]
+    curve = [Success(p.x, p.outcomes, p.seedless) for p in points
+             if p.x is not None and (p.outcomes or p.seedless)]
     if key == HORIZON:
         return (planning_horizon(curve),)
     if key == LATENCY:
