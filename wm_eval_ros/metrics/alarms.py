@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,15 +27,16 @@ from wm_eval_ros.stats.rate import poisson_rate
 NO_THRESHOLD = 'no threshold was set'
 NO_PERTURBATION = 'no perturbation of this kind was applied while the detector ran'
 _NS_PER_H = 3600 * NS_PER_S
+_EVER = -2**63
 
 
 @dataclass(frozen=True)
 class Trial:
-    """The scores of one episode, in order of its slots."""
+    """The scores of one episode, in order of its slots; none where no score was recorded."""
 
     episode: Episode
     applied: tuple[Applied, ...]
-    #: start of each scored slot [ns, ROS], shape (N,), N > 0
+    #: start of each scored slot [ns, ROS], shape (N,)
     stamps: Ints
     #: shape (N,); infinite allowed
     scores: Floats
@@ -73,8 +74,10 @@ class Trial:
 
     @property
     def end_ns(self) -> int:
-        """Return the end of the episode, or where it was last seen [ns, ROS]."""
-        return int(self.stamps[-1]) if self.episode.end_ns is None else self.episode.end_ns
+        """Return the end of the episode, or where it was last scored or perturbed [ns, ROS]."""
+        if self.episode.end_ns is not None:
+            return self.episode.end_ns
+        return max([*self.stamps[-1:].tolist(), *(a.begin_ns for a in self.applied)])
 
 
 @dataclass(frozen=True)
@@ -95,32 +98,43 @@ class Perturbed:
         """Return how many scored slots came before that."""
         return int(np.searchsorted(self.trial.stamps, self.onset_ns))
 
+    @property
+    def watched(self) -> bool:
+        """Say whether an alarm could be raised in any slot after that."""
+        return bool(np.any(self.trial.watched[self.onset:]))
+
 
 def detection(name: str, perturbed: Sequence[Perturbed], trials: Sequence[Trial]) -> Values:
     """
     Share of perturbed episodes in which an alarm began after the onset, and how soon it did.
 
     An alarm that was on already at the onset tells nothing of the perturbation. Episodes without
-    an alarm after it are misses, censored at their end. Beside it stands the share that the false
-    alarms of unperturbed episodes would give in the same slots.
+    an alarm after it are misses, censored at their end; so are those in which nothing was watched
+    after it: a perturbation that silences the detector is not left out. Beside it stands the share
+    that the false alarms of unperturbed episodes would give in the same slots.
 
-    :param perturbed: episodes with an anomaly of the kind in question
-    :param trials: all episodes
+    :param perturbed: all episodes with an anomaly of the kind in question, scored or not
+    :param trials: all scored episodes
     """
     names = [f'{name}.{figure}' for figure in (
         'detection_rate', 'chance_detection_rate', 'detection_delay')]
-    hit = [p for p in perturbed if np.any(p.trial.watched[p.onset:])]
-    if not hit:
+    if not perturbed or not any(np.any(t.watched) for t in trials):
         why = NO_THRESHOLD if perturbed else NO_PERTURBATION
         return (missing(names[0], '1', why), missing(names[1], '1', why),
                 *no_waiting(names[2], 's', why))
-    first = [_first(p.trial, p.onset_ns) for p in hit]
+    first = [_first(p.trial, p.onset_ns) for p in perturbed]
     delays = np.array([((p.trial.end_ns if f is None else f) - p.onset_ns) / NS_PER_S
-                       for p, f in zip(hit, first, strict=True)], float)
+                       for p, f in zip(perturbed, first, strict=True)], float)
     seen = np.array([f is not None for f in first], bool)
-    return (share(names[0], int(np.sum(seen)), len(seen), NO_PERTURBATION),
-            _by_chance(names[1], hit, trials),
+    rate = share(names[0], int(np.sum(seen)), len(seen), NO_PERTURBATION)
+    return (replace(rate, why=unwatched(sum(not p.watched for p in perturbed), len(perturbed))),
+            _by_chance(names[1], perturbed, trials),
             *waiting(names[2], 's', delays, seen, float(np.max(delays)), NO_PERTURBATION))
+
+
+def unwatched(count: int, n: int) -> str:
+    """Say how many misses are episodes in which no detector was at work; empty for none."""
+    return f'of {n}, {count} were not watched after the onset: misses' if count else ''
 
 
 def _by_chance(name: str, hit: Sequence[Perturbed], trials: Sequence[Trial]) -> MetricValue:
@@ -173,13 +187,17 @@ def warnings(name: str, trials: Sequence[Trial]) -> Values:
     """
     Share of failures that an alarm came before, and by how long.
 
-    In a perturbed episode only alarms from the first onset on count: earlier ones are false.
+    In a perturbed episode only alarms from the first onset on count: earlier ones are false. A
+    failure while no detector was at work came without an alarm.
+
+    :param trials: all episodes, scored or not
     """
-    failed = [t for t in trials if t.episode.outcome == EventKind.FAILURE and np.any(t.watched)]
-    first = [_first(t, t.applied[0].begin_ns if t.applied else int(t.stamps[0])) for t in failed]
+    on = any(np.any(t.watched) for t in trials)
+    failed = [t for t in trials if on and t.episode.outcome == EventKind.FAILURE]
+    first = [_first(t, t.applied[0].begin_ns if t.applied else _EVER) for t in failed]
     lead = np.array([(t.end_ns - f) / NS_PER_S for t, f in zip(failed, first, strict=True)
                      if f is not None and f <= t.end_ns], float)
-    why = 'no watched episode failed' if not failed else 'no alarm came before a failure'
+    why = 'no alarm came before a failure' if failed else 'no watched episode failed'
     names = (f'{name}.lead_time.p50', f'{name}.lead_time.min')
     warned = share(f'{name}.warned_failures', len(lead), len(failed), why)
     if len(lead) == 0:

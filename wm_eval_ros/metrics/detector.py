@@ -16,6 +16,7 @@ from wm_eval_ros.metrics.alarms import (
     warnings,
 )
 from wm_eval_ros.metrics.base import estimated, Floats, Ints, missing, Values
+from wm_eval_ros.metrics.episodes import Episode
 from wm_eval_ros.metrics.perturbations import NUISANCE
 from wm_eval_ros.metrics.prediction import executed
 from wm_eval_ros.metrics.rows import row_of
@@ -56,10 +57,21 @@ def _trials(run: Run, episodes: Ints, stamps: Ints, scores: Floats,
         low, high = np.searchsorted(numbers, [episode.number, episode.number + 1])
         own = ranks[low:high]
         if len(own):
-            found.append(Trial(episode, run.applied.get(episode.number, ()),
-                               stamps[own], scores[own], thresholds[own],
-                               run.period_ns or 1))
+            found.append(_trial(run, episode, stamps[own], scores[own], thresholds[own]))
     return tuple(found)
+
+
+def _trial(run: Run, episode: Episode, stamps: Ints, scores: Floats, thresholds: Floats) -> Trial:
+    return Trial(episode, run.applied.get(episode.number, ()), stamps, scores, thresholds,
+                 run.period_ns or 1)
+
+
+def unscored(run: Run, trials: Sequence[Trial]) -> tuple[Trial, ...]:
+    """Return the episodes without any score: what happened in them was not found either."""
+    known = {t.episode.number for t in trials}
+    none = np.zeros(0)
+    return tuple(_trial(run, e, np.zeros(0, np.int64), none, none) for e in run.episodes
+                 if e.number not in known)
 
 
 def of_kind(trials: Sequence[Trial], kind: str | None) -> list[Perturbed]:
@@ -89,8 +101,8 @@ def areas(name: str, perturbed: Sequence[Perturbed], trials: Sequence[Trial]) ->
     slot: slots that saw a perturbation against those before the first perturbation of any episode,
     with episodes as clusters.
 
-    :param perturbed: episodes with an anomaly of the kind in question
-    :param trials: all episodes
+    :param perturbed: all episodes with an anomaly of the kind in question, scored or not
+    :param trials: all scored episodes
     """
     names = [f'{name}.{area}' for area in _AREAS]
     hit = [p for p in perturbed if p.onset < len(p.trial.scores)]
@@ -163,15 +175,16 @@ class Detector(TableMetric):
 def _stream(name: str, run: Run, make: Callable[[Run], tuple[Trial, ...]], why: str, *,
             alarms: bool) -> Values:
     trials = make(run)
+    every = (*trials, *unscored(run, trials))
     kinds = sorted({a.kind for done in run.applied.values() for a in done})
     values: list[MetricValue] = []
     for kind in (None, *kinds):
         own = f'detector[{name}]' if kind is None else f'detector[{name},{kind}]'
-        perturbed = of_kind(trials, kind)
+        perturbed = of_kind(every, kind)
         values += areas(own, perturbed, trials)
         if alarms:
             values += detection(own, perturbed, trials)
     if alarms:
         own = f'detector[{name}]'
-        values += [*false_alarms(own, trials, run.period_ns), *warnings(own, trials)]
+        values += [*false_alarms(own, trials, run.period_ns), *warnings(own, every)]
     return tuple(values) if trials else tuple(replace(v, why=why) for v in values)
