@@ -90,7 +90,8 @@ def test_training_seeds_on_one_amount_of_data_are_pooled_and_their_spread_is_tol
                      [point('a', 100, 5), point('b', 100, 10), point('c', 900, 20),
                       point('d', 900, 20)])
     steps, asymptote = sweep.figures
-    assert (asymptote.value, asymptote.n) == (1.0, 40)
+    # two models on the same 20 starts: n counts starts
+    assert (asymptote.value, asymptote.n) == (1.0, 20)
     assert steps.value == 900
     assert sweep.notes[0].startswith('2 models at 100 steps: success 0.25 to 0.50')
 
@@ -164,3 +165,18 @@ def test_episodes_without_a_seed_count_in_the_success_of_a_point(card: Maker) ->
     again = sweep_from_json(json.loads(sweep.to_json()))
     assert again.to_json() == sweep.to_json()
     assert again.points[0].success == point.success
+
+
+def test_ten_models_on_the_same_ten_starts_are_ten_pieces_of_evidence() -> None:
+    def point(name: str, steps: int, won: int) -> Point:
+        return Point(name, float(steps), {s: s < won for s in range(10)}, ())
+
+    models = [point(f'm{i}', 100, 9 + i % 2) for i in range(10)]
+    steps, asymptote = assemble('planner.model', 's', 'lockstep', models).figures
+    # nine starts by all, one by every other model: 9.5 of 10, rounded outwards to 9 and 10
+    assert asymptote.value == pytest.approx(0.95)
+    assert asymptote.n == 10
+    assert asymptote.interval is not None
+    assert asymptote.interval[:2] == pytest.approx((0.5550, 1.0), abs=1e-4)
+    # 95 of 100 would have a lower limit of .887, above .8 of .95
+    assert steps.value is None

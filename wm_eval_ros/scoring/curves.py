@@ -37,14 +37,15 @@ class Success:
 
     #: place on the axis
     x: float
-    #: outcome of each decided episode by its seed; equal seeds are equal starts
-    outcomes: Mapping[int, bool]
+    #: outcome of each decided episode by its seed; equal seeds are equal starts; of several
+    #: models on one start the mean of theirs
+    outcomes: Mapping[int, float]
     #: outcomes of decided episodes of unknown seed, which are nobody's pair
     seedless: tuple[bool, ...] = ()
 
     @property
-    def won(self) -> int:
-        """Return the number of successes."""
+    def won(self) -> float:
+        """Return the number of successes; of several models a start it may be broken."""
         return sum(self.outcomes.values()) + sum(self.seedless)
 
     @property
@@ -56,6 +57,17 @@ class Success:
     def rate(self) -> float:
         """Return the share of successes; needs n > 0."""
         return self.won / self.n
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """
+        Return the 95 % limits of Clopper and Pearson over starts; needs n > 0.
+
+        A broken number of successes is rounded outwards: the mean of several models on a start
+        varies no more than one outcome does, so that the limits stay on the safe side.
+        """
+        return (clopper_pearson(math.floor(self.won + _ROUNDING), self.n).low,
+                clopper_pearson(math.ceil(self.won - _ROUNDING), self.n).high)
 
 
 class _Gain(NamedTuple):
@@ -79,7 +91,8 @@ def gain(longer: Success, shorter: Success, confidence: float) -> _Gain:
         pairs = [(longer.outcomes[s], shorter.outcomes[s]) for s in common]
         b, c = (sum(p == kind for p in pairs) for kind in ((True, False), (False, True)))
         return _Gain(*paired_difference(b, c, len(common), confidence))
-    return _Gain(*agresti_caffo(longer.won, longer.n, shorter.won, shorter.n, confidence))
+    return _Gain(*agresti_caffo(round(longer.won), longer.n, round(shorter.won), shorter.n,
+                                confidence))
 
 
 def planning_horizon(points: Sequence[Success]) -> MetricValue:
@@ -177,7 +190,7 @@ def _held_up_to(points: Sequence[Success], bound: float) -> float:
 def _lost_from(points: Sequence[Success], bound: float) -> float:
     found = math.inf
     for point in reversed(points):
-        if clopper_pearson(point.won, point.n).high >= bound:
+        if point.bounds[1] >= bound:
             break
         found = point.x
     return found
@@ -223,7 +236,8 @@ def sample_efficiency(points: Sequence[Success]) -> tuple[MetricValue, MetricVal
     largest number of steps up to which success is shown to be below the target, 0 where there is
     none; its upper end the smallest from which on it is shown to be there, infinite where none is.
 
-    :param points: in ascending order of the steps, those of several training seeds pooled
+    :param points: in ascending order of the steps; of several training seeds at one amount of
+        data the mean of each start, so that n counts starts
     :returns: ``sample_efficiency`` and ``success_asymptote``; None if the bound never gets there
     """
     name, unit = 'sample_efficiency', 'environment steps'
@@ -232,7 +246,8 @@ def sample_efficiency(points: Sequence[Success]) -> tuple[MetricValue, MetricVal
         why = 'no checkpoint with known environment steps and decided episodes'
         return missing(name, unit, why), share('success_asymptote', 0, 0, why)
     last, n = usable[-1], min(p.n for p in usable)
-    asymptote = share('success_asymptote', last.won, last.n, '')
+    asymptote = MetricValue('success_asymptote', last.rate, '1', last.n, Interval(
+        *last.bounds, 0.95, 'Clopper-Pearson'))
     if last.won == 0:
         return missing(name, unit, f'no success at the most steps tried, {last.x:g}: there is no '
                                    'asymptote to reach', n), asymptote
@@ -247,13 +262,13 @@ def sample_efficiency(points: Sequence[Success]) -> tuple[MetricValue, MetricVal
 
 
 def _low(point: Success) -> float:
-    return clopper_pearson(point.won, point.n).low
+    return point.bounds[0]
 
 
 def _short_up_to(points: Sequence[Success], target: float) -> float:
     found = 0.0
     for point in points:
-        if clopper_pearson(point.won, point.n).high >= target:
+        if point.bounds[1] >= target:
             break
         found = point.x
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from wm_eval_ros.errors import BagError
@@ -212,9 +213,15 @@ def _efficiency(points: Sequence[Point]) -> tuple[MetricValue, ...]:
     if not any(p.x is not None for p in points):
         why = 'no model says on how many environment steps it was trained'
         return (missing('sample_efficiency', 'environment steps', why),)
-    pooled = [Success(x, dict(enumerate(w for p in group for _, w in sorted(p.outcomes.items()))))
-              for x, group in by_place(points).items()]
-    return sample_efficiency(pooled)
+    return sample_efficiency([_pooled(x, group) for x, group in by_place(points).items()])
+
+
+def _pooled(x: float, group: Sequence[Point]) -> Success:
+    """Join models of one place: the start is what is independent, its outcome their mean."""
+    seeds = sorted(set().union(*(p.outcomes for p in group)))
+    means = {seed: fmean(p.outcomes[seed] for p in group if seed in p.outcomes)
+             for seed in seeds}
+    return Success(x, means, tuple(won for p in group for won in p.seedless))
 
 
 def by_place(points: Sequence[Point]) -> dict[float, list[Point]]:
@@ -265,7 +272,7 @@ def _shared_places(points: Sequence[Point]) -> list[str]:
         rates = [v for p in group if (v := p.success.value) is not None]
         if len(rates) > 1:
             found.append(f'{len(rates)} models at {x:g} steps: success {min(rates):.2f} to '
-                         f'{max(rates):.2f}; intervals are over episodes, given these models')
+                         f'{max(rates):.2f}; intervals are over starts, given these models')
     return found
 
 
