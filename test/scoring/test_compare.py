@@ -229,6 +229,22 @@ def test_an_oracle_against_a_learned_model_gives_the_planning_gap() -> None:
     assert compare([oracle, oracle]).planning_gap is None
 
 
+@pytest.mark.parametrize(('changes', 'says'), [
+    pytest.param({'clock': 'realtime'}, 'clock mode: lockstep against realtime', id='clock'),
+    pytest.param({'time_limit_s': 1.0}, 'time limit', id='time-limit'),
+    pytest.param({'planner': 'mppi'}, "the planner's planner also", id='planner'),
+    pytest.param({'settings': {'plant': {'kind': 'mujoco'}, 'planner': {
+        'samples': 32, 'model': 'reacher'}}}, "the planner's samples also", id='settings')])
+def test_the_planning_gap_is_given_where_the_model_alone_differs(
+        changes: dict[str, Any], says: str) -> None:
+    with_oracle = {**MANIFEST['settings'], 'planner': {'samples': 64, 'model': 'oracle'}}
+    oracle = system('S' * 10, model={'family': 'oracle'}, settings=with_oracle)
+    gap = compare([oracle, system('F' * 10)]).planning_gap
+    assert gap is not None and gap.value == 1.0
+    gap = compare([oracle, system('F' * 10, **changes)]).planning_gap
+    assert gap is not None and gap.value is None and says in gap.why
+
+
 def test_an_undecided_comparison_says_about_how_many_pairs_would_decide() -> None:
     found = against('S' * 7 + 'F' + 'S' * 6 + 'F' * 6, 'F' * 7 + 'S' + 'S' * 6 + 'F' * 6)
     contrast = found.contrasts[0]

@@ -15,6 +15,7 @@ from wm_eval_ros.records import Interval, MetricValue, Verdict
 from wm_eval_ros.scoring.compare import Better, Comparison, Contrast, Side
 from wm_eval_ros.scoring.conditions import (
     CONDITIONS,
+    obstacle,
     other_differences,
     require_one_task,
     unmet,
@@ -29,6 +30,8 @@ from wm_eval_ros.stats.paired import agresti_caffo
 MOST_SIDES = 26
 #: world-model family whose dynamics are the simulator's own
 ORACLE = 'oracle'
+#: settings of the planner that name its model
+_THE_MODEL = ('model', 'model_sha256')
 GAP = 'counterfactual_planning_gap'
 _ONLY_CARD = ('only its scorecard is there: differences of latencies, CPU time and prediction '
               'have no interval; give the bag')
@@ -54,7 +57,7 @@ def compare(evidence: Sequence[Evidence], question: Question | None = None) -> C
     return Comparison(
         tuple(_side(n, e, evidence) for n, e in zip(names, evidence, strict=True)), contrasts,
         asked.rule, asked.alpha, verdict, sentence, _letters(names, evidence, contrasts),
-        planning_gap(evidence), tuple(_notes(names, evidence, asked)))
+        planning_gap(evidence, asked), tuple(_notes(names, evidence, asked)))
 
 
 def _check(evidence: Sequence[Evidence], asked: Question) -> None:
@@ -124,17 +127,22 @@ def _rate(side: Evidence) -> MetricValue:
                  'no episode was decided')
 
 
-def planning_gap(evidence: Sequence[Evidence]) -> MetricValue | None:
+def planning_gap(evidence: Sequence[Evidence],
+                 question: Question | None = None) -> MetricValue | None:
     """
     Return success(oracle dynamics) - success(learned) with the interval of Agresti and Caffo.
 
-    A gap above zero is the model's; where the oracle fails as well, the planner's.
+    A gap above zero is the model's; where the oracle fails as well, the planner's. So the two
+    must differ in the model alone: without a value where success is not comparable, or where
+    planner or planner settings differ.
 
     :returns: None unless of two systems exactly one plans with the oracle
     """
     oracle = [(e.manifest.get('model') or {}).get('family') == ORACLE for e in evidence]
     if len(evidence) != 2 or sum(oracle) != 1:
         return None
+    if why := _more_than_the_model(evidence[0], evidence[1], question or Question()):
+        return missing(GAP, '1', why)
     first, second = (_rate(evidence[at]) for at in (oracle.index(True), oracle.index(False)))
     if first.value is None or second.value is None:
         return missing(GAP, '1', 'a side has no decided episode')
@@ -142,6 +150,17 @@ def planning_gap(evidence: Sequence[Evidence]) -> MetricValue | None:
                           round(second.value * second.n), second.n)
     return MetricValue(GAP, found.value, '1', first.n + second.n,
                        Interval(found.low, found.high, 0.95, 'Agresti-Caffo'))
+
+
+def _more_than_the_model(first: Evidence, second: Evidence, question: Question) -> str:
+    """Say in what two systems differ that would make their gap not the model's."""
+    if why := obstacle('success_rate', unmet(first, second), question.waived):
+        return why
+    one, other = ({'planner': side.manifest.get('planner'), **_planner(side)}
+                  for side in (first, second))
+    odd = [key for key in differences(one, other) if key not in _THE_MODEL]
+    return '' if not odd else (f"they differ in the planner's {', '.join(odd[:4])} also: the gap "
+                               "would not be the model's alone")
 
 
 def _side(letter: str, own: Evidence, every: Sequence[Evidence]) -> Side:
