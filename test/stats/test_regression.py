@@ -8,7 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from wm_eval_ros.stats.regression import FOLDS, linear_probe, PENALTIES, ridge_fit
+from wm_eval_ros.stats.regression import (
+    FOLDS,
+    linear_probe,
+    linear_probes,
+    PENALTIES,
+    ridge_fit,
+)
 
 #: keeps a figure in the test report
 Record = Callable[[str, object], None]
@@ -125,6 +131,18 @@ def test_the_probe_is_reproducible_and_its_seed_matters() -> None:
     assert found != linear_probe(x, y, groups, permutations=20, seed=1)
     assert found.r2.low is not None and found.r2.high is not None and found.r2.value is not None
     assert found.r2.low <= found.r2.value <= found.r2.high
+
+
+def test_many_quantities_are_probed_as_each_alone() -> None:
+    x, y, groups = episodes(8, 12, 0.7, 2)
+    quantities = np.column_stack([y, np.ones(len(y)), x[:, 0]**2, -3 * y])
+    found = linear_probes(x, quantities, groups, seed=4, permutations=9)
+    assert found == tuple(linear_probe(x, one, groups, seed=4, permutations=9)
+                          for one in quantities.T)
+    assert [one.r2.why for one in found] == ['', 'the quantity does not vary', '', '']
+    assert linear_probes(x, quantities[:, :0], groups) == ()
+    with pytest.raises(ValueError, match=r'needs \(N, D\) and \(N, Q\)'):
+        linear_probes(x, y, groups)
 
 
 def test_too_little_to_probe() -> None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from wm_eval_ros.stats.bootstrap import Grouping, grouping, MIN_CLUSTERS
+from wm_eval_ros.stats.dense import product, symmetric_eigen
 from wm_eval_ros.stats.estimate import Estimate
 from wm_eval_ros.stats.mean import cluster_ratio
 from wm_eval_ros.stats.samples import finite, Floats, Ints, same_length
@@ -37,7 +38,7 @@ class Ridge:
         :param x: shape (N, D)
         :returns: shape (N, K)
         """
-        return np.asarray(x @ self.weights + self.intercept)
+        return product(x, self.weights) + self.intercept
 
 
 class Probe(NamedTuple):
@@ -63,14 +64,14 @@ class _Inputs:
         varies = spread > 1e-12 * np.maximum(1.0, np.abs(self.mean))
         self.scale = np.where(varies, spread, 1.0)
         self._standard = np.where(varies, (x - self.mean) / self.scale, 0.0)
-        if x.shape[1] > x.shape[0]:
-            _, singular, self._axes = np.linalg.svd(self._standard, full_matrices=False)
-            power = singular**2
-        else:
-            power, columns = np.linalg.eigh(self._standard.T @ self._standard)
-            self._axes = columns.T
+        wide = x.shape[1] > x.shape[0]
+        sides = (self._standard, self._standard.T)
+        power, columns = symmetric_eigen(product(*(sides if wide else sides[::-1])))
         held = power > _RANK * max(float(power.max(initial=0.0)), np.finfo(float).tiny)
-        self._axes, self._power = self._axes[held], power[held]
+        self._power, axes = power[held], columns[:, held].T
+        if wide:
+            axes = product(axes, self._standard) / np.sqrt(self._power)[:, None]
+        self._axes = axes
 
     def _shrunk(self, penalty: float) -> Floats:
         """Variance of each direction plus the penalty, shape (P,)."""
@@ -85,12 +86,12 @@ class _Inputs:
         mean = y.mean(axis=0)
         centred = y - mean
         total = np.sum(centred**2, axis=0)
-        projected = self._axes @ (self._standard.T @ centred)
+        projected = product(self._axes, product(self._standard.T, centred))
         scores = [self._validation(projected, total, len(y), one) for one in penalties]
         choice = np.argmin(np.stack(scores), axis=0)
         shrunk = np.stack([self._shrunk(one) for one in penalties], axis=1)[:, choice]
-        weights = self._axes.T @ (projected / shrunk) / self.scale[:, None]
-        return Ridge(weights, mean - self.mean @ weights)
+        weights = product(self._axes.T, projected / shrunk) / self.scale[:, None]
+        return Ridge(weights, mean - product(self.mean[None], weights)[0])
 
     def _validation(self, projected: Floats, total: Floats, n: int, penalty: float) -> Floats:
         """Generalised cross-validation score of each target, shape (K,)."""
@@ -121,29 +122,54 @@ def ridge_fit(x: ArrayLike, y: ArrayLike, penalty: float | None = None) -> Ridge
     return _Inputs(left).fit(right, PENALTIES if penalty is None else (penalty,))
 
 
-def _shuffled(y: Floats, parts: Grouping, count: int, rng: np.random.Generator) -> Floats:
+def _orders(parts: Grouping, count: int, rng: np.random.Generator) -> Ints:
     """
-    Give each group the targets of another one, repeated or cut to its length.
+    Say whose target each sample has: its own, then that of another group, repeated or cut.
 
-    :returns: shape (N, count)
+    :returns: indices of samples, shape (N, 1 + count)
     """
     rows = [np.flatnonzero(parts.cluster == group) for group in range(parts.count)]
-    found = np.empty((len(y), count))
+    found = np.empty((len(parts.cluster), 1 + count), np.int64)
+    found[:, 0] = np.arange(len(found))
     for at in range(count):
         for own, other in zip(rows, rng.permutation(parts.count), strict=True):
-            found[own, at] = np.resize(y[rows[other]], len(own))
+            found[own, 1 + at] = np.resize(rows[other], len(own))
     return found
 
 
-def _held_out(x: Floats, y: Floats, fold: Ints) -> tuple[Floats, Floats]:
-    """Squared errors of the probe and of the training mean, held out, each of shape (N, K)."""
-    error, spread = np.empty_like(y), np.empty_like(y)
-    for at in np.unique(fold):
-        held = fold == at
-        probe = _Inputs(x[~held]).fit(y[~held], PENALTIES)
-        error[held] = (y[held] - probe.predict(x[held])) ** 2
-        spread[held] = (y[held] - y[~held].mean(axis=0)) ** 2
-    return error, spread
+class _HeldOut:
+    """
+    Squared errors of the probes of one quantity and of its training mean, as folds come in.
+
+    :param y: the quantity, shape (N,)
+    :param orders: whose target each sample has, its own first, shape (N, K)
+    """
+
+    def __init__(self, y: Floats, orders: Ints) -> None:
+        self._y, self._orders = y, orders
+        #: of the data, of each sample: error and spread, shape (2, N)
+        self.own = np.empty((2, len(y)))
+        #: summed, of the data and of each permutation, shape (2, K)
+        self.sums = np.zeros((2, orders.shape[1]))
+
+    def add(self, inputs: _Inputs, x: Floats, held: NDArray[np.bool_]) -> None:
+        """Fit outside of one fold and take the errors in it."""
+        seen, asked = self._y[self._orders[~held]], self._y[self._orders[held]]
+        told = inputs.fit(seen, PENALTIES).predict(x[held])
+        for at, guess in enumerate((told, seen.mean(axis=0))):
+            errors = (asked - guess) ** 2
+            self.own[at, held] = errors[:, 0]
+            self.sums[at] += errors.sum(axis=0)
+
+    def probe(self, parts: Grouping, confidence: float, seed: int) -> Probe:
+        """Return the figures once every fold was held out."""
+        error, total = self.sums
+        scores = np.where(total > 0, 1 - error / np.where(total > 0, total, 1.0), 0.0)
+        value, null = scores[0], scores[1:]
+        wrong, spread = (parts.sums(one) for one in self.own)
+        return Probe(_r2(wrong, spread, confidence, seed),
+                     (1 + int(np.sum(null >= value))) / (1 + len(null)),
+                     float(np.quantile(null, 0.95, method='higher')) if len(null) else None)
 
 
 def linear_probe(x: ArrayLike, y: ArrayLike, groups: ArrayLike, seed: int = 0,
@@ -164,24 +190,44 @@ def linear_probe(x: ArrayLike, y: ArrayLike, groups: ArrayLike, seed: int = 0,
         is a bootstrap over groups of the held-out errors, with the probes as they are
     :raises ValueError: shapes that do not fit, values that are not finite
     """
-    latent, target, parts = finite(x, 'x'), finite(y, 'y'), grouping(groups)
+    latent, target = finite(x, 'x'), finite(y, 'y')
     if latent.ndim != 2 or target.ndim != 1:
         raise ValueError(f'a probe: x {latent.shape}, y {target.shape}: needs (N, D) and (N,)')
+    return linear_probes(latent, target[:, None], groups, seed, confidence, permutations)[0]
+
+
+def linear_probes(x: ArrayLike, y: ArrayLike, groups: ArrayLike, seed: int = 0,
+                  confidence: float = 0.95, permutations: int = PERMUTATIONS,
+                  ) -> tuple[Probe, ...]:
+    """
+    Probe many quantities of one latent, which is decomposed once for all of them.
+
+    :param x: latents, finite, shape (N, D)
+    :param y: the quantities, finite, shape (N, Q)
+    :returns: Q probes, to the bit those of :func:`linear_probe` on each column
+    :raises ValueError: shapes that do not fit, values that are not finite
+    """
+    latent, target, parts = finite(x, 'x'), finite(y, 'y'), grouping(groups)
+    if latent.ndim != 2 or target.ndim != 2:
+        raise ValueError(f'a probe: x {latent.shape}, y {target.shape}: needs (N, D) and (N, Q)')
     same_length('a probe', latent, target, parts.cluster)
     if parts.count < MIN_CLUSTERS:
         why = f'n too small: a probe needs {MIN_CLUSTERS} episodes, has {parts.count}'
-        return Probe(Estimate(None, why=why), None, None)
-    if np.ptp(target) == 0:
-        return Probe(Estimate(None, why='the quantity does not vary'), None, None)
+        return tuple(Probe(Estimate(None, why=why), None, None) for _ in target.T)
     rng = np.random.default_rng(seed)
     fold = (rng.permutation(parts.count) % FOLDS)[parts.cluster]
-    columns = np.column_stack([target, _shuffled(target, parts, permutations, rng)])
-    error, spread = _held_out(latent, columns, fold)
-    total = spread.sum(axis=0)
-    scores = np.where(total > 0, 1 - error.sum(axis=0) / np.where(total > 0, total, 1.0), 0.0)
-    return Probe(_r2(parts.sums(error[:, 0]), parts.sums(spread[:, 0]), confidence, seed),
-                 (1 + int(np.sum(scores[1:] >= scores[0]))) / (1 + permutations),
-                 float(np.quantile(scores[1:], 0.95, method='higher')) if permutations else None)
+    orders = _orders(parts, permutations, rng)
+    varying = {at: _HeldOut(column, orders) for at, column in enumerate(target.T)
+               if np.ptp(column) > 0}
+    for held in (fold == at for at in np.unique(fold) if varying):
+        inputs = _Inputs(latent[~held])
+        for one in varying.values():
+            one.add(inputs, latent, held)
+    constant = Probe(Estimate(None, why='the quantity does not vary'), None, None)
+    found: list[Probe] = [constant] * target.shape[1]
+    for at, one in varying.items():
+        found[at] = one.probe(parts, confidence, seed)
+    return tuple(found)
 
 
 def _r2(error: Floats, spread: Floats, confidence: float, seed: int) -> Estimate:
