@@ -179,3 +179,10 @@ def test_power_refuses_in_one_line(words: list[str], says: str,
     assert main(['power', *words]) == 2
     said = capsys.readouterr().err
     assert says in said and said.count('\n') == 1
+
+
+def test_runs_that_were_set_aside_are_not_of_the_system(tmp_path: Path) -> None:
+    for name in ('0000', '0000.unfinished1', '0001', '0001.unfinished2'):
+        (tmp_path / name / 'bag').mkdir(parents=True)
+        (tmp_path / name / 'bag' / 'metadata.yaml').touch()
+    assert [bag.parent.name for bag in bags_of(tmp_path)] == ['0000', '0001']

@@ -36,13 +36,16 @@ def bags_of(path: Path) -> list[Path]:
     """
     Return the bags a path stands for: itself, `bag` in it, or `bag` in each folder in it.
 
+    What an interrupted run left and was set aside (`*.unfinished1`) is no run of the system.
+
     :raises BagError: there is none
     """
     if path.is_file() or is_bag(path):
         return [path]
     if is_bag(path / 'bag'):
         return [path / 'bag']
-    found = sorted(folder for folder in path.glob('*/bag') if is_bag(folder))
+    found = sorted(folder for folder in path.glob('*/bag')
+                   if is_bag(folder) and '.unfinished' not in folder.parent.name)
     if not found:
         what = 'no bag in it, nor in the folders in it' if path.is_dir() else 'not there'
         raise BagError(f'{path}: {what}; give a bag, the folder of a run or of several, or a '
