@@ -77,7 +77,7 @@ class Trial:
         """Return the end of the episode, or where it was last scored or perturbed [ns, ROS]."""
         if self.episode.end_ns is not None:
             return self.episode.end_ns
-        return max([*self.stamps[-1:].tolist(), *(a.begin_ns for a in self.applied)])
+        return max([*map(int, self.stamps[-1:]), *(a.begin_ns for a in self.applied)])
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ PARTS = {
     'detector.slot_auprc': 'Average precision of slots that saw a perturbation among all that '
                            'are judged.',
     'detector.tpr_at_fpr_5pct': 'Share of perturbed episodes above the threshold that 5 % of the '
-                                'unperturbed exceed at most.',
+                                'unperturbed exceed at most, in the same slots.',
     'detector.detection_rate': 'Share of perturbed episodes in which an alarm began after the '
                                'onset.',
     'detector.chance_detection_rate': 'The detection rate that false alarms alone would give.',

@@ -16,17 +16,17 @@ from wm_eval_ros.metrics.alarms import (
     warnings,
 )
 from wm_eval_ros.metrics.base import estimated, Floats, Ints, missing, Values
+from wm_eval_ros.metrics.detector_matched import matched_wins, sensitivity
 from wm_eval_ros.metrics.episodes import Episode
 from wm_eval_ros.metrics.perturbations import NUISANCE
 from wm_eval_ros.metrics.prediction import executed
 from wm_eval_ros.metrics.rows import row_of
 from wm_eval_ros.metrics.table import Run, TableMetric
 from wm_eval_ros.records import MetricValue
+from wm_eval_ros.stats.estimate import Estimate
 from wm_eval_ros.stats.matched import matched_auroc
-from wm_eval_ros.stats.roc import auroc, average_precision, tpr_at_fpr
+from wm_eval_ros.stats.roc import auroc, average_precision
 
-#: allowed share of nominal episodes with an alarm, for the sensitivity at that threshold
-ALPHA = 0.05
 _AREAS = ('auroc', 'slot_auroc', 'slot_auprc', 'tpr_at_fpr_5pct')
 _NO_CALM = 'every scored episode was perturbed: none to compare with'
 _DELONG = 'logit-DeLong'
@@ -97,9 +97,10 @@ def areas(name: str, perturbed: Sequence[Perturbed], trials: Sequence[Trial]) ->
     Hold the scores of perturbed episodes against those of nominal ones.
 
     By episode: the largest score from the onset on, against the largest of an unperturbed episode
-    in the same slots, as far as both last: of longer windows the largest is larger by chance. By
-    slot: slots that saw a perturbation against those before the first perturbation of any episode,
-    with episodes as clusters.
+    in the same slots, as far as both last: of longer windows the largest is larger by chance. So
+    is the threshold of the sensitivity, for each perturbed episode in slots of its own. By slot:
+    slots that saw a perturbation against those before the first perturbation of any episode, with
+    episodes as clusters.
 
     :param perturbed: all episodes with an anomaly of the kind in question, scored or not
     :param trials: all scored episodes
@@ -112,34 +113,16 @@ def areas(name: str, perturbed: Sequence[Perturbed], trials: Sequence[Trial]) ->
     slots = _by_slot(names[1], names[2], hit, trials)
     if not calm:
         return (missing(names[0], '1', _NO_CALM), *slots, missing(names[3], '1', _NO_CALM))
-    wins = matched_wins(hit, calm)
-    point = tpr_at_fpr([float(np.max(p.trial.scores[p.onset:])) for p in hit],
-                       [float(np.max(t.scores)) for t in calm], ALPHA)
-    return (estimated(names[0], '1', len(hit) + len(calm), matched_auroc(wins), _DELONG), *slots,
-            estimated(names[3], '1', len(hit), point.tpr,
-                      'Clopper-Pearson at the threshold found'))
+    area = matched_auroc(matched_wins(hit, calm))
+    return (estimated(names[0], '1', len(hit) + len(calm), _told(area, hit, perturbed), _DELONG),
+            *slots, sensitivity(names[3], perturbed, calm))
 
 
-def matched_wins(hit: Sequence[Perturbed], calm: Sequence[Trial]) -> Floats:
-    """
-    Compare the largest scores of each perturbed and each unperturbed episode in common slots.
-
-    :returns: 1 where the perturbed one has the larger, 1/2 where equal, else 0; NaN where the
-        unperturbed episode was over before the onset; shape (M, N)
-    """
-    lengths = np.array([len(t.scores) for t in calm])
-    starts = np.cumsum(lengths) - lengths
-    flat = np.concatenate([*(t.scores for t in calm), [-np.inf]])
-    wins = np.full((len(hit), len(calm)), np.nan)
-    for row, p in zip(wins, hit, strict=True):
-        both = lengths > p.onset
-        ends = np.minimum(len(p.trial.scores), lengths[both])
-        if both.any():
-            edges = np.stack([starts[both] + p.onset, starts[both] + ends], axis=1).ravel()
-            other = np.maximum.reduceat(flat, edges)[::2]
-            own = np.maximum.accumulate(p.trial.scores[p.onset:])[ends - 1 - p.onset]
-            row[both] = (own > other) + (own == other) / 2
-    return wins
+def _told(found: Estimate, hit: Sequence[Perturbed], perturbed: Sequence[Perturbed]) -> Estimate:
+    """Say how many perturbed episodes have no score to compare."""
+    lost = len(perturbed) - len(hit)
+    why = f'of {len(perturbed)} perturbed episodes, {lost} have no score after the onset'
+    return found._replace(why='; '.join(filter(None, (found.why, why if lost else ''))))
 
 
 def _by_slot(area: str, precision: str, hit: Sequence[Perturbed],
