@@ -271,3 +271,12 @@ def test_a_robot_bag_has_a_layout_and_a_recording(
                  '--rerun', str(tmp_path / 'r.rrd')]) == 0
     assert json.loads((tmp_path / 'l.json').read_text(encoding='utf-8'))['configById']
     assert sum(chunk.num_rows for chunk in chunks(tmp_path / 'r.rrd')) > 10_000
+
+
+def test_two_forms_do_not_go_to_one_place(
+    bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    same = str(tmp_path / 'same')
+    assert main(['export', str(bag), '--foxglove', same, '--jsonl', same]) == 2
+    assert 'two of the forms go to the same place' in capsys.readouterr().err
+    assert not Path(same).exists()

@@ -227,6 +227,8 @@ REFUSED = {
     'wrong-dimension': (['run', 'cartpole', '--set', 'planner.model=reacher'], 'trained'),
     'bad-domain': (['run', 'reacher', '--domain', '999'], 'domain'),
     'bad-baseline': (['run', 'reacher', '--baselines', '--set', 'baselines=[nope]'], 'baselines'),
+    'baseline-that-imagines': (['run', 'reacher', '--baselines', '--set', 'baselines=[cem]'],
+                               'planner.model'),
     'bad-name': (['run', 'reacher', '--set', 'name=../evil'], 'folder'),
 }
 
@@ -241,6 +243,8 @@ def test_wrong_input_gets_one_line_and_exit_code_2(tmp_path: Path, name: str) ->
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith('wm-eval run:')
     assert says in last
+    # only the plant knows its tasks: that run has begun
+    assert name == 'unknown-task' or not (tmp_path / 'run').exists()
 
 
 def test_an_output_folder_in_use_is_refused(tmp_path: Path) -> None:

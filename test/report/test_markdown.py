@@ -39,7 +39,8 @@ def test_the_summary_is_the_golden_one() -> None:
 
 def test_without_gates_it_says_that_none_was_asked_for() -> None:
     text = run_summary(card(), CHECKS[2:3])
-    assert text.startswith('### ✓ pass: reacher: task reacher, planner cem')
+    # complete evidence is no approval: nobody asked for a gate
+    assert text.startswith('### scored, no gate: reacher: task reacher, planner cem')
     assert 'the evidence is complete; no gate was asked for.' in text
     assert '`read`' not in text, 'what passes needs no line'
 

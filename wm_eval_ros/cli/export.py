@@ -49,6 +49,8 @@ def main(args: argparse.Namespace) -> int:
     asked = {name: path for name in wanted if (path := getattr(args, name)) is not None}
     if not asked:
         raise ConfigError(f'nothing to write: give one of --{", --".join(wanted)}')
+    if len({path.resolve() for path in asked.values()}) < len(asked):
+        raise ConfigError('two of the forms go to the same place: give each a path of its own')
     written = {name: [str(p) for p in wanted[name](args.bag, path, args.salvage)]
                for name, path in asked.items()}
     if args.json:

@@ -49,14 +49,16 @@ def main(args: argparse.Namespace) -> int:
     scenario, profile = scenario_of(args), profile_of(args)
     if profile is not None:
         require_conditions(profile, scenario)
-    check_names(scenario, scenario.baselines if args.baselines else ())
+    baselines = scenario.baselines if args.baselines else ()
+    check_names(scenario, baselines)
+    check_planners(scenario, baselines)
     folder = args.out or default_folder(scenario.name)
     execute(GraphRun(folder), scenario, args.domain)
-    baselines = []
-    for name in scenario.baselines if args.baselines else ():
+    cards = []
+    for name in baselines:
         run = GraphRun(folder / 'baselines' / name)
         execute(run, with_planner(scenario, name), args.domain)
-        baselines.append(score_bag(run.bag))
+        cards.append(score_bag(run.bag))
     found = read(folder / 'bag')
     code = EXIT_PASS
     if profile is None:
@@ -64,7 +66,7 @@ def main(args: argparse.Namespace) -> int:
     else:
         found, report = judge(found, profile)
         code = conclude(found, report, folder / 'score', as_json=args.json)
-    written = write(found, folder / 'score', baselines)
+    written = write(found, folder / 'score', cards)
     print('\n'.join([f'bag: {folder / "bag"}', *(f'written: {path}' for path in written)]),
           file=sys.stderr)
     return code
@@ -82,6 +84,19 @@ def check_names(scenario: Scenario, baselines: Sequence[str] = ()) -> None:
     for key, group, name in asked:
         if name not in (known := plugins.names(group)):
             raise UnknownNameError(f'{key}: no {name!r}{did_you_mean(name, known)}')
+
+
+def check_planners(scenario: Scenario, baselines: Sequence[str] = ()) -> None:
+    """
+    Make the planners as their node will: what it would refuse is refused before the start.
+
+    :raises WmEvalError: the model or the planner that cannot be made
+    """
+    from wm_eval_ros.models.load import load_model
+    for each in (scenario, *(with_planner(scenario, name) for name in baselines)):
+        settings = each.planner
+        model = load_model(each) if settings.model else None
+        plugins.load('wm_eval_ros.planners', settings.planner)(settings, model, each.interface)
 
 
 def default_folder(name: str) -> Path:

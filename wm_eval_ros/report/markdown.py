@@ -25,10 +25,18 @@ def run_summary(card: Scorecard, checks: Sequence[Check] = (),
     rows = [(name, _figure(card, name)) for name in BOARD.values()]
     rows += [(name, value) for name in KEYS.values()
              if (value := _figure(card, name)).value is not None]
-    parts = [f'### {MARKS[overall(checks)]}: {escaped(title(card))}',
+    parts = [f'### {_verdict(checks)}: {escaped(title(card))}',
              f'{escaped(reasons(checks))}.', _checks(checks), figures(rows),
              _baselines(card, others)]
     return '\n\n'.join(part for part in parts if part) + '\n'
+
+
+def _verdict(checks: Sequence[Check]) -> str:
+    """Return the verdict; complete evidence alone is no approval of what it shows."""
+    verdict = overall(checks)
+    if verdict is Verdict.PASS and not any(check.group == GATE for check in checks):
+        return 'scored, no gate'
+    return MARKS[verdict]
 
 
 def escaped(text: str) -> str:
