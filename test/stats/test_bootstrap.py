@@ -113,7 +113,8 @@ def test_what_is_refused_is_counted_and_named() -> None:
         same_length('pairs', np.zeros(1), np.zeros(2))
 
 
-@given(st.integers(0, 400), st.floats(0, 1))
+# scipy overflows where p is no normal number or nearly so
+@given(st.integers(0, 400), st.one_of(st.just(0.0), st.floats(1e-300, 1)))
 def test_binomial_chances_are_scipys(n: int, p: float) -> None:
     k = np.arange(n + 1)
     assert binomial_pmf(n, p) == pytest.approx(stats.binom.pmf(k, n, p), rel=1e-9, abs=1e-12)
