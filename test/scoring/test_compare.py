@@ -196,6 +196,22 @@ def test_a_condition_that_is_the_question_is_waived_and_named() -> None:
     assert any('asked to be compared across' in note for note in found.notes)
 
 
+def test_what_success_is_on_a_robot_is_not_known_and_no_episode_counts_as_failed() -> None:
+    robot = {'settings': {'plant': {'kind': 'hardware'}, 'planner': {'samples': 64}}}
+    found = compare([system('S' * 10, **robot), system('F' * 10, **robot)])
+    contrast = found.contrasts[0]
+    effects = {e.name: e for e in (contrast.success, *contrast.others)}
+    why = 'what success is on this robot is not known'
+    for name in ('success_rate', 'success_rate_worst_case', 'time_to_success.restricted_mean'):
+        assert effects[name].better is Better.INCOMPARABLE
+        assert effects[name].difference.value is None and effects[name].difference.why == why
+        assert effects[name].first.value is None
+    assert effects['deadline_miss_rate'].difference.value == 0.0
+    assert found.verdict == 'inconclusive' and why in found.sentence
+    rate, waited, *_ = found.sides[0].figures
+    assert (rate.value, rate.why, waited.value, waited.why) == (None, why, None, why)
+
+
 def test_different_tasks_are_refused_and_so_is_an_unknown_one() -> None:
     with pytest.raises(ConfigError, match='A is of task reacher, B of task pusher'):
         compare([system('S'), system('S', task='pusher')])

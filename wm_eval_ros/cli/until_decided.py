@@ -135,7 +135,7 @@ def _require_comparable(a: Scenario, b: Scenario) -> None:
         'task': s.plant.task, 'clock': s.clock.value, 'time_limit_s': s.plant.time_limit_s,
         'settings': to_plain(s)}, (), (), ()) for s in (a, b)]
     require_one_task([(a.name, sides[0]), (f'{b.name} (--against)', sides[1])])
-    if why := obstacle('success_rate', unmet(*sides), ()):
+    if why := sides[0].unknown_success or obstacle('success_rate', unmet(*sides), ()):
         raise ConfigError(f'--until-decided: {why}')
 
 

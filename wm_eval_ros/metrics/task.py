@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 import math
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +24,8 @@ DECIDED = _NOT_DONE | {EventKind.SUCCESS}
 _LONGEST_NS = 2.0**62
 _NO_EPISODE = 'no episode was decided'
 _NOBODY = 'no episode to wait for'
-_NO_PREDICATE = 'what success is on this robot is not known'
+#: why success on a robot has no figure
+NO_PREDICATE = 'what success is on this robot is not known'
 
 
 def decided(episodes: tuple[Episode, ...]) -> tuple[Episode, ...]:
@@ -124,14 +127,19 @@ class Task(TableMetric):
 
     def values(self, run: Run) -> Values:
         """Return the task's figures; on a robot what success is is not known."""
-        known = run if not _is_robot(run) else replace(run, episodes=())
+        known = run if not _of_a_robot(run) else replace(run, episodes=())
         first, rest = success(known.episodes), (*steps_to_success(known), *time_to_success(known))
         if known is not run:
-            first, rest = (tuple(replace(v, why=_NO_PREDICATE) for v in values)
+            first, rest = (tuple(replace(v, why=NO_PREDICATE) for v in values)
                            for values in (first, rest))
         return (*first, *outcomes(run.episodes), *rest)
 
 
-def _is_robot(run: Run) -> bool:
-    settings = run.info.settings if run.info is not None else {}
-    return bool(settings.get('plant', {}).get('kind') == 'hardware')
+def _of_a_robot(run: Run) -> bool:
+    return run.info is not None and is_robot(run.info.settings)
+
+
+def is_robot(settings: Mapping[str, Any]) -> bool:
+    """Say whether a run with these settings was one of a robot, whose success is not known."""
+    plant = settings.get('plant')
+    return isinstance(plant, Mapping) and plant.get('kind') == 'hardware'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from wm_eval_ros.metrics.definitions import family
 from wm_eval_ros.records import MetricValue
 from wm_eval_ros.scoring.compare import Better, Contrast, Effect, Rule
 from wm_eval_ros.scoring.conditions import obstacle, unmet
@@ -46,14 +47,17 @@ def measure(names: tuple[str, str], sides: tuple[Evidence, Evidence],
     """Measure every difference between two systems."""
     matched = match(sides[0].episodes, sides[1].episodes)
     broken = unmet(*sides)
-    why = obstacle('success_rate', broken, question.waived)
+    unknown = sides[0].unknown_success or sides[1].unknown_success
+    why = unknown or obstacle('success_rate', broken, question.waived)
     gap = success_gap(matched, question.rule, question.alpha)
     worst = worst_case(matched, 1 - question.alpha)
     if why:
         worst = replace(worst, difference=_refused(worst, why), better=Better.INCOMPARABLE)
     horizon = min(side.horizon_s for side in sides)
     others = tuple(effect(m, matched, sides, 1 - question.alpha,
-                          obstacle(m.name, broken, question.waived)) for m in measures(horizon))
+                          (unknown if family(m.name) == 'time_to_success' else '')
+                          or obstacle(m.name, broken, question.waived))
+                   for m in measures(horizon))
     return Measured(*names, matched, gap, (worst, *others), why)
 
 

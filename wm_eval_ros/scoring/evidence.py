@@ -15,7 +15,7 @@ from wm_eval_ros.metrics.effort import cpu_time
 from wm_eval_ros.metrics.latency import plan_latency, sense_to_act
 from wm_eval_ros.metrics.prediction import executed, finite
 from wm_eval_ros.metrics.table import Run
-from wm_eval_ros.metrics.task import waiting_times
+from wm_eval_ros.metrics.task import is_robot, NO_PREDICATE, waiting_times
 from wm_eval_ros.records import MetricValue
 from wm_eval_ros.scoring.scorecard import EpisodeResult, Scorecard, split_manifest
 
@@ -38,6 +38,8 @@ class EpisodeEvidence:
     samples: Mapping[str, Floats] = field(default_factory=dict)
     #: summed one-step error of the model and of persistence, and their number; None of none
     errors: tuple[float, float, int] | None = None
+    #: what success is is known: on a robot it is not
+    known: bool = True
 
     @property
     def succeeded(self) -> bool:
@@ -46,8 +48,8 @@ class EpisodeEvidence:
 
     @property
     def counts(self) -> bool:
-        """Say whether it tells of the system: a start already solved does not."""
-        return not self.result.solved_at_start
+        """Say whether its outcome tells of the system: a start already solved does not."""
+        return self.known and not self.result.solved_at_start
 
     @property
     def decided(self) -> bool:
@@ -70,6 +72,11 @@ class Evidence:
     figures: Mapping[str, MetricValue] | None = None
     #: what to know of the record before believing it
     notes: tuple[str, ...] = ()
+
+    @property
+    def unknown_success(self) -> str:
+        """Return why success is not known here; empty where it is."""
+        return NO_PREDICATE if _robot(self.manifest) else ''
 
     @property
     def horizon_s(self) -> float:
@@ -162,8 +169,13 @@ def _made(manifest: Mapping[str, Any], provenance: Mapping[str, Any],
                              if key not in _OF_ONE_RUN}
     ids = tuple(str(provenance[key]) for key in ('run_id',) if provenance.get(key))
     host = (provenance.get('host') or {}).get('cpu')
-    ordered = sorted(episodes, key=lambda e: _order(e, ids))
+    told = (replace(e, known=False) for e in episodes) if _robot(known) else episodes
+    ordered = sorted(told, key=lambda e: _order(e, ids))
     return Evidence(known, ids, (str(host),) if host else (), tuple(ordered), figures)
+
+
+def _robot(manifest: Mapping[str, Any]) -> bool:
+    return is_robot(manifest.get('settings') or {})
 
 
 def _order(episode: EpisodeEvidence, run_ids: tuple[str, ...]) -> tuple[bool, int, str, int]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.metrics.base import missing, share
+from wm_eval_ros.metrics.definitions import family
 from wm_eval_ros.records import Interval, MetricValue, Verdict
 from wm_eval_ros.scoring.compare import Better, Comparison, Contrast, Side
 from wm_eval_ros.scoring.conditions import (
@@ -124,7 +125,7 @@ def _letters(names: str, evidence: Sequence[Evidence],
 def _rate(side: Evidence) -> MetricValue:
     decided = [e for e in side.episodes if e.decided]
     return share('success_rate', sum(e.succeeded for e in decided), len(decided),
-                 'no episode was decided')
+                 side.unknown_success or 'no episode was decided')
 
 
 def planning_gap(evidence: Sequence[Evidence],
@@ -164,12 +165,19 @@ def _more_than_the_model(first: Evidence, second: Evidence, question: Question) 
 
 
 def _side(letter: str, own: Evidence, every: Sequence[Evidence]) -> Side:
-    figures = [_rate(own), *(
+    figures = [_rate(own), *(_told(value, own) for value in (
         own.figures[m.name] if own.figures and m.name in own.figures
-        else m.value(tuple(filter(m.keep, own.episodes))) for m in measures(own.horizon_s))]
+        else m.value(tuple(filter(m.keep, own.episodes))) for m in measures(own.horizon_s)))]
     notes = own.notes if own.figures is None else (*own.notes, _ONLY_CARD)
     return Side(letter, _title(own, every), _manifest(own.manifest), own.run_ids, tuple(figures),
                 tuple(e.result for e in own.episodes), notes)
+
+
+def _told(value: MetricValue, own: Evidence) -> MetricValue:
+    """Say why a figure of success is not known on a robot."""
+    if own.unknown_success and family(value.name) == 'time_to_success':
+        return missing(value.name, value.unit, own.unknown_success)
+    return value
 
 
 def _title(own: Evidence, every: Sequence[Evidence]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from wm_eval_ros.errors import BagError
 from wm_eval_ros.metrics.base import missing, share
+from wm_eval_ros.metrics.task import is_robot
 from wm_eval_ros.records import MetricValue
 from wm_eval_ros.scoring.curves import (
     area,
@@ -132,7 +133,8 @@ def point_of(card: Scorecard, key: str, bag: str) -> Point:
     facts = card.manifest.get('model') or {}
     model = {name: facts[name] for name in ('name', 'sha256', 'family', 'transitions')
              if name in facts}
-    decided = [e for e in card.episodes if e.decided and not e.solved_at_start]
+    decided = [] if is_robot(card.manifest.get('settings') or {}) else [
+        e for e in card.episodes if e.decided and not e.solved_at_start]
     outcomes = {e.seed: e.outcome == 'success' for e in decided if e.seed is not None}
     seedless = tuple(e.outcome == 'success' for e in decided if e.seed is None)
     if len(outcomes) + len(seedless) < len(decided):
