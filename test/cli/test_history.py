@@ -16,7 +16,7 @@ HOUR_MS = 3600e3
 
 def episodes(scenes: ModuleType, folder: Path, outcomes: str, at_h: float, model: dict[str, Any],
              *, shift: bool = False, **manifest: Any) -> Path:
-    """Write a run of ten slots an episode; under a shift the detector raises an alarm."""
+    """Write a run of ten slots an episode; under the shift the detector raises an alarm."""
     records: list[Any] = [scenes.info(episodes=len(outcomes), model=model, **manifest)]
     for e, letter in enumerate(outcomes):
         begin = at_h * HOUR_MS + 500.0 * e
@@ -38,9 +38,10 @@ def bags(scenes: ModuleType, tmp_path: Path) -> dict[str, Path]:
     alarm_ns = scenes.ROS + round((HOUR_MS + 200) * 1e6)
     new = {'sha256': 'new', 'trained_at_ns': alarm_ns + 3600 * 10**9, 'train_cpu_s': 1800.0}
     return {
-        'before': episodes(scenes, tmp_path / 'before', 'sssssssss', 0, {'sha256': 'old'}),
+        'before': episodes(scenes, tmp_path / 'before', 'ssssssssss', 0, {'sha256': 'old'}),
         'shift': episodes(scenes, tmp_path / 'shift', 'ttt', 1, {'sha256': 'old'}, shift=True),
-        'after': episodes(scenes, tmp_path / 'after', 'sssssssss', 3, new)}
+        'after': episodes(scenes, tmp_path / 'after', 'ssssssssss', 3, new,
+                          shift=True)}
 
 
 def board(folder: Path) -> dict[str, Any]:
@@ -55,6 +56,18 @@ def test_the_history_gives_the_time_to_retrain(bags: dict[str, Path], tmp_path: 
     # the alarm is raised in slot 4, 200 ms into the first shifted episode
     assert found['time_to_retrain']['value'] == 1.0
     assert found['retrain_cpu_time']['value'] == 0.5
+
+
+def test_a_retrained_model_that_never_met_the_shift_shows_nothing(
+        bags: dict[str, Path], scenes: ModuleType, tmp_path: Path) -> None:
+    new = {'sha256': 'new', 'trained_at_ns': scenes.ROS + round(2 * HOUR_MS * 1e6)}
+    calm = episodes(scenes, tmp_path / 'calm', 'ssssssssss', 3, new)
+    history = ['--history', str(bags['before']), str(bags['shift'])]
+    assert main(['score', str(calm), '--out', str(tmp_path / 'out'), *history]) == 0
+    found = board(tmp_path / 'out')['time_to_retrain']
+    assert found['value'] is None
+    assert found['why'] == ('no model trained after the alarm has 10 decided episodes under '
+                            'physical.mass')
 
 
 def test_alone_the_run_says_what_it_takes(bags: dict[str, Path], tmp_path: Path) -> None:

@@ -14,10 +14,14 @@ from wm_eval_ros.records import ClockMode, Record
 HOUR = 3600 * 10**9
 #: 18 of 20 before: the interval of Clopper and Pearson begins at 0.683
 BEFORE = RunSummary(0, 18, 20, 'old')
-SHIFT = RunSummary(2 * HOUR, 5, 20, 'old', shift_ns=3 * HOUR, alarm_ns=4 * HOUR)
-WEAK = RunSummary(7 * HOUR, 13, 20, 'weak', trained_ns=6 * HOUR, train_cpu_s=1800)
-GOOD = RunSummary(9 * HOUR, 14, 20, 'good', trained_ns=8 * HOUR, train_cpu_s=5400)
-LATER = RunSummary(12 * HOUR, 20, 20, 'later', trained_ns=11 * HOUR, train_cpu_s=9)
+SHIFT = RunSummary(2 * HOUR, 5, 20, 'old', shift_ns=3 * HOUR, shift='physical.ice',
+                   alarm_ns=4 * HOUR)
+WEAK = RunSummary(7 * HOUR, 13, 20, 'weak', trained_ns=6 * HOUR, train_cpu_s=1800,
+                  under={'physical.ice': (13, 20)})
+GOOD = RunSummary(9 * HOUR, 14, 20, 'good', trained_ns=8 * HOUR, train_cpu_s=5400,
+                  under={'physical.ice': (14, 20)})
+LATER = RunSummary(12 * HOUR, 20, 20, 'later', trained_ns=11 * HOUR, train_cpu_s=9,
+                   under={'physical.ice': (20, 20)})
 
 
 def test_from_the_alarm_to_the_first_model_back_within_the_old_interval() -> None:
@@ -31,12 +35,23 @@ def test_from_the_alarm_to_the_first_model_back_within_the_old_interval() -> Non
 @pytest.mark.parametrize(('runs', 'why'), [
     pytest.param([BEFORE, GOOD], 'no run holds a shift', id='no-shift'),
     pytest.param([BEFORE, replace(SHIFT, alarm_ns=None), GOOD], 'no alarm', id='no-alarm'),
-    pytest.param([SHIFT, GOOD], 'no run of the same model before', id='no-run-before'),
-    pytest.param([BEFORE, SHIFT], 'no run of a model trained after', id='no-later-model'),
+    pytest.param([SHIFT, GOOD], 'takes 10 decided episodes of the same model, there are 0',
+                 id='no-run-before'),
+    # one success of one: its interval begins at 0.025, and 1 of 30 would be good again
+    pytest.param([RunSummary(0, 1, 1, 'old'), SHIFT,
+                  replace(GOOD, under={'physical.ice': (1, 30)})],
+                 'takes 10 decided episodes of the same model, there are 1', id='few-before'),
+    pytest.param([BEFORE, SHIFT, replace(GOOD, under={})], 'under physical.ice',
+                 id='the-retrained-model-never-met-the-shift'),
+    pytest.param([BEFORE, SHIFT, replace(GOOD, under={'visual.dark': (20, 20)})],
+                 'under physical.ice', id='it-met-another-one'),
+    pytest.param([BEFORE, SHIFT, replace(GOOD, under={'physical.ice': (9, 9)})],
+                 'has 10 decided episodes', id='few-after'),
+    pytest.param([BEFORE, SHIFT], 'no model trained after', id='no-later-model'),
     pytest.param([BEFORE, SHIFT, WEAK], 'none of 1 retrained', id='none-good-enough'),
-    pytest.param([BEFORE, SHIFT, replace(GOOD, trained_ns=None)], 'no run of a model trained',
+    pytest.param([BEFORE, SHIFT, replace(GOOD, trained_ns=None)], 'no model trained after',
                  id='training-time-not-recorded'),
-    pytest.param([BEFORE, SHIFT, replace(GOOD, trained_ns=HOUR)], 'no run of a model trained',
+    pytest.param([BEFORE, SHIFT, replace(GOOD, trained_ns=HOUR)], 'no model trained after',
                  id='trained-before-the-alarm'),
     pytest.param([], 'no run holds a shift', id='no-runs')])
 def test_what_is_missing_is_said(runs: list[RunSummary], why: str) -> None:
@@ -52,7 +67,7 @@ def test_cpu_time_is_none_where_a_training_did_not_record_it() -> None:
 
 
 def test_all_runs_of_a_model_count_together() -> None:
-    again = replace(WEAK, begin_ns=8 * HOUR, successes=20)
+    again = replace(WEAK, begin_ns=8 * HOUR, under={'physical.ice': (20, 20)})
     wall, _ = time_to_retrain([BEFORE, SHIFT, WEAK, again])
     assert wall.value == 2.0
 
@@ -75,7 +90,8 @@ def test_a_run_tells_shift_alarm_success_and_its_model(scenes: ModuleType) -> No
     found = run_of(records)
     start = scenes.ROS
     assert found == RunSummary(start, 1, 1, 'abc', 5, 2.5, start + 60 * scenes.MS,
-                               start + 150 * scenes.MS)
+                               'physical.ice', start + 150 * scenes.MS,
+                               {'physical.ice': (1, 1)})
 
 
 def test_simulated_time_is_no_time_of_the_wall(scenes: ModuleType) -> None:

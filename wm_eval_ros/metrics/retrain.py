@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from wm_eval_ros.metrics.base import missing, NS_PER_S, Values
 from wm_eval_ros.metrics.detector import surprise_trials
+from wm_eval_ros.metrics.episodes import Episode
 from wm_eval_ros.metrics.perturbations import NUISANCE
 from wm_eval_ros.metrics.table import Run, TableMetric
 from wm_eval_ros.metrics.task import decided
@@ -15,6 +16,8 @@ from wm_eval_ros.stats.proportion import clopper_pearson
 
 _NAMES = ('time_to_retrain', 'retrain_cpu_time')
 _S_PER_H = 3600.0
+#: decided episodes below which a success rate is no ground for this figure
+LEAST = 10
 _WHY_ONE = 'one shift: a single observation'
 
 
@@ -34,8 +37,12 @@ class RunSummary:
     train_cpu_s: float | None = None
     #: onset of the first perturbation that is no nuisance; None: nothing shifted
     shift_ns: int | None = None
+    #: its label
+    shift: str = ''
     #: start of the first alarm after it; None: none was raised
     alarm_ns: int | None = None
+    #: label of a perturbation that is no nuisance -> successes, and decided episodes, under it
+    under: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def summary(run: Run) -> RunSummary | str:
@@ -44,15 +51,25 @@ def summary(run: Run) -> RunSummary | str:
         return 'it holds no manifest, or nothing over time'
     if run.info.clock is not ClockMode.REALTIME:
         return f'its time is simulated ({run.info.clock}): alarms have no time on the wall clock'
-    onset = min((a.begin_ns for done in run.applied.values() for a in done
-                 if a.kind != NUISANCE), default=None)
+    onset, label = min(((a.begin_ns, a.label) for done in run.applied.values() for a in done
+                        if a.kind != NUISANCE), default=(None, ''))
     model, counted = run.info.model, decided(run.episodes)
     trained, cpu = model.get('trained_at_ns'), model.get('train_cpu_s')
     return RunSummary(
         run.extent[0], sum(e.outcome == EventKind.SUCCESS for e in counted), len(counted),
         str(model.get('sha256', '')), trained if isinstance(trained, int) else None,
-        float(cpu) if isinstance(cpu, (int, float)) else None, onset,
-        None if onset is None else first_alarm(run, onset))
+        float(cpu) if isinstance(cpu, (int, float)) else None, onset, label,
+        None if onset is None else first_alarm(run, onset), _under(run, counted))
+
+
+def _under(run: Run, counted: Sequence[Episode]) -> dict[str, tuple[int, int]]:
+    """Count successes and decided episodes under each perturbation that is no nuisance."""
+    found: dict[str, tuple[int, int]] = {}
+    for episode in counted:
+        for label in {a.label for a in run.applied.get(episode.number, ()) if a.kind != NUISANCE}:
+            good, tried = found.get(label, (0, 0))
+            found[label] = (good + (episode.outcome == EventKind.SUCCESS), tried + 1)
+    return dict(sorted(found.items()))
 
 
 def first_alarm(run: Run, onset_ns: int) -> int | None:
@@ -66,9 +83,10 @@ def time_to_retrain(runs: Iterable[RunSummary]) -> Values:
     Return wall and CPU time from the first alarm after a shift to a model that is good again [h].
 
     The old interval is Clopper and Pearson's of the success before the shift, over all runs of
-    the model that met it. The first later model counts whose own success, over all its runs after
-    the alarm, is not below that interval. The CPU time is that of every model trained from the
-    alarm up to that one.
+    the model that met it. The first later model counts whose own success is not below that
+    interval, over its episodes under the same shift: a model that never met it has shown nothing.
+    Either success takes LEAST decided episodes. The CPU time is that of every model trained from
+    the alarm up to that one.
 
     :param runs: of one task on one robot, in any order
     """
@@ -80,10 +98,11 @@ def time_to_retrain(runs: Iterable[RunSummary]) -> Values:
         return _none('no alarm was raised after the shift')
     before = [r for r in ordered if r.model == shifted.model and r.begin_ns < shifted.begin_ns]
     tried = sum(r.episodes for r in before)
-    if tried == 0:
-        return _none('no run of the same model before the shift: its success is not known')
+    if tried < LEAST:
+        return _none(f'success before the shift takes {LEAST} decided episodes of the same model, '
+                     f'there are {tried}')
     floor = clopper_pearson(sum(r.successes for r in before), tried).low
-    return _first_good(_later_models(ordered, shifted), shifted.alarm_ns, floor, len(ordered))
+    return _first_good(_later_models(ordered, shifted), shifted, floor, len(ordered))
 
 
 def _later_models(ordered: Sequence[RunSummary], shifted: RunSummary) -> list[list[RunSummary]]:
@@ -96,19 +115,23 @@ def _later_models(ordered: Sequence[RunSummary], shifted: RunSummary) -> list[li
     return [models[key] for key in sorted(models)]
 
 
-def _first_good(models: list[list[RunSummary]], alarm_ns: int, floor: float, n: int) -> Values:
-    if not models:
-        return _none('no run of a model trained after the alarm')
-    for count, own in enumerate(models, 1):
-        tried = sum(r.episodes for r in own)
-        trained_ns = own[0].trained_ns
-        if trained_ns is None or tried == 0 or sum(r.successes for r in own) / tried < floor:
+def _first_good(models: list[list[RunSummary]], shifted: RunSummary, floor: float,
+                n: int) -> Values:
+    tried = [[r.under.get(shifted.shift, (0, 0)) for r in own] for own in models]
+    enough = [sum(part[1] for part in own) >= LEAST for own in tried]
+    if not any(enough):
+        return _none(f'no model trained after the alarm has {LEAST} decided episodes under '
+                     f'{shifted.shift}')
+    for count, own in enumerate(tried, 1):
+        trained_ns = models[count - 1][0].trained_ns
+        if trained_ns is None or shifted.alarm_ns is None or not enough[count - 1]:
             continue
-        wall = (trained_ns - alarm_ns) / NS_PER_S / _S_PER_H
-        return (MetricValue(_NAMES[0], wall, 'h', n, why=_WHY_ONE),
-                _cpu([tried_model[0] for tried_model in models[:count]], n))
-    return _none(f'none of {len(models)} retrained models reaches the old interval, from '
-                 f'{floor:.3g} on')
+        if sum(part[0] for part in own) / sum(part[1] for part in own) >= floor:
+            wall = (trained_ns - shifted.alarm_ns) / NS_PER_S / _S_PER_H
+            return (MetricValue(_NAMES[0], wall, 'h', n, why=_WHY_ONE),
+                    _cpu([model[0] for model in models[:count]], n))
+    return _none(f'none of {sum(enough)} retrained models reaches the old interval, from '
+                 f'{floor:.3g} on, under {shifted.shift}')
 
 
 def _cpu(models: Sequence[RunSummary], n: int) -> MetricValue:
