@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from wm_eval_ros.errors import BagError, ConfigError
+from wm_eval_ros.metrics.base import share
 from wm_eval_ros.records import EventKind, Record
 from wm_eval_ros.scoring.compare import Better, Comparison, Rule
 from wm_eval_ros.scoring.contrast import Question
@@ -197,7 +198,7 @@ def test_a_condition_that_is_the_question_is_waived_and_named() -> None:
 
 
 def test_what_success_is_on_a_robot_is_not_known_and_no_episode_counts_as_failed() -> None:
-    robot = {'settings': {'plant': {'kind': 'hardware'}, 'planner': {'samples': 64}}}
+    robot: dict[str, Any] = {'settings': {'plant': {'kind': 'hardware'}}}
     found = compare([system('S' * 10, **robot), system('F' * 10, **robot)])
     contrast = found.contrasts[0]
     effects = {e.name: e for e in (contrast.success, *contrast.others)}
@@ -267,6 +268,9 @@ def test_an_undecided_comparison_says_about_how_many_pairs_would_decide() -> Non
     # 7 against 1 of 20 discordant, each half an episode more: (7.5, 1.5, 6.5, 6.5) of 22
     assert contrast.needed is not None and 20 < contrast.needed < 60
     assert f'{contrast.needed} pairs for 80 % power' in contrast.sentence
+    # 1/1 and 3/4, each with half an episode more of either kind: 2/3 both
+    few = compare([system('S'), system('....SSSF')]).contrasts[0]
+    assert few.needed is None and 'only thousands' in few.needed_why
     equal = against('SFSF', 'SFSF').contrasts[0]
     assert equal.needed is None and 'only thousands' in equal.sentence
 
@@ -390,10 +394,43 @@ def test_json_is_strict_and_keeps_its_layout(scenes: ModuleType) -> None:
     pytest.param('no', 'no JSON', id='text'), pytest.param('[]', 'no scorecard', id='list'),
     pytest.param('{"schema_version": 99}', 'layout 99', id='newer'),
     pytest.param('{"schema_version": 1}', 'no whole scorecard', id='empty'),
-    pytest.param(card('S').to_json().replace('"success"', '7'), 'outcome 7', id='outcome')])
+    pytest.param(card('S').to_json().replace('"success"', '7'), 'outcome is 7', id='outcome')])
 def test_a_file_that_is_no_scorecard_is_refused_by_name(text: str, says: str) -> None:
     with pytest.raises(BagError, match=f'here.json: .*{says}'):
         read_card(text, 'here.json')
+
+
+@pytest.mark.parametrize(('place', 'value', 'says'), [
+    ('manifest.time_limit_s', 'x', "time_limit_s is 'x', where a number belongs"),
+    ('manifest.period_ns', 'x', "period_ns is 'x', where a number belongs"),
+    ('manifest.model', 'x', "model is 'x', where a table belongs"),
+    ('manifest.settings', ['x'], r"settings is \['x'\], where a table belongs"),
+    ('manifest.settings.plant', 'x', "settings.plant is 'x', where a table belongs"),
+    ('manifest.settings.planner', 3, 'settings.planner is 3, where a table belongs'),
+    ('provenance.host', 'x', "host is 'x', where a table belongs"),
+    ('episodes.0.misses', 'x', "misses is 'x', where a whole number belongs"),
+    ('episodes.0.seed', [1], r'seed is \[1\], where a whole number belongs'),
+    ('episodes.0.time_s', 'x', "time_s is 'x', where a number belongs"),
+    ('episodes.0.slots', None, 'slots is None, where a whole number belongs'),
+    ('values.0.value', 'x', "value is 'x', where a number belongs"),
+    ('values.0.value', float('nan'), 'value is nan, where a number belongs'),
+    ('values.0.interval.low', 'x', "interval.low is 'x', where a number belongs")])
+def test_a_scorecard_with_a_field_of_another_type_is_refused_in_one_line(
+        place: str, value: Any, says: str) -> None:
+    whole = replace(card('S'), values=(share('success_rate', 1, 1, ''),))
+    data = json.loads(whole.to_json())
+    at: Any = data
+    *path, last = place.split('.')
+    for part in path:
+        at = at[int(part)] if part.isdigit() else at[part]
+    at[last] = value
+    with pytest.raises(BagError, match=f'^here.json: .*{says}$'):
+        read_card(json.dumps(data), 'here.json')
+
+
+def test_a_recorded_manifest_with_a_field_of_another_type_is_refused(scenes: ModuleType) -> None:
+    with pytest.raises(BagError, match=r"settings\.plant is 'x', where a table belongs"):
+        recorded([scenes.info(settings={'plant': 'x'}), scenes.event('START', 0, 0.0, '', 1)])
 
 
 def test_aborts_of_a_recorded_run_are_no_success(scenes: ModuleType) -> None:

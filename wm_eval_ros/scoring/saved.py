@@ -7,12 +7,14 @@ import json
 from typing import Any
 
 from wm_eval_ros.errors import BagError
+from wm_eval_ros.scoring import typed
 from wm_eval_ros.scoring.scorecard import (
     EpisodeResult,
     Scorecard,
     SCORECARD_SCHEMA,
     value_from_json,
 )
+from wm_eval_ros.scoring.typed import check_types
 
 _OPTIONAL = {'label'}
 
@@ -35,6 +37,12 @@ def read_card(text: str, where: str) -> Scorecard:
         raise BagError(f'{where}: layout {data["schema_version"]}, this version reads up to '
                        f'{SCORECARD_SCHEMA}: install a newer wm_eval_ros, or give the bag')
     try:
+        check_types(data['manifest'], typed.MANIFEST, f'{where}: manifest')
+        check_types(data['provenance'], typed.PROVENANCE, f'{where}: provenance')
+        for value in (*data['values'], *data['host']):
+            check_types(value, typed.FIGURE, f'{where}: a figure', typed.NULLABLE)
+        for episode in data['episodes']:
+            check_types(episode, typed.EPISODE, f'{where}: an episode', typed.NULLABLE)
         return Scorecard(
             dict(data['manifest']), dict(data['provenance']),
             tuple(value_from_json(v) for v in data['values']),
@@ -49,6 +57,4 @@ def read_card(text: str, where: str) -> Scorecard:
 def _episode(data: Mapping[str, Any]) -> EpisodeResult:
     known = {name: data[name] for name in EpisodeResult.__slots__
              if name in data or name not in _OPTIONAL}
-    if not isinstance(known['outcome'], str) or isinstance(known['seed'], (str, float)):
-        raise ValueError(f'an episode of outcome {known["outcome"]!r}, seed {known["seed"]!r}')
     return EpisodeResult(**known)

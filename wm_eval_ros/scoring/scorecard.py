@@ -9,6 +9,8 @@ from typing import Any
 
 from wm_eval_ros.metrics.task import DECIDED
 from wm_eval_ros.records import Interval, MetricValue, RunInfo
+from wm_eval_ros.scoring import typed
+from wm_eval_ros.scoring.typed import check_types
 
 #: layout of scorecard.json; raised whenever a reader of the old layout would misread the new
 SCORECARD_SCHEMA = 1
@@ -132,9 +134,15 @@ def value_from_json(data: dict[str, Any]) -> MetricValue:
 
 
 def split_manifest(info: RunInfo | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split the run's manifest into what was run and on which occasion."""
+    """
+    Split the run's manifest into what was run and on which occasion.
+
+    :raises BagError: a field is of another type than it has
+    """
     if info is None:
         return {}, {}
     every = {name: clean(getattr(info, name)) for name in RunInfo.__slots__}
     occasion = {name: every.pop(name) for name in PROVENANCE}
+    check_types(every, typed.MANIFEST, 'the manifest of the run')
+    check_types(occasion, typed.PROVENANCE, 'the manifest of the run')
     return every, occasion

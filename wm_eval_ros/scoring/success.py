@@ -144,10 +144,10 @@ def needed(gap: SuccessGap, rule: Rule, alpha: float) -> tuple[int | None, str]:
     value = gap.effect.difference.value
     if value is None:
         return None, 'nothing is known of the rates'
-    if abs(value) < NEAR:
+    high, low, phi = _smoothed(gap)
+    if min(abs(value), high - low) < NEAR:
         return None, (f'as seen they lie within {NEAR:g} of each other: only thousands of '
                       'episodes would tell them apart, if they differ')
-    high, low, phi = _smoothed(gap)
     if gap.table is None:
         n = episodes_for_gap(high, low, _POWER, alpha)
         return n, 'episodes a side for 80 % power, if the rates are as seen'
