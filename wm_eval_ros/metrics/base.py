@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import math
 from typing import Protocol
 
@@ -12,7 +13,7 @@ from wm_eval_ros.records import Interval, MetricValue, Record
 from wm_eval_ros.stats.estimate import Estimate
 from wm_eval_ros.stats.mean import Mean
 from wm_eval_ros.stats.proportion import clopper_pearson
-from wm_eval_ros.stats.quantile import quantile
+from wm_eval_ros.stats.quantile import Quantile, quantile
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -82,25 +83,38 @@ def estimated(name: str, unit: str, n: int, found: Estimate, method: str) -> Met
 
 def distribution(name: str, unit: str, samples: Floats, why: str) -> Values:
     """
-    Return the quantiles and the largest of a sample.
+    Return the quantiles and the largest of a sample of independent ones.
 
-    :param samples: finite, shape (N,)
+    :param samples: no NaN, shape (N,)
+    :param why: the reason that stands in every figure where N = 0
+    """
+    return quantiles_and_largest(name, unit, samples, why, lambda q: quantile(samples, q))
+
+
+def quantiles_and_largest(name: str, unit: str, samples: Floats, why: str,
+                          take: Callable[[float], Quantile]) -> Values:
+    """
+    Return the quantiles that a function takes, and the largest sample.
+
+    :param samples: no NaN, shape (N,)
     :param why: the reason that stands in every figure where N = 0
     """
     names = [f'{name}.{suffix}' for suffix in (*QUANTILES, 'max')]
     if len(samples) == 0:
         return tuple(missing(n, unit, why) for n in names)
-    tops = (quantile_value(f'{name}.{suffix}', unit, samples, q)
-            for suffix, q in QUANTILES.items())
+    tops = (_quantile(f'{name}.{suffix}', unit, take(q)) for suffix, q in QUANTILES.items())
     largest = MetricValue(f'{name}.max', float(np.max(samples)), unit, len(samples),
                           why='the largest seen bounds nothing beyond this run')
     return (*tops, largest)
 
 
 def quantile_value(name: str, unit: str, samples: Floats, q: float) -> MetricValue:
-    """Return one quantile with its interval, or the reason why n is too small for it."""
-    found = quantile(samples, q)
+    """Return one quantile of independent samples, or the reason why n is too small for it."""
+    return _quantile(name, unit, quantile(samples, q))
+
+
+def _quantile(name: str, unit: str, found: Quantile) -> MetricValue:
     if found.value is None or found.low is None or found.high is None:
-        return missing(name, unit, found.why, found.n)
+        return MetricValue(name, found.value, unit, found.n, why=found.why)
     interval = Interval(found.low, found.high, 0.9, 'order statistics, 95 % each side')
     return MetricValue(name, found.value, unit, found.n, interval)

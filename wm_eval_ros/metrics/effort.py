@@ -6,18 +6,16 @@ import numpy as np
 
 from wm_eval_ros.metrics.base import (
     count_value,
-    distribution,
     Floats,
     Ints,
-    mean_value,
     missing,
     NS_PER_MS,
     Values,
 )
+from wm_eval_ros.metrics.dependence import known, slot_distribution, slot_mean
 from wm_eval_ros.metrics.rows import happened, Rows
 from wm_eval_ros.metrics.table import Run, TableMetric
 from wm_eval_ros.records import MetricValue
-from wm_eval_ros.stats.mean import mean_t
 
 _NO_CALL = 'the planner was not called in any due slot'
 _NO_CPU = 'no CPU time was recorded'
@@ -34,8 +32,13 @@ def called(rows: Rows, *fields: str) -> tuple[Ints, ...]:
 
 def cpu_time(rows: Rows) -> Floats:
     """Return the CPU time of each decision [ms], where it was measured."""
-    spent, = called(rows, 'cpu')
-    return np.asarray(spent[spent > 0] / NS_PER_MS)
+    return known(_cpu(rows))
+
+
+def _cpu(rows: Rows) -> Floats:
+    """Return the same of each row, NaN where it has none, shape (N,)."""
+    on = happened(rows['infer_end']) & (rows['cpu'] > 0)
+    return np.where(on, rows['cpu'] / NS_PER_MS, np.nan)
 
 
 def flops(run: Run) -> MetricValue:
@@ -53,13 +56,24 @@ def flops(run: Run) -> MetricValue:
         why = 'the manifest does not say how many operations one step of the model takes'
         return missing('flops', 'flop', why)
     spent = np.asarray(calls.astype(float) * horizon * float(each), float)
-    return mean_value('flops', 'flop', len(spent), mean_t(spent), 'Student')
+    return slot_mean('flops', 'flop', _of_calls(run.slots, spent), run.slots, _NO_CALL)
 
 
 def energy(rows: Rows) -> Floats:
     """Return what the host's energy counters advanced during each decision [J], if it has any."""
-    spent, = called(rows, 'energy')
-    return np.asarray(spent[spent >= 0] / UJ_PER_J)
+    return known(_joules(rows))
+
+
+def _joules(rows: Rows) -> Floats:
+    on = happened(rows['infer_end']) & (rows['energy'] >= 0)
+    return np.where(on, rows['energy'] / UJ_PER_J, np.nan)
+
+
+def _of_calls(rows: Rows, samples: Floats) -> Floats:
+    """Return samples in the rows of `called` and NaN in the others, shape (N,)."""
+    found = np.full(len(rows), np.nan)
+    found[happened(rows['infer_end'])] = samples
+    return found
 
 
 class Effort(TableMetric):
@@ -71,7 +85,8 @@ class Effort(TableMetric):
         if len(calls) == 0:
             return (missing('model_calls', '1', _NO_CALL), flops(run),
                     missing('nonfinite_rollouts', '1', _NO_CALL))
-        return (mean_value('model_calls', '1', len(calls), mean_t(calls.astype(float)), 'Student'),
+        each = _of_calls(run.slots, calls.astype(float))
+        return (slot_mean('model_calls', '1', each, run.slots, _NO_CALL),
                 flops(run),
                 count_value('nonfinite_rollouts', int(np.sum(bad)), int(np.sum(calls))))
 
@@ -83,17 +98,13 @@ class HostEffort(TableMetric):
 
     def values(self, run: Run) -> Values:
         """Return the figures of this host."""
-        spent, used = cpu_time(run.slots), energy(run.slots)
-        return (_mean('cpu_time.mean', 'ms', spent, _NO_CPU),
-                *distribution('cpu_time', 'ms', spent, _NO_CPU),
-                _mean('energy.mean', 'J', used, 'the host has no energy counter that may be read'),
+        rows = run.slots
+        spent, used = _cpu(rows), _joules(rows)
+        return (slot_mean('cpu_time.mean', 'ms', spent, rows, _NO_CPU),
+                *slot_distribution('cpu_time', 'ms', spent, rows, _NO_CPU),
+                slot_mean('energy.mean', 'J', used, rows,
+                          'the host has no energy counter that may be read'),
                 peak_memory(run))
-
-
-def _mean(name: str, unit: str, samples: Floats, why: str) -> MetricValue:
-    if len(samples) == 0:
-        return missing(name, unit, why)
-    return mean_value(name, unit, len(samples), mean_t(samples), 'Student')
 
 
 def peak_memory(run: Run) -> MetricValue:

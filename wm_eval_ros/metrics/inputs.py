@@ -6,7 +6,6 @@ import numpy as np
 
 from wm_eval_ros.metrics.base import (
     count_value,
-    distribution,
     Floats,
     mean_value,
     missing,
@@ -14,6 +13,7 @@ from wm_eval_ros.metrics.base import (
     NS_PER_S,
     Values,
 )
+from wm_eval_ros.metrics.dependence import slot_distribution
 from wm_eval_ros.metrics.ranges import Sequences
 from wm_eval_ros.metrics.rows import Rows
 from wm_eval_ros.metrics.samples import Stream, WINDOW_NS
@@ -107,8 +107,10 @@ class Inputs(TableMetric):
         if not run.inputs:
             return (missing('staleness', 'ms', 'no slot used an input'),)
         return tuple(v for topic, used in run.inputs.items() for v in (
-            *distribution(f'staleness[{topic}]', 'ms', staleness(run.slots, used),
-                          'no due slot used this input'),
+            *slot_distribution(
+                f'staleness[{topic}]', 'ms', staleness(run.slots, used),
+                run.slots[np.searchsorted(run.slots['slot'], used['slot'])],
+                'no due slot used this input'),
             drops(topic, used)))
 
 

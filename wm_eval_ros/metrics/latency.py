@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from wm_eval_ros.metrics.base import distribution, Floats, Ints, missing, NS_PER_MS, Values
+from wm_eval_ros.metrics.base import (
+    Bools,
+    distribution,
+    Floats,
+    Ints,
+    missing,
+    NS_PER_MS,
+    Values,
+)
+from wm_eval_ros.metrics.dependence import known, slot_distribution
 from wm_eval_ros.metrics.rows import happened, NO_STAMP, Rows
 from wm_eval_ros.metrics.table import Run, TableMetric
 
@@ -14,31 +23,47 @@ _NO_COMMAND = 'no command was published in any due slot'
 
 def between(start_ns: Ints, end_ns: Ints) -> Floats:
     """
-    Durations of the slots in which both ends came to pass.
+    Duration of each slot, NaN where one of its ends did not come to pass.
 
-    :returns: [ms], shape (M,), M <= N
+    :returns: [ms], shape (N,)
 
     >>> between(np.array([1_000_000, -1]), np.array([3_500_000, 5_000_000])).tolist()
-    [2.5]
+    [2.5, nan]
     """
-    both = happened(start_ns) & happened(end_ns)
-    return np.asarray((end_ns[both] - start_ns[both]) / NS_PER_MS)
+    return elapsed(start_ns, end_ns, happened(start_ns) & happened(end_ns))
+
+
+def elapsed(start_ns: Ints, end_ns: Ints, on: Bools) -> Floats:
+    """Return end - start [ms] where there is such a time, NaN elsewhere, shape (N,)."""
+    return np.where(on, (end_ns - start_ns) / NS_PER_MS, np.nan)
+
+
+def _plan(rows: Rows) -> Floats:
+    return between(rows['infer_start'], rows['infer_end'])
 
 
 def plan_latency(rows: Rows) -> Floats:
     """Return infer_end - infer_start [ms] of every call, also of those that came to nothing."""
-    return between(rows['infer_start'], rows['infer_end'])
+    return known(_plan(rows))
+
+
+def _decision(rows: Rows) -> Floats:
+    return between(rows['start'], rows['publish'])
 
 
 def decision_latency(rows: Rows) -> Floats:
     """Return publish - start [ms]."""
-    return between(rows['start'], rows['publish'])
+    return known(_decision(rows))
+
+
+def _sense(rows: Rows) -> Floats:
+    used = happened(rows['publish_system']) & (rows['oldest'] != NO_STAMP)
+    return elapsed(rows['oldest'], rows['publish_system'], used)
 
 
 def sense_to_act(rows: Rows) -> Floats:
     """Return publication minus the stamp of the oldest input used [ms], one clock for both."""
-    used = happened(rows['publish_system']) & (rows['oldest'] != NO_STAMP)
-    return np.asarray((rows['publish_system'][used] - rows['oldest'][used]) / NS_PER_MS)
+    return known(_sense(rows))
 
 
 def reaction_time(rows: Rows) -> Floats:
@@ -47,11 +72,14 @@ def reaction_time(rows: Rows) -> Floats:
 
     A stimulus that comes just after a sample was taken waits for the next slot: this is the
     longest it can take until a command answers it. Both slots lie in one episode.
+
+    :returns: shape (N,), NaN where there is none
     """
     earlier, later = rows[:-1], rows[1:]
     pairs = (later['slot'] - earlier['slot'] == 1) & (earlier['oldest'] != NO_STAMP)
     pairs &= (later['episode'] == earlier['episode']) & happened(later['publish_system'])
-    return np.asarray((later['publish_system'][pairs] - earlier['oldest'][pairs]) / NS_PER_MS)
+    found = elapsed(earlier['oldest'], later['publish_system'], pairs)
+    return np.concatenate([np.full(min(1, len(rows)), np.nan), found])
 
 
 class Latency(TableMetric):
@@ -61,11 +89,11 @@ class Latency(TableMetric):
         """Return the quantiles of every latency."""
         rows = run.slots
         return (
-            *distribution('plan_latency', 'ms', plan_latency(rows), _NO_CALL),
+            *slot_distribution('plan_latency', 'ms', _plan(rows), rows, _NO_CALL),
             *_warmup(plan_latency(run.warmup)),
-            *distribution('decision_latency', 'ms', decision_latency(rows), _NO_COMMAND),
-            *distribution('sense_to_act', 'ms', sense_to_act(rows), _NO_COMMAND),
-            *distribution('reaction_time', 'ms', reaction_time(rows), _NO_COMMAND))
+            *slot_distribution('decision_latency', 'ms', _decision(rows), rows, _NO_COMMAND),
+            *slot_distribution('sense_to_act', 'ms', _sense(rows), rows, _NO_COMMAND),
+            *slot_distribution('reaction_time', 'ms', reaction_time(rows), rows, _NO_COMMAND))
 
 
 def _warmup(samples: Floats) -> Values:

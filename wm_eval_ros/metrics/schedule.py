@@ -7,20 +7,22 @@ import numpy as np
 from wm_eval_ros.metrics.base import (
     Bools,
     count_value,
-    distribution,
     Floats,
     Ints,
-    mean_value,
     missing,
     NS_PER_MS,
     NS_PER_S,
-    share,
     Values,
+)
+from wm_eval_ros.metrics.dependence import (
+    clusters,
+    slot_distribution,
+    slot_share,
+    slot_slope,
 )
 from wm_eval_ros.metrics.rows import happened, Rows
 from wm_eval_ros.metrics.table import Run, TableMetric
 from wm_eval_ros.records import CycleStatus, MetricValue
-from wm_eval_ros.stats.mean import slope
 
 #: lengths of runs of missed slots that are counted
 RUN_LENGTHS = (2, 5, 10)
@@ -69,10 +71,35 @@ def misses(run: Run) -> Values:
     runs = _runs_by_episode(run, hit)
     longest = int(np.max(runs, initial=0))
     return (
-        share('deadline_miss_rate', run.due - int(np.sum(hit)), run.due, _NO_SLOT),
+        miss_rate(run, hit),
         count_value('longest_miss_run', longest, run.due, 'slots'),
         *(count_value(f'miss_runs[m={m}]', int(np.sum(runs >= m)), run.due)
           for m in RUN_LENGTHS))
+
+
+def miss_rate(run: Run, hit: Bools) -> MetricValue:
+    """
+    Return the share of due slots that were missed.
+
+    Slots without a record belong to the cluster of the one after them, or at the end of an episode
+    to that of its last: an outage is one event, however long.
+    """
+    found = clusters(run.slots)
+    made = np.bincount(found.cluster, minlength=found.count)
+    late = np.bincount(found.cluster[~hit], minlength=found.count)
+    # not np.bincount, whose weights are floats and do not count beyond 2^53
+    lost = np.zeros(found.count, np.int64)
+    np.add.at(lost, found.cluster, run.gaps)
+    last = dict(zip(run.slots['episode'].tolist(), found.cluster.tolist(), strict=True))
+    alone: list[int] = []
+    for episode, count in run.tails.items():
+        if episode in last:
+            lost[last[episode]] += count
+        else:
+            alone.append(count)
+    more = np.array(alone, np.int64)
+    return slot_share('deadline_miss_rate', np.concatenate([late + lost, more]),
+                      np.concatenate([made + lost, more]), _NO_SLOT)
 
 
 def _runs_by_episode(run: Run, hit: Bools) -> Ints:
@@ -102,9 +129,9 @@ def statuses(run: Run) -> Values:
 
 
 def release_jitter(rows: Rows) -> Floats:
-    """Return start - due [ms] of the slots that started."""
-    on = happened(rows['start'])
-    return np.asarray((rows['start'][on] - rows['due'][on]) / NS_PER_MS)
+    """Return start - due [ms] of the slots, NaN where they did not start, shape (N,)."""
+    late = (rows['start'] - rows['due']) / NS_PER_MS
+    return np.where(happened(rows['start']), late, np.nan)
 
 
 def release_drift(rows: Rows) -> MetricValue:
@@ -113,8 +140,7 @@ def release_drift(rows: Rows) -> MetricValue:
     due = (rows['due'][on] - rows['due'][on][:1]) / NS_PER_S
     if len(due) < 3 or due[-1] <= 0:
         return missing('release_drift', 'ms/s', 'fewer than 3 slots started', len(due))
-    found = slope(due, release_jitter(rows))
-    return mean_value('release_drift', 'ms/s', len(due), found, 'least squares, Student')
+    return slot_slope('release_drift', 'ms/s', due, release_jitter(rows)[on], rows[on])
 
 
 def period_error(rows: Rows) -> Floats:
@@ -122,11 +148,14 @@ def period_error(rows: Rows) -> Floats:
     Return (publish_k - publish_(k-1)) - T [ms] over successive slots that both published.
 
     Both lie in one episode: a new episode may anchor the schedule anew.
+
+    :returns: shape (N,), NaN where there is none
     """
     sent = happened(rows['publish'])
     pairs = (np.diff(rows['slot']) == 1) & (np.diff(rows['episode']) == 0) & sent[1:] & sent[:-1]
     error = np.diff(rows['publish']) - rows['period'][1:]
-    return np.asarray(error[pairs] / NS_PER_MS)
+    found = np.where(pairs, error / NS_PER_MS, np.nan)
+    return np.concatenate([np.full(min(1, len(rows)), np.nan), found])
 
 
 class Schedule(TableMetric):
@@ -137,7 +166,8 @@ class Schedule(TableMetric):
         rows = run.slots
         return (
             *misses(run), *statuses(run),
-            *distribution('release_jitter', 'ms', release_jitter(rows), 'no slot started'),
+            *slot_distribution('release_jitter', 'ms', release_jitter(rows), rows,
+                               'no slot started'),
             release_drift(rows),
-            *distribution('command_period_error', 'ms', np.abs(period_error(rows)),
-                          'no two successive slots published'))
+            *slot_distribution('command_period_error', 'ms', np.abs(period_error(rows)), rows,
+                               'no two successive slots published'))

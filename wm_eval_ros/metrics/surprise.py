@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from wm_eval_ros.metrics.base import Bools, distribution, Floats, missing, share, Values
+from wm_eval_ros.metrics.base import Bools, missing, Values
+from wm_eval_ros.metrics.dependence import share_of_slots, slot_distribution
 from wm_eval_ros.metrics.rows import Rows
 from wm_eval_ros.metrics.table import Run, TableMetric
 
 
-def scores(rows: Rows) -> Floats:
-    """Return the finite scores."""
-    found = rows['surprise']
-    return np.asarray(found[np.isfinite(found)])
-
-
-def alarms(rows: Rows) -> Bools:
-    """Say of each slot that has score and threshold whether the score lies above."""
-    both = np.isfinite(rows['surprise']) & np.isfinite(rows['threshold'])
-    return np.asarray(rows['surprise'][both] > rows['threshold'][both])
+def scored(rows: Rows) -> Bools:
+    """Say which slots have a score."""
+    return np.asarray(np.isfinite(rows['surprise']))
 
 
 class Surprise(TableMetric):
@@ -26,10 +20,13 @@ class Surprise(TableMetric):
 
     def values(self, run: Run) -> Values:
         """Return the figures; none where no detector ran."""
-        found, above = scores(run.slots), alarms(run.slots)
-        if len(found) == 0:
+        rows, found = run.slots, scored(run.slots)
+        if not np.any(found):
             return (missing('surprise', '1', 'no detector ran'),
                     missing('surprise_alarm_rate', '1', 'no detector ran'))
-        return (*distribution('surprise', '1', found, ''),
-                share('surprise_alarm_rate', int(np.sum(above)), len(above),
-                      'no threshold was set'))
+        held = rows[['slot', 'episode', 'surprise', 'threshold']][
+            found & np.isfinite(rows['threshold'])]
+        return (*slot_distribution('surprise', '1', np.where(found, rows['surprise'], np.nan),
+                                   rows, ''),
+                share_of_slots('surprise_alarm_rate', held['surprise'] > held['threshold'],
+                               held, 'no threshold was set'))

@@ -9,11 +9,13 @@ import math
 
 import numpy as np
 
-from wm_eval_ros.metrics.base import distribution, Floats, mean_value, missing, QUANTILES, share
+from wm_eval_ros.metrics.base import Floats, mean_value, missing, QUANTILES
+from wm_eval_ros.metrics.dependence import cluster_distribution, slot_share
 from wm_eval_ros.records import Interval, MetricValue
 from wm_eval_ros.scoring.compare import Better, Effect
 from wm_eval_ros.scoring.evidence import EpisodeEvidence, Evidence, SAMPLED
 from wm_eval_ros.scoring.pairs import Episodes, Matched
+from wm_eval_ros.stats.bootstrap import grouping
 from wm_eval_ros.stats.clusters import (
     ClusteredQuantile,
     difference,
@@ -134,8 +136,8 @@ def miss_rate() -> Measure:
 
     def value(episodes: Episodes) -> MetricValue:
         misses, slots = counts(episodes)
-        return share('deadline_miss_rate', int(np.sum(misses)), int(np.sum(slots)),
-                     'no slot was due')
+        return slot_share('deadline_miss_rate', misses.astype(np.int64), slots.astype(np.int64),
+                          'no slot was due')
 
     return Measure('deadline_miss_rate', '1', False, _always, value,
                    lambda episodes: Ratio(*counts(episodes)))
@@ -170,9 +172,12 @@ def latency(family: str, suffix: str) -> Measure:
         return [e.samples[family] for e in episodes]
 
     def value(episodes: Episodes) -> MetricValue:
-        pooled = np.concatenate([np.zeros(0), *groups(episodes)])
-        found = distribution(name.removesuffix(f'.{suffix}'), 'ms', pooled,
-                             'no sample in the episodes compared')
+        parts = groups(episodes)
+        sizes = np.array([len(part) for part in parts], np.int64)
+        owners = grouping(np.repeat(np.arange(len(parts)), sizes))
+        found = cluster_distribution(name.removesuffix(f'.{suffix}'), 'ms',
+                                     np.concatenate([np.zeros(0), *parts]), owners,
+                                     'no sample in the episodes compared')
         return next(v for v in found if v.name == name)
 
     return Measure(name, 'ms', False, lambda e: family in e.samples, value,

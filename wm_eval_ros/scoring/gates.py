@@ -9,10 +9,12 @@ from typing import Any
 from wm_eval_ros.config.gate import Against, Gate, GateProfile
 from wm_eval_ros.config.schema import did_you_mean
 from wm_eval_ros.errors import ConfigError
+from wm_eval_ros.metrics.base import missing
 from wm_eval_ros.metrics.definitions import DEFINITIONS, family
 from wm_eval_ros.records import Interval, MetricValue, Verdict
 from wm_eval_ros.scoring.needed import Needed, needed
 from wm_eval_ros.scoring.scorecard import clean, Scorecard, value_json
+from wm_eval_ros.stats.quantile import RECORD_MORE
 
 #: layout of gates.json; raised whenever a reader of the old layout would misread the new
 GATES_SCHEMA = 1
@@ -84,14 +86,16 @@ def evaluate(profile: GateProfile, card: Scorecard) -> GateReport:
     Where a condition of the profile (clock, deadline, period) does not hold, the run answers
     another question: the condition is an ERROR and no gate is held against its figures.
 
-    :raises ConfigError: a gate names a figure the scorecard does not hold
+    A figure of a defined family that the scorecard does not hold, because the run had nothing to
+    take it of, is no evidence.
+
+    :raises ConfigError: a gate names a figure of no defined family that the scorecard does not
+        hold
     """
     figures = {value.name: value for value in (*card.values, *card.host)}
     for gate in profile.gates:
         if gate.metric not in figures:
-            near = [name for name in figures if family(name) == family(gate.metric)]
-            raise ConfigError(f'gate profile {profile.name}: the scorecard holds no '
-                              f'{gate.metric!r}{_instead(gate.metric, near, figures)}')
+            figures[gate.metric] = _absent(profile, gate.metric, figures)
     conditions = tuple(hold_conditions(profile, card.manifest))
     unmet = [c.name for c in conditions if c.verdict is not Verdict.PASS]
     if unmet:
@@ -101,6 +105,14 @@ def evaluate(profile: GateProfile, card: Scorecard) -> GateReport:
     else:
         gates = tuple(hold(gate, figures[gate.metric]) for gate in profile.gates)
     return GateReport(profile, (*conditions, *gates))
+
+
+def _absent(profile: GateProfile, name: str, figures: Mapping[str, MetricValue]) -> MetricValue:
+    near = [other for other in figures if family(other) == family(name)]
+    instead = _instead(name, near, figures)
+    if family(name) not in DEFINITIONS:
+        raise ConfigError(f'gate profile {profile.name}: the scorecard holds no {name!r}{instead}')
+    return missing(name, '', f'the run gave no {name}{instead if near else ""}')
 
 
 def _instead(name: str, near: list[str], figures: Mapping[str, MetricValue]) -> str:
@@ -122,8 +134,8 @@ def hold(gate: Gate, value: MetricValue) -> GateResult:
         verdict = Verdict.PASS if _good(gate, value.value) else Verdict.FAIL
         return GateResult(gate.name, verdict, f'the value is {_figure(value)}', gate, value)
     if value.interval is None:
-        why = (f'{_figure(value)}, without an interval ({value.why}): hold it with '
-               '`against: value`')
+        remedy = '' if value.why.endswith(RECORD_MORE) else ': hold it with `against: value`'
+        why = f'{_figure(value)}, without an interval ({value.why}){remedy}'
         return GateResult(gate.name, Verdict.INCONCLUSIVE, why, gate, value)
     return _by_interval(gate, value, value.interval)
 

@@ -8,18 +8,22 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from wm_eval_ros.stats.bootstrap import Grouping
+from wm_eval_ros.stats.proportion import effective_trials
 from wm_eval_ros.stats.special import binomial_cdf
 
 #: slack against the rounding of q * (n - 1), far below one rank
 _SLACK = 1e-9
+#: end of a reason that more of the same evidence would remove
+RECORD_MORE = 'record more'
 
 
 @dataclass(frozen=True, slots=True)
 class Quantile:
-    """A quantile with one-sided limits, or the reason why there is none."""
+    """A quantile with one-sided limits, or the reason why either is missing."""
 
     value: float | None
-    #: each limit alone holds with the stated confidence; None where n is too small
+    #: each limit alone holds with the stated confidence; None where the data is too little
     low: float | None
     high: float | None
     n: int
@@ -88,3 +92,40 @@ def quantile(samples: NDArray[np.float64], q: float, confidence: float = 0.95) -
     low, high = limit_ranks(n, q, confidence)
     value, below, above = (float(ordered[r]) for r in (nearest_rank(n, q), low - 1, high - 1))
     return Quantile(value, below, above, n)
+
+
+def clustered_quantile(samples: NDArray[np.float64], clusters: Grouping, q: float,
+                       confidence: float = 0.95, what: str = 'samples') -> Quantile:
+    """
+    Quantile by nearest rank of samples that come in clusters; the value is that of `quantile`.
+
+    As Woodruff (J. Amer. Statist. Assoc. 47, 1952) has it, the limits are those of the share of
+    samples below: the ranks that :func:`limit_ranks` gives for the effective size of that share
+    (:func:`wm_eval_ros.stats.proportion.effective_trials`), stretched to the size of the sample.
+    Where samples tie, the smaller of the effective sizes of `x <= value` and `x < value` stands.
+
+    :param samples: no NaN, shape (N,), in any order
+    :param clusters: of the samples
+    :param q: in (0, 1)
+    :param what: name of the samples, for the reason
+    :returns: no value where N, no limits where the effective size is below :func:`samples_needed`
+    """
+    n = len(samples)
+    need = samples_needed(q, confidence)
+    if n < need:
+        return Quantile(None, None, None, n, f'n too small: needs n >= {need}, has {n}')
+    ordered = np.sort(samples)
+    at = nearest_rank(n, q)
+    value = float(ordered[at])
+    sizes = np.bincount(clusters.cluster, minlength=clusters.count)
+    size = math.floor(_SLACK + min(
+        effective_trials(np.bincount(clusters.cluster[below], minlength=clusters.count), sizes,
+                         confidence) for below in (samples <= value, samples < value)))
+    if size < need:
+        why = (f'n = {n} {what} are worth {size} independent ones, its limits need {need}: '
+               f'{RECORD_MORE}')
+        return Quantile(value, None, None, n, why)
+    low, high = limit_ranks(size, q, confidence)
+    above = max(at + 1, math.ceil(high * n / size - _SLACK))
+    below = min(at + 1, n + 1 - math.ceil((size + 1 - low) * n / size - _SLACK))
+    return Quantile(value, float(ordered[below - 1]), float(ordered[above - 1]), n)
