@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 import math
@@ -11,9 +12,10 @@ import numpy as np
 from wm_eval_ros.metrics.base import count_value, Floats, missing, NS_PER_S, share, Values
 from wm_eval_ros.metrics.episodes import Episode
 from wm_eval_ros.metrics.perturbations import Applied
+from wm_eval_ros.metrics.rows import Rows
 from wm_eval_ros.metrics.table import Run, TableMetric
 from wm_eval_ros.metrics.waiting import waiting
-from wm_eval_ros.records import EventKind, MetricValue
+from wm_eval_ros.records import EpisodeEvent, EventKind, MetricValue
 
 #: more distinct severities than this are put into bins of equal counts
 MOST_SEVERITIES = 8
@@ -46,17 +48,27 @@ def recoveries(run: Run) -> tuple[Recovery, ...]:
     or in TIMEOUT without a RECOVERED event. Aborted and open episodes without one tell nothing.
     Starts that were already solved are left out.
     """
-    done = run.applied
-    marks = {n: [e.stamp_ns for e in run.events
-                 if e.kind == EventKind.RECOVERED and e.episode == n] for n in done}
-    return tuple(_judge(run, e, done[e.number], marks[e.number]) for e in run.episodes
-                 if e.number in done and not e.solved_at_start)
+    done, seen = run.applied, _last_slots(run.slots)
+    events: dict[int, list[EpisodeEvent]] = defaultdict(list)
+    for event in run.events:
+        events[event.episode].append(event)
+    return tuple(_judge(e, done[e.number], events[e.number], seen.get(e.number))
+                 for e in run.episodes if e.number in done and not e.solved_at_start)
 
 
-def _judge(run: Run, episode: Episode, done: tuple[Applied, ...],
-           marks: Sequence[int]) -> Recovery:
+def _judge(episode: Episode, done: tuple[Applied, ...], events: Sequence[EpisodeEvent],
+           slot_ns: int | None) -> Recovery:
+    """
+    Judge one episode.
+
+    :param events: its own, in order of time, at least the onset
+    :param slot_ns: start of its last slot [ns, ROS]; None where none was recorded
+    """
     onset, last = done[0].begin_ns, max(a.begin_ns for a in done)
-    end_ns = _last_seen(run, episode)
+    end_ns = episode.end_ns
+    if end_ns is None:
+        end_ns = max(events[-1].stamp_ns, events[-1].stamp_ns if slot_ns is None else slot_ns)
+    marks = (e.stamp_ns for e in events if e.kind == EventKind.RECOVERED)
     if episode.outcome == EventKind.FAILURE:
         return Recovery(done, False, math.inf)
     mark = next((m for m in marks if last <= m <= end_ns), None)
@@ -67,12 +79,12 @@ def _judge(run: Run, episode: Episode, done: tuple[Applied, ...],
     return Recovery(done, recovered, (end_ns - onset) / NS_PER_S)
 
 
-def _last_seen(run: Run, episode: Episode) -> int:
-    if episode.end_ns is not None:
-        return episode.end_ns
-    stamps = [e.stamp_ns for e in run.events if e.episode == episode.number]
-    slots = run.slots['stamp'][run.slots['episode'] == episode.number]
-    return max([*stamps, int(np.max(slots, initial=stamps[0]))])
+def _last_slots(slots: Rows) -> dict[int, int]:
+    """Return the start of the last slot of each episode [ns, ROS]."""
+    ranks = np.lexsort((slots['stamp'], slots['episode']))
+    episodes, stamps = slots['episode'][ranks], slots['stamp'][ranks]
+    last = np.flatnonzero(np.diff(episodes, append=episodes[-1:] + 1))
+    return dict(zip(episodes[last].tolist(), stamps[last].tolist(), strict=True))
 
 
 def recovery_rate(name: str, found: Iterable[Recovery]) -> MetricValue:
