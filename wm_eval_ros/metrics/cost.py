@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from wm_eval_ros.metrics.base import missing, NS_PER_S, Values
-from wm_eval_ros.metrics.effort import energy
+from wm_eval_ros.metrics.effort import called, energy
 from wm_eval_ros.metrics.handover import hours
 from wm_eval_ros.metrics.spells import INTERVENTION
 from wm_eval_ros.metrics.table import Run, TableMetric
@@ -61,11 +61,14 @@ def power_w(run: Run, declared: Prices, exposure_h: float) -> float | None:
     """
     Return the mean power of the decisions as measured, else the declared one [W].
 
+    A decision whose energy was not measured counts with the mean of those that were.
+
     :returns: None where neither is known
     """
     measured = energy(run.slots)
     if len(measured):
-        return float(np.sum(measured)) / (exposure_h * _S_PER_H)
+        decisions = len(called(run.slots, 'energy')[0])
+        return float(np.mean(measured)) * decisions / (exposure_h * _S_PER_H)
     return declared.assumed_power_w or None
 
 
