@@ -88,3 +88,11 @@ def test_a_latent_too_large_to_probe_is_left_out(scenes: ModuleType) -> None:
     sample = StateSample()
     sample.update(scenes.cycle(0, latent=np.zeros(1025)))
     assert len(sample.rows()) == 0
+
+
+def test_asking_whether_a_slot_is_kept_opens_no_block() -> None:
+    sample = BlockSample(4, 6000)
+    assert all(sample.takes(slot) for slot in range(4000))
+    assert sample.blocks == 0
+    sample.add(7, LAYOUT, packed(7))
+    assert sample.blocks == 1

@@ -55,13 +55,20 @@ class BlockSample:
         self._limit = 2**64
 
     def takes(self, slot: int) -> bool:
-        """Say whether a slot is kept, as far as is known yet."""
+        """Say whether a slot is kept, as far as is known yet; nothing is stored by asking."""
         number = slot // self._block
-        return number in self._parts or self._open(number)
+        return number in self._parts or _rank(number) < self._limit
+
+    @property
+    def blocks(self) -> int:
+        """Return how many blocks are held."""
+        return len(self._parts)
 
     def add(self, slot: int, layout: Layout, packed: bytes) -> None:
         """Keep one slot that it takes; slots of different layouts are kept apart."""
         number = slot // self._block
+        if number not in self._parts:
+            self._open(number)
         self._parts[number].setdefault(layout, bytearray()).extend(packed)
         cost = max(len(packed), self._least)
         self._spent[number] += cost
@@ -69,13 +76,9 @@ class BlockSample:
         while self._total > self._budget:
             self._leave_out()
 
-    def _open(self, number: int) -> bool:
-        rank = int.from_bytes(hashlib.blake2b(str(number).encode(), digest_size=8).digest(), 'big')
-        if rank >= self._limit:
-            return False
+    def _open(self, number: int) -> None:
         self._parts[number], self._spent[number] = {}, 0
-        heapq.heappush(self._heap, (-rank, number))
-        return True
+        heapq.heappush(self._heap, (-_rank(number), number))
 
     def _leave_out(self) -> None:
         rank, number = heapq.heappop(self._heap)
@@ -101,6 +104,11 @@ class BlockSample:
         return one_a_slot(np.frombuffer(b''.join(held), most))[0]
 
 
+def _rank(number: int) -> int:
+    """Return the hash of a block's number."""
+    return int.from_bytes(hashlib.blake2b(str(number).encode(), digest_size=8).digest(), 'big')
+
+
 class StateSample:
     """Latent, first imagined latent, observation and command of a sample of the slots."""
 
@@ -110,9 +118,9 @@ class StateSample:
     def update(self, cycle: CycleRecord) -> None:
         """Take a cycle with a latent in."""
         latent = cycle.latent
-        if latent is None or latent.ndim != 1 or not self._sample.takes(cycle.slot):
+        if latent is None or latent.ndim != 1 or len(latent) > MOST_LATENTS:
             return
-        if len(latent) > MOST_LATENTS:
+        if not self._sample.takes(cycle.slot):
             return
         numbers = (*cycle.observation, *cycle.action)
         self._sample.add(
