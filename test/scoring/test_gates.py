@@ -85,6 +85,17 @@ def test_more_evidence_of_the_same_kind_decides_as_was_foretold() -> None:
     assert hold(gate, share('success_rate', round(0.9 * n), n, '')).verdict is Verdict.PASS
 
 
+@pytest.mark.parametrize(('name', 'unit'), [
+    ('detector[surprise].detection_rate', 'episodes'),
+    ('detector[surprise].tpr_at_fpr_5pct', 'episodes'),
+    ('detector[surprise].slot_auroc', 'slots'), ('deadline_miss_rate', 'slots'),
+    ('recovery_rate', 'episodes')])
+def test_what_more_evidence_is_counted_in_is_what_the_figure_counts(name: str, unit: str) -> None:
+    found = hold(Gate(metric=name, at_least=0.8), share(name, 45, 50, ''))
+    assert found.needed is not None and found.needed.of == unit
+    assert f' {unit}, ' in found.needed.sentence
+
+
 def test_the_worst_verdict_counts_and_broken_evidence_is_worse_than_failing() -> None:
     every = [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL, Verdict.ERROR]
     assert [worst(every[:n]) for n in range(1, 5)] == every
@@ -94,6 +105,23 @@ def test_the_worst_verdict_counts_and_broken_evidence_is_worse_than_failing() ->
 def test_a_figure_the_scorecard_does_not_hold_is_bad_input() -> None:
     with pytest.raises(ConfigError, match="no 'succes_rate'; did you mean 'success_rate'"):
         evaluate(profile({'metric': 'succes_rate', 'at_least': 0.8}), card(GOOD))
+
+
+@pytest.mark.parametrize('metric', [
+    'miss_runs[m=5]', 'episodes.abort', 'surprise.p99',
+    'detector[gust].lead_time.p50'])
+def test_a_figure_the_run_had_nothing_to_take_of_is_no_evidence_and_no_bad_input(
+        metric: str) -> None:
+    report = evaluate(profile({'metric': metric, 'at_most': 1}), score([]))
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert report.results[0].sentence.startswith(f'no evidence: the run gave no {metric}')
+    assert report.to_dict()['results'][0]['figure']['value'] is None
+
+
+def test_a_figure_that_is_absent_names_those_of_its_family() -> None:
+    report = evaluate(profile({'metric': 'success_rate.p50', 'at_least': 0.8}), card(GOOD))
+    assert report.results[0].verdict is Verdict.INCONCLUSIVE
+    assert '; of that family: success_rate' in report.results[0].sentence
 
 
 def test_a_misspelt_family_is_refused_before_a_run_is_spent_on_it() -> None:

@@ -57,7 +57,10 @@ def needed(gate: Gate, value: MetricValue) -> Needed | None:
 
 
 def _unit(value: MetricValue) -> str:
-    return 'episodes' if _BY_EPISODE.search(family(value.name)) else 'slots'
+    own = family(value.name)
+    by_episode = (_BY_EPISODE.search(own) if own != 'detector'
+                  else not value.name.rpartition('.')[2].startswith('slot_'))
+    return 'episodes' if by_episode else 'slots'
 
 
 def _for_quantile(value: MetricValue) -> Needed | None:
@@ -65,7 +68,7 @@ def _for_quantile(value: MetricValue) -> Needed | None:
     if q is None or not value.n:
         return None
     n = samples_needed(q)
-    return _answer(n, value, 'slots', 'are the fewest that bound it') if n > value.n else None
+    return _answer(n, value, _unit(value), 'are the fewest that bound it') if n > value.n else None
 
 
 def _for_share(value: MetricValue, share: float, bound: float) -> Needed:
