@@ -87,6 +87,12 @@ class Pairing:
             self._flush()
 
     @property
+    def nbytes(self) -> int:
+        """Return the size of the rollouts kept for pairing [bytes]."""
+        self._flush()
+        return sum(ring.nbytes for ring in self._rings.values())
+
+    @property
     def steps(self) -> int:
         """Return the most steps any plan was met at."""
         self._flush()
@@ -115,7 +121,7 @@ class Pairing:
             sizes.setdefault(len(offer.latent), []).append(offer)
         for size, offers in sizes.items():
             if size not in self._rings:
-                self._rings[size] = _Ring(len(offers[0].rollout), size)
+                self._rings[size] = _Ring(max(len(o.rollout) for o in offers), size)
             self._rings[size].take(offers)
 
 
@@ -128,11 +134,21 @@ def _merged(parts: list[tuple[Ints, Floats]]) -> Errors:
     return Errors(slots[ranks], model[ranks], persistence[ranks])
 
 
+def _window(horizon: int, size: int) -> int:
+    """Return how many slots with rollouts of that length the budget holds."""
+    return max(_LEAST, min(WINDOW, BUDGET // (4 * max(size * horizon, 1))))
+
+
 class _Ring:
-    """The newest slots with latents of one size."""
+    """
+    The newest slots with latents of one size.
+
+    How many follows from the longest rollout so far, so that the budget holds whether a rollout
+    comes with the first cycle or later.
+    """
 
     def __init__(self, horizon: int, size: int) -> None:
-        window = max(_LEAST, min(WINDOW, BUDGET // (4 * max(size * horizon, 1))))
+        window = _window(horizon, size)
         self.errors, self.replans = ErrorTable(), ErrorTable()
         self._window = window
         self._slots, self._episodes = np.full((2, window), _EMPTY, np.int64)
@@ -162,11 +178,37 @@ class _Ring:
                               | (self._slots[before % self._window] != before)], steps)
         self._fresh[fresh % self._window] = False
 
+    @property
+    def nbytes(self) -> int:
+        """Return the size of the rollouts that are kept [bytes]."""
+        return self._rollouts.nbytes
+
     def _widen(self, horizon: int) -> None:
-        if horizon > self._rollouts.shape[1]:
-            wider = np.zeros((self._window, horizon, self._latents.shape[1]), np.float32)
-            wider[:, :self._rollouts.shape[1]] = self._rollouts
-            self._rollouts = wider
+        if horizon <= self._rollouts.shape[1]:
+            return
+        size = self._latents.shape[1]
+        self._shrink(_window(horizon, size))
+        wider = np.zeros((self._window, horizon, size), np.float32)
+        wider[:, :self._rollouts.shape[1]] = self._rollouts
+        self._rollouts = wider
+
+    def _shrink(self, window: int) -> None:
+        """Keep of the slots that now share a place the newest, as if the ring had been smaller."""
+        if window == self._window:
+            return
+        held = np.argsort(self._slots, kind='stable')
+        held = held[self._slots[held] != _EMPTY]
+        places = self._slots[held] % window
+        newest = np.full(window, -1)
+        newest[places] = held
+        known = newest >= 0
+        for name in ('_slots', '_episodes', '_horizons', '_doubtful', '_fresh', '_latents',
+                     '_rollouts'):
+            old = getattr(self, name)
+            new = np.full((window, *old.shape[1:]), _EMPTY if name == '_slots' else 0, old.dtype)
+            new[known] = old[newest[known]]
+            setattr(self, name, new)
+        self._window = window
 
     def _store(self, offer: _Encoded) -> bool:
         """Store one cycle; say whether it is new."""
