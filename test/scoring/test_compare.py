@@ -16,6 +16,7 @@ import pytest
 
 from wm_eval_ros.errors import BagError, ConfigError
 from wm_eval_ros.metrics.base import share
+from wm_eval_ros.metrics.latency import plan_latency
 from wm_eval_ros.records import EventKind, Record
 from wm_eval_ros.scoring.compare import Better, Comparison, Rule
 from wm_eval_ros.scoring.contrast import Question
@@ -441,3 +442,19 @@ def test_aborts_of_a_recorded_run_are_no_success(scenes: ModuleType) -> None:
     assert found.better is Better.INCOMPARABLE
     worst = found.others[0]
     assert (worst.name, worst.difference.value) == ('success_rate_worst_case', 1.0)
+
+
+def test_the_samples_of_each_episode_are_its_own_in_the_order_of_its_slots(
+        scenes: ModuleType) -> None:
+    records = slower(scenes, 10)
+    scorer = Scorer()
+    for record in records:
+        scorer.update(record)
+    run = scorer.run()
+    found = of_run(run, scorer.compute().episodes)
+    assert len(found.episodes) > 1
+    for episode in found.episodes:
+        own = run.slots[run.slots['episode'] == episode.result.episode]
+        assert len(own) > 1
+        assert np.array_equal(episode.samples['plan_latency'], plan_latency(own))
+    assert of_run(replace(run, slots=run.slots[:0]), ()).episodes == ()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from wm_eval_ros.errors import BagError
-from wm_eval_ros.metrics.base import Floats
+from wm_eval_ros.metrics.base import Floats, Ints
 from wm_eval_ros.metrics.effort import cpu_time
 from wm_eval_ros.metrics.latency import plan_latency, sense_to_act
 from wm_eval_ros.metrics.prediction import executed, finite
@@ -95,10 +95,11 @@ def of_run(run: Run, results: Sequence[EpisodeResult]) -> Evidence:
     counted = [e.number for e in run.episodes if not e.solved_at_start]
     waited = dict(zip(counted, times.tolist(), strict=True))
     errors = _errors(run)
-    owners = run.slots['episode']
+    own = _rows(run.slots['episode'])
+    nothing = np.zeros(0, np.int64)
     episodes = tuple(EpisodeEvidence(
         r, waited.get(r.episode, 0.0),
-        {name: take(run.slots[owners == r.episode]) for name, take in SAMPLED.items()},
+        {name: take(run.slots[own.get(r.episode, nothing)]) for name, take in SAMPLED.items()},
         errors.get(r.episode)) for r in results)
     return _made(*split_manifest(run.info), episodes, None)
 
@@ -187,10 +188,15 @@ def _errors(run: Run) -> dict[int, tuple[float, float, int]]:
     """Sum the one-step errors of each episode."""
     found, _ = executed(run, 1)
     good = found.where(finite(found))
-    owners = run.driven.episodes(good.slots)
-    return {int(n): (float(np.sum(good.model[owners == n])),
-                     float(np.sum(good.persistence[owners == n])), int(np.sum(owners == n)))
-            for n in np.unique(owners)}
+    return {number: (float(np.sum(good.model[at])), float(np.sum(good.persistence[at])), len(at))
+            for number, at in _rows(run.driven.episodes(good.slots)).items()}
+
+
+def _rows(owners: Ints) -> dict[int, Ints]:
+    """Return the rows of each episode in their order, from one sort of all."""
+    numbers, first = np.unique(np.sort(owners), return_index=True)
+    parts = np.split(np.argsort(owners, kind='stable'), first[1:])
+    return dict(zip(numbers.tolist(), parts, strict=False))
 
 
 def _waited(result: EpisodeResult, horizon: float) -> float:
