@@ -26,6 +26,7 @@ NS_PER_MS = 1e6
 NS_PER_S = 1e9
 #: reason of a figure whose samples are finite and whose sums are not
 OVERFLOW = 'the samples are beyond what a double can sum'
+_INFINITE = 'the sample that stands there is infinite'
 
 
 class Metric(Protocol):
@@ -103,7 +104,10 @@ def quantiles_and_largest(name: str, unit: str, samples: Floats, why: str,
     if len(samples) == 0:
         return tuple(missing(n, unit, why) for n in names)
     tops = (_quantile(f'{name}.{suffix}', unit, take(q)) for suffix, q in QUANTILES.items())
-    largest = MetricValue(f'{name}.max', float(np.max(samples)), unit, len(samples),
+    most = float(np.max(samples))
+    if not math.isfinite(most):
+        return (*tops, missing(names[-1], unit, _INFINITE, len(samples)))
+    largest = MetricValue(names[-1], most, unit, len(samples),
                           why='the largest seen bounds nothing beyond this run')
     return (*tops, largest)
 
@@ -114,6 +118,8 @@ def quantile_value(name: str, unit: str, samples: Floats, q: float) -> MetricVal
 
 
 def _quantile(name: str, unit: str, found: Quantile) -> MetricValue:
+    if found.value is not None and not math.isfinite(found.value):
+        return missing(name, unit, _INFINITE, found.n)
     if found.value is None or found.low is None or found.high is None:
         return MetricValue(name, found.value, unit, found.n, why=found.why)
     interval = Interval(found.low, found.high, 0.9, 'order statistics, 95 % each side')

@@ -11,8 +11,8 @@ from wm_eval_ros.metrics.table import Run, TableMetric
 
 
 def scored(rows: Rows) -> Bools:
-    """Say which slots have a score."""
-    return np.asarray(np.isfinite(rows['surprise']))
+    """Say which slots have a score: NaN says that there is none, infinite is one."""
+    return np.asarray(~np.isnan(rows['surprise']))
 
 
 class Surprise(TableMetric):
@@ -25,7 +25,7 @@ class Surprise(TableMetric):
             return (missing('surprise', '1', 'no detector ran'),
                     missing('surprise_alarm_rate', '1', 'no detector ran'))
         held = rows[['slot', 'episode', 'surprise', 'threshold']][
-            found & np.isfinite(rows['threshold'])]
+            found & ~np.isnan(rows['threshold'])]
         return (*slot_distribution('surprise', '1', np.where(found, rows['surprise'], np.nan),
                                    rows, ''),
                 share_of_slots('surprise_alarm_rate', held['surprise'] > held['threshold'],
