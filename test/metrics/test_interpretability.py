@@ -8,8 +8,11 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from wm_eval_ros.metrics.interpretability import Interpretability
+from wm_eval_ros.metrics.table import RunTable
 from wm_eval_ros.records import CycleRecord, Record, RunInfo
 from wm_eval_ros.scoring.scorer import score
+from wm_eval_ros.stats import regression
 
 EPISODES, SLOTS = 8, 12
 
@@ -114,6 +117,25 @@ def test_without_vectors_the_reason_says_so(scenes: ModuleType) -> None:
     for name in ('latent_probe_median', 'inverse_dynamics', 'action_following', 'aurc'):
         assert card[name].value is None
         assert card[name].why
+
+
+def test_a_latent_is_decomposed_once_a_fold_whatever_the_number_of_quantities(
+        scenes: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    class Inputs(regression._Inputs):
+        def __init__(self, x: regression.Floats) -> None:
+            made.append(len(x))
+            super().__init__(x)
+
+    run = RunTable()
+    for record in world(scenes):
+        run.update(record)
+    monkeypatch.setattr(regression, '_Inputs', Inputs)
+    values = {v.name: v.value for v in Interpretability().values(run.run())}
+    assert len(made) == regression.FOLDS
+    assert values['latent_probe[place]'] == pytest.approx(1, abs=1e-6)
+    assert values['latent_probe[side]'] is not None
 
 
 def test_quantities_without_a_name_go_by_number(scenes: ModuleType) -> None:

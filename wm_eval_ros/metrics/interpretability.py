@@ -9,7 +9,7 @@ from wm_eval_ros.metrics.rows import row_of, Rows
 from wm_eval_ros.metrics.table import Run, TableMetric
 from wm_eval_ros.metrics.vectors import HUGE, MOST_LATENTS
 from wm_eval_ros.records import MetricValue
-from wm_eval_ros.stats.regression import linear_probe, Probe
+from wm_eval_ros.stats.regression import linear_probes, Probe
 
 _NO_STATE = ('no slot has a latent and an observation beside it, or the latent has more than '
              f'{MOST_LATENTS} entries')
@@ -57,9 +57,10 @@ class Interpretability(TableMetric):
         if len(rows) == 0:
             return (missing('latent_probe_median', '1', _NO_STATE),)
         values: list[MetricValue] = []
-        for at, name in enumerate(quantities(run, rows['observation'].shape[1])):
-            probe = linear_probe(rows['latent'], rows['observation'][:, at], rows['episode'],
-                                 permutations=PERMUTATIONS)
+        probes = linear_probes(rows['latent'], rows['observation'], rows['episode'],
+                               permutations=PERMUTATIONS)
+        names = quantities(run, rows['observation'].shape[1])
+        for name, probe in zip(names, probes, strict=True):
             values += probed(name, len(rows), probe)
         known = [v.value for v in values[::2] if v.value is not None]
         if not known:
