@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from io import BytesIO
 from struct import Struct
 from typing import Any
 
@@ -38,6 +37,8 @@ from wm_eval_ros.errors import BagError
 #: so many records must follow each other before the first of them is believed
 _CHAIN = 3
 _STEP_BYTES = 1 << 20
+#: fields up to this size are read through the file's window
+_PEEKED = 4096
 _COMPRESSIONS = (b'', b'lz4', b'zstd')
 _CHANNEL = Struct('<H')
 #: channel and length of the entries of a message index
@@ -49,9 +50,24 @@ _PARSED: dict[Opcode, Any] = {
     Opcode.ATTACHMENT_INDEX: AttachmentIndex, Opcode.METADATA_INDEX: MetadataIndex,
     Opcode.SUMMARY_OFFSET: SummaryOffset,
 }
-#: what may begin a stretch of whole records
-_OPCODES = np.zeros(256, bool)
-_OPCODES[[*_FIXED, *_PARSED, Opcode.CHUNK, Opcode.MESSAGE, Opcode.MESSAGE_INDEX]] = True
+#: fewest bytes behind the head of a record of each kind that may begin a stretch of whole records
+_LEAST: dict[Opcode, int] = _FIXED | {
+    Opcode.SCHEMA: 14, Opcode.CHANNEL: 16, Opcode.ATTACHMENT: 36, Opcode.METADATA: 8,
+    Opcode.STATISTICS: 46, Opcode.CHUNK_INDEX: 64, Opcode.ATTACHMENT_INDEX: 48,
+    Opcode.METADATA_INDEX: 20, Opcode.SUMMARY_OFFSET: 17, Opcode.CHUNK: CHUNK.size + 8,
+    Opcode.MESSAGE: MESSAGE_FIELDS, Opcode.MESSAGE_INDEX: _ENTRIES.size,
+}
+#: fewest and most of each opcode; none of those that begin nothing
+_SIZES = np.zeros((2, 256), np.int64)
+_SIZES[0] = MAX_BYTES + 1
+_SIZES[:, list(_LEAST)] = [list(_LEAST.values()), [_FIXED.get(k, MAX_BYTES) for k in _LEAST]]
+#: tries at places that look like a record, chunks apart, in each step: bytes made to look like
+#: records cost no more than this, and what is missed is told as damaged
+_TRIES = 2000
+#: fields in which one record may be read: a map of zeros could have millions
+_FIELDS = 10_000
+#: bytes behind the place of a record in which its form is looked at, at least
+_BEYOND = 64
 
 
 def next_record(
@@ -66,8 +82,7 @@ def next_record(
         a message outside of one would be believed without a checksum, and is not looked for
     """
     for base in range(at, limit, _STEP_BYTES):
-        data = file.read(base, _STEP_BYTES + RECORD.size - 1)
-        for place in _candidates(data).tolist():
+        for place in _candidates(file, base, channels).tolist():
             if base + place >= limit:
                 return limit
             if _chain_begins(file, base + place, channels):
@@ -87,14 +102,69 @@ def is_sound(file: RecordFile, at: int, after: int) -> bool:
     return True
 
 
-def _candidates(data: bytes) -> NDArray[np.int64]:
-    """Return the places of known opcodes with a length below 4 GiB behind them."""
-    held = np.frombuffer(data, np.uint8)
-    count = max(0, len(held) - RECORD.size + 1)
-    found = _OPCODES[held[:count]]
+def _candidates(file: RecordFile, base: int, channels: Collection[int] | None,
+                ) -> NDArray[np.int64]:
+    """Return the places in a step that may begin a record by its length and by what follows."""
+    data = file.read(base, _STEP_BYTES + RECORD.size - 1)
+    held = np.frombuffer(data + bytes(_BEYOND), np.uint8)
+    count = max(0, len(data) - RECORD.size + 1)
+    least, most = _SIZES[:, held[:count]]
+    known = least <= MAX_BYTES
     for high in range(5, RECORD.size):
-        found &= held[high:high + count] == 0
-    return np.flatnonzero(found)
+        known &= held[high:high + count] == 0
+    at = np.flatnonzero(known)
+    length = _field(held, '<u4', at + 1).astype(np.int64)
+    fits = (least[at] <= length) & (length <= most[at])
+    fits &= base + at + RECORD.size + length <= file.size
+    at, length = at[fits], length[fits]
+    opcode, after = held[at], at + RECORD.size + length
+    contents = at + RECORD.size
+    likely = np.ones(len(at), bool)
+    likely &= (opcode != Opcode.MESSAGE) | np.isin(
+        _field(held, '<u2', contents), np.array(sorted(channels or ()), np.uint16))
+    likely &= (opcode != Opcode.MESSAGE_INDEX) | (
+        _field(held, '<u4', contents + 2) == length - _ENTRIES.size)
+    likely &= (opcode != Opcode.CHUNK) | np.isin(
+        _field(held, '<u4', contents + CHUNK.size - 4), [len(name) for name in _COMPRESSIONS])
+    likely &= (opcode != Opcode.STATISTICS) | (
+        _field(held, '<u4', contents + 42) == length - _LEAST[Opcode.STATISTICS])
+    offsets = _field(held, '<u4', contents + 32)
+    likely &= (opcode != Opcode.CHUNK_INDEX) | (
+        (offsets % 10 == 0) & (offsets <= length - _LEAST[Opcode.CHUNK_INDEX]))
+    seen = (after < count) & (opcode != Opcode.FOOTER)
+    likely[seen] &= known[after[seen]]
+    at, chunk = at[likely], opcode[likely] == Opcode.CHUNK
+    return np.asarray(at[chunk | (np.cumsum(~chunk) <= _TRIES)])
+
+
+def _field(held: NDArray[np.uint8], kind: str, at: NDArray[np.int64]) -> NDArray[Any]:
+    """Return the numbers that stand at places, aligned or not."""
+    size = np.dtype(kind).itemsize
+    every: NDArray[Any] = np.ndarray((len(held) - size + 1,), kind, held.data, 0, (1,))
+    return np.asarray(every[at])
+
+
+class _Contents:
+    """
+    What is in a record, read as it is asked for: a length made up costs nothing.
+
+    :param at: where the contents begin
+    :param left: how many bytes they have
+    """
+
+    def __init__(self, file: RecordFile, at: int, left: int) -> None:
+        self._file, self._at, self.left = file, at, left
+        self._fields = 0
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes; ValueError where the record has fewer, or too many fields."""
+        self._fields += 1
+        if size > self.left or self._fields > _FIELDS:
+            raise ValueError(f'{size} bytes of {self.left}, field {self._fields}')
+        read = self._file.peek if size <= _PEEKED else self._file.read
+        found = read(self._at, size)
+        self._at, self.left = self._at + size, self.left - size
+        return found
 
 
 def _chain_begins(file: RecordFile, at: int, channels: Collection[int] | None) -> bool:
@@ -133,7 +203,7 @@ def _has_form(
     if opcode in _FIXED:
         return length == _FIXED[Opcode(opcode)] and (
             opcode != Opcode.FOOTER or file.peek(at + length, len(MAGIC)) == MAGIC)
-    return opcode in _PARSED and _parses(file.read(at, length), Opcode(opcode))
+    return opcode in _PARSED and _parses(_Contents(file, at, length), Opcode(opcode))
 
 
 def _is_chunk(file: RecordFile, at: int, length: int) -> bool:
@@ -147,10 +217,9 @@ def _is_chunk(file: RecordFile, at: int, length: int) -> bool:
     return name in _COMPRESSIONS and stored == length - CHUNK.size - name_size - 8
 
 
-def _parses(contents: bytes, opcode: Opcode) -> bool:
-    stream = BytesIO(contents)
+def _parses(contents: _Contents, opcode: Opcode) -> bool:
     try:
-        _PARSED[opcode].read(ReadDataStream(stream))
+        _PARSED[opcode].read(ReadDataStream(contents))  # type: ignore[arg-type]
     except UNREADABLE:
         return False
-    return stream.tell() == len(contents)
+    return contents.left == 0
