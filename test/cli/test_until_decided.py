@@ -81,6 +81,23 @@ def test_the_bags_alone_give_the_same_bytes(
     assert capsys.readouterr().out == (out / 'compare.json').read_text()
 
 
+def test_its_sides_are_compared_by_the_test_that_holds_for_them(
+        tmp_path: Path, fake_runs: Callable[..., list[tuple[str, int, int]]],
+        capsys: pytest.CaptureFixture[str]) -> None:
+    # six of six for the first: McNemar's p = 2 / 2^6 = .031, e = 2^6 / 7 = 9.1 of 20
+    fake_runs('SSSSSS', 'TTTTTT')
+    out = tmp_path / 'x'
+    words = [*RUN, '--against', 'random', '--block', '3', '--max-episodes', '6']
+    assert main([*words, '--out', str(out)]) == 3
+    capsys.readouterr()
+    assert main(['compare', str(out / 'a'), str(out / 'b'), '--json']) == 3
+    printed = capsys.readouterr()
+    assert printed.out == (out / 'compare.json').read_text()
+    assert 'compare.json was decided while episodes were added' in printed.err
+    (out / 'compare.json').unlink()
+    assert main(['compare', str(out / 'a'), str(out / 'b')]) == 0
+
+
 def test_a_stricter_alpha_takes_longer(
         tmp_path: Path, fake_runs: Callable[..., list[tuple[str, int, int]]]) -> None:
     started = fake_runs('S' * 16, 'T' * 16)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+import json
 from pathlib import Path
 import sys
 from typing import TYPE_CHECKING
@@ -34,7 +35,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                              'of one system, or a scorecard.json; the first is the candidate')
     parser.add_argument('--sequential', action='store_true',
                         help='decide by the sign e-test, which stays valid when episodes were '
-                             'added until the result was clear')
+                             'added until the result was clear; the default for the sides of '
+                             '`run --until-decided`')
     parser.add_argument('--alpha', type=float, default=0.05,
                         help='chance of a false decision that is accepted (0.05)')
     parser.add_argument('--across', metavar='CONDITION', action='append', default=[],
@@ -68,7 +70,30 @@ def _question(args: argparse.Namespace) -> Question:
     if not 0 < args.alpha < 1:
         raise ConfigError(f'--alpha {args.alpha:g}: a chance, between 0 and 1')
     rule = Rule.SEQUENTIAL if args.sequential else Rule.BATCH
+    if rule is Rule.BATCH and (record := looked_at_between(args.run)) is not None:
+        print(f'wm-eval compare: {record} was decided while episodes were added; the sign e-test '
+              'decides, as with --sequential', file=sys.stderr)
+        rule = Rule.SEQUENTIAL
     return Question(rule, args.alpha, frozenset(args.across))
+
+
+def looked_at_between(paths: Sequence[Path]) -> Path | None:
+    """
+    Return the record of `run --until-decided` that two of the systems are the sides of, if any.
+
+    A fixed-number test does not hold for such runs: they ended when the result was clear.
+    """
+    folders = [path.resolve().parent for path in paths if path.name in ('a', 'b')]
+    for folder in folders:
+        record = folder / 'compare.json'
+        if folders.count(folder) > 1 and record.is_file():
+            try:
+                data = json.loads(record.read_text(encoding='utf-8'))
+            except (OSError, ValueError):
+                continue
+            if isinstance(data, dict) and data.get('rule') == 'sequential':
+                return record
+    return None
 
 
 def print_comparison(found: Comparison, *, as_json: bool) -> None:
