@@ -68,18 +68,19 @@ def sense_to_act(rows: Rows) -> Floats:
 
 def reaction_time(rows: Rows) -> Floats:
     """
-    Return publication minus the stamp of the oldest input used one slot earlier [ms].
+    Return publication minus the stamp of the oldest input used one command earlier [ms].
 
-    A stimulus that comes just after a sample was taken waits for the next slot: this is the
-    longest it can take until a command answers it. Both slots lie in one episode.
+    A stimulus that comes just after a sample was taken waits for the next slot that publishes:
+    this is the longest it can take until a command answers it. Both slots lie in one episode.
 
     :returns: shape (N,), NaN where there is none
     """
-    earlier, later = rows[:-1], rows[1:]
-    pairs = (later['slot'] - earlier['slot'] == 1) & (earlier['oldest'] != NO_STAMP)
-    pairs &= (later['episode'] == earlier['episode']) & happened(later['publish_system'])
-    found = elapsed(earlier['oldest'], later['publish_system'], pairs)
-    return np.concatenate([np.full(min(1, len(rows)), np.nan), found])
+    found = np.full(len(rows), np.nan)
+    sent = np.flatnonzero(happened(rows['publish_system']))
+    earlier, later = rows[sent[:-1]], rows[sent[1:]]
+    pairs = (earlier['oldest'] != NO_STAMP) & (later['episode'] == earlier['episode'])
+    found[sent[1:]] = elapsed(earlier['oldest'], later['publish_system'], pairs)
+    return found
 
 
 class Latency(TableMetric):

@@ -145,17 +145,18 @@ def release_drift(rows: Rows) -> MetricValue:
 
 def period_error(rows: Rows) -> Floats:
     """
-    Return (publish_k - publish_(k-1)) - T [ms] over successive slots that both published.
+    Return the time from one published command to the next less the period T [ms].
 
-    Both lie in one episode: a new episode may anchor the schedule anew.
+    Slots in between that published none lengthen it. Both commands lie in one episode: a new
+    episode may anchor the schedule anew.
 
     :returns: shape (N,), NaN where there is none
     """
-    sent = happened(rows['publish'])
-    pairs = (np.diff(rows['slot']) == 1) & (np.diff(rows['episode']) == 0) & sent[1:] & sent[:-1]
-    error = np.diff(rows['publish']) - rows['period'][1:]
-    found = np.where(pairs, error / NS_PER_MS, np.nan)
-    return np.concatenate([np.full(min(1, len(rows)), np.nan), found])
+    found = np.full(len(rows), np.nan)
+    sent = np.flatnonzero(happened(rows['publish']))
+    error = (np.diff(rows['publish'][sent]) - rows['period'][sent[1:]]) / NS_PER_MS
+    found[sent[1:]] = np.where(np.diff(rows['episode'][sent]) == 0, error, np.nan)
+    return found
 
 
 class Schedule(TableMetric):
@@ -170,4 +171,4 @@ class Schedule(TableMetric):
                                'no slot started'),
             release_drift(rows),
             *slot_distribution('command_period_error', 'ms', np.abs(period_error(rows)), rows,
-                               'no two successive slots published'))
+                               'no episode has two published commands'))
