@@ -23,7 +23,7 @@ DEFINITIONS = {
     'plan_latency_warmup': 'Longest planner call before the first episode.',
     'decision_latency': 'Start of the slot to publication of its command.',
     'sense_to_act': 'Stamp of the oldest input used to publication of the command.',
-    'reaction_time': 'Stamp of the oldest input of the slot before to publication: the longest '
+    'reaction_time': 'Oldest input of the command before to publication: the longest '
                      'a stimulus can wait for its answer.',
     'deadline_miss_rate': 'Share of due slots without a command within [due, due + deadline].',
     'longest_miss_run': 'Most missed slots in a row.',
