@@ -39,10 +39,15 @@ def clusters(rows: Rows) -> Grouping:
 
     :param rows: slots that the figure is made of, with `slot` and `episode`, shape (N,)
     """
-    found = grouping(rows['episode'])
-    if found.count >= LEAST_EPISODES or len(rows) == 0:
+    return by_episode_or_block(rows['episode'], rows['slot'])
+
+
+def by_episode_or_block(episodes: Ints, slots: Ints) -> Grouping:
+    """Return the same of the numbers alone, shape (N,) each."""
+    found = grouping(episodes)
+    if found.count >= LEAST_EPISODES or len(slots) == 0:
         return found
-    return grouping((rows['slot'] - np.min(rows['slot'])) // BLOCK_SLOTS)
+    return grouping((slots - np.min(slots)) // BLOCK_SLOTS)
 
 
 def known(samples: Floats) -> Floats:

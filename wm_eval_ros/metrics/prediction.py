@@ -10,12 +10,12 @@ import numpy as np
 from wm_eval_ros.metrics.base import (
     Bools,
     count_value,
-    distribution,
     Floats,
     mean_value,
     missing,
     Values,
 )
+from wm_eval_ros.metrics.dependence import by_episode_or_block, cluster_distribution
 from wm_eval_ros.metrics.pairing import Errors
 from wm_eval_ros.metrics.table import Run, TableMetric
 from wm_eval_ros.records import MetricValue
@@ -150,4 +150,6 @@ def replanning(run: Run) -> Values:
     sent, own = run.driven.pairs(found.slots, 1)
     good = sent & own & np.isfinite(found.model)
     why = 'no two successive plans were imagined in latents and driven'
-    return distribution('plan_inconsistency', '1', found.model[good], why)
+    slots = found.slots[good]
+    owners = by_episode_or_block(run.driven.episodes(slots), slots)
+    return cluster_distribution('plan_inconsistency', '1', found.model[good], owners, why)
