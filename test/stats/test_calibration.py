@@ -102,3 +102,20 @@ def test_the_interval_covers_of_perfect_and_of_wrong_predictions(
             hits[at] += one.low <= want <= one.high
     record_property('coverage', (hits / runs).tolist())
     assert np.all(hits / runs >= 0.93)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('count', [5, 10])
+def test_the_interval_of_few_groups_covers_no_error(count: int, record_property: Record) -> None:
+    # every episode is off by its own shift, so that the law of all errors is the predicted one
+    rng, runs, hits = np.random.default_rng(4), 600, np.zeros(2, int)
+    for _ in range(runs):
+        shift = np.repeat(rng.normal(size=count), 20)
+        error = 0.8 * shift + 0.6 * rng.normal(size=20 * count)
+        found = expected_calibration_error(error, np.ones(20 * count),
+                                           np.arange(20 * count) // 20)
+        for at, one in enumerate((found.expected_error, found.maximum_error)):
+            assert one.low is not None
+            hits[at] += one.low == 0
+    record_property('coverage', (hits / runs).tolist())
+    assert np.all(hits / runs >= 0.9)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from wm_eval_ros.stats.bootstrap import cluster_draws, grouping, MIN_CLUSTERS
 from wm_eval_ros.stats.estimate import Estimate
 from wm_eval_ros.stats.samples import finite, Floats, same_length
-from wm_eval_ros.stats.special import normal_quantile
+from wm_eval_ros.stats.special import normal_quantile, student_quantile
 
 #: nominal coverages of the central intervals
 LEVELS = tuple(round(0.05 * step, 2) for step in range(1, 20))
@@ -36,9 +36,16 @@ def _inside(error: Floats, std: Floats, levels: Floats) -> Floats:
     return np.stack([np.mean(score <= limit, axis=1) for limit in reach], axis=1)
 
 
-def _ball(value: float, moved: Floats, confidence: float) -> Estimate:
-    """Interval value +- the quantile of how far the resampled curve moved in the same norm."""
-    reach = float(np.quantile(moved, confidence))
+def _ball(value: float, moved: Floats, confidence: float, clusters: int) -> Estimate:
+    """
+    Interval value +- the quantile of how far the resampled curve moved in the same norm.
+
+    Resampled curves move as if the variance were divided by n and known: the quantile is widened
+    by as much as makes a normal interval of few clusters Student's, as percentiles are elsewhere.
+    """
+    upper = (1 + confidence) / 2
+    widened = (clusters / (clusters - 1)) ** 0.5 * student_quantile(clusters - 1, upper)
+    reach = float(np.quantile(moved, confidence)) * widened / normal_quantile(upper)
     return Estimate(value, max(0.0, value - reach), min(1.0, value + reach))
 
 
@@ -87,5 +94,5 @@ def expected_calibration_error(error: ArrayLike, std: ArrayLike, groups: ArrayLi
     drawn = cluster_draws(parts.count, seed)
     moved = np.abs(np.einsum('rc,cp->rp', drawn, inside)
                    / np.einsum('rc,c->r', drawn, sizes)[:, None] - coverage)
-    return Calibration(nominal, coverage, _ball(mean, moved.mean(axis=1), confidence),
-                       _ball(largest, moved.max(axis=1), confidence))
+    return Calibration(nominal, coverage, _ball(mean, moved.mean(axis=1), confidence, parts.count),
+                       _ball(largest, moved.max(axis=1), confidence, parts.count))
