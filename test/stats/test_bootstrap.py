@@ -58,6 +58,8 @@ def test_draws_take_as_many_clusters_as_there_are_and_are_reproducible() -> None
     assert found.mean() == 1.0
     assert np.array_equal(found, cluster_draws(7, 0))
     assert not np.array_equal(found, cluster_draws(7, 1))
+    with pytest.raises(ValueError, match='read-only'):
+        found[0, 0] = 9
 
 
 def test_of_many_clusters_the_percentiles_are_the_plain_ones() -> None:

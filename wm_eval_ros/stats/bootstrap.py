@@ -56,7 +56,7 @@ def cluster_draws(count: int, seed: int) -> Floats:
 
     :param count: C, number of clusters, > 0
     :param seed: of the generator made here; equal arguments give equal draws
-    :returns: shape (RESAMPLES, C), each row summing to C
+    :returns: shape (RESAMPLES, C), each row summing to C, read-only
     """
     rng = np.random.default_rng(seed)
     found = np.empty((RESAMPLES, count))
@@ -64,6 +64,8 @@ def cluster_draws(count: int, seed: int) -> Floats:
     for part in np.array_split(found, _PARTS):
         cells = rng.integers(count, size=part.shape) + count * np.arange(len(part))[:, None]
         part[:] = np.bincount(cells.ravel(), minlength=part.size).reshape(part.shape)
+    # kept for the next caller, who is to find the same
+    found.flags.writeable = False
     return found
 
 
