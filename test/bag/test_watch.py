@@ -13,7 +13,7 @@ from wm_eval_ros.bag.columns import Columns, from_payloads, ROW
 from wm_eval_ros.bag.findings import duration, Finding, Severity
 from wm_eval_ros.bag.histogram import LogHistogram
 from wm_eval_ros.bag.steps import Steps
-from wm_eval_ros.bag.watch import TopicWatch
+from wm_eval_ros.bag.watch import Stamps, TopicWatch
 from wm_eval_ros.records import NO_SEQUENCE
 
 MS, S = 10**6, 10**9
@@ -201,3 +201,13 @@ def test_no_time_and_no_number_is_too_odd(messages: list[tuple[int, int, int]]) 
     with np.errstate(all='raise', over='ignore'):
         look([m[0] for m in messages], [m[1] for m in messages],
              sequences=[m[2] for m in messages])
+
+
+@pytest.mark.parametrize(('stamp', 'log', 'sign'), [
+    (-2 * 10**18, 2**63 - 1, -1), (2 * 10**18, -2**63, 1), (0x7fff_ffff * 10**9, -2**63 + 1, 1)])
+def test_times_too_far_apart_for_64_bits_keep_their_side(stamp: int, log: int, sign: int) -> None:
+    stamps = Stamps()
+    stamps.add(np.array([stamp, 5], np.int64), np.array([log, log], np.int64))
+    found = stamps.offset_ns
+    assert found is not None
+    assert sign * found == pytest.approx(2**62, rel=0.05)

@@ -131,8 +131,11 @@ class Stamps:
         self._latest = int(newest[-1])
         self._back += int(np.count_nonzero(newest - stamps_ns))
         self._worst_ns = max(self._worst_ns, int(np.max(newest - stamps_ns)))
-        # a time that no clock can show may be too far from another for 64 bits
-        offsets = np.clip(stamps_ns - log_ns, -2**62, 2**62)
+        # a time that no clock can show may be too far from another for 64 bits: what wraps there
+        # does so by 2^64, which is plain from the difference in floating point
+        far = stamps_ns.astype(float) - log_ns
+        offsets = np.clip(np.where(np.abs(far) < 2.0**62, stamps_ns - log_ns,
+                                   np.where(far > 0, 2**62, -2**62)), -2**62, 2**62)
         self._ahead.add(offsets[offsets > 0])
         self._behind.add(-offsets[offsets < 0])
         self._equal += int(np.count_nonzero(offsets == 0))
