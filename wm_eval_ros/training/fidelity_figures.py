@@ -90,8 +90,8 @@ def correlation(name: str, x: Floats, y: Floats, episodes: Ints) -> MetricValue:
     value = float(_product_moment(sums.sum(0)[None])[0])
     if parts.count < MIN_CLUSTERS:
         return mean_value(name, '1', len(x), Mean(value), METHOD)
-    drawn = _product_moment(cluster_draws(parts.count, _SEED) @ sums)
-    low, high = percentile_limits(drawn[np.isfinite(drawn)], 0.95)
+    drawn = _product_moment(np.einsum('rc,ck->rk', cluster_draws(parts.count, _SEED), sums))
+    low, high = percentile_limits(drawn[np.isfinite(drawn)], 0.95, parts.count)
     return mean_value(name, '1', len(x), Mean(value, low, high), METHOD)
 
 
