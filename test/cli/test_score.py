@@ -53,8 +53,11 @@ def test_a_bag_gives_the_figures_of_its_records_bit_for_bit(
 
 
 def test_json_on_stdout_is_the_file(
-        bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(['score', str(bag), '--json', '--out', str(tmp_path), '--baseline', str(bag)]) == 0
+        bag: Path, scenes: ModuleType, tmp_path: Path,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    other = scenes.write_bag(tmp_path / 'other', scenes.busy_run(seed=1, planner='noop'))
+    words = ['--out', str(tmp_path), '--baseline', str(other)]
+    assert main(['score', str(bag), '--json', *words]) == 0
     out = capsys.readouterr().out
     assert out == (tmp_path / 'scorecard.json').read_text(encoding='utf-8')
     assert json.loads(out)['schema_version'] == 1
@@ -148,3 +151,15 @@ def test_a_bag_of_a_known_robot_is_scored_open_loop(
     out, err = capsys.readouterr()
     assert 'open loop' in err
     assert json.loads(out)['scores']
+
+
+def test_a_baseline_is_another_run_of_the_same_task(
+    bag: Path, scenes: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    other = scenes.write_bag(tmp_path / 'other', scenes.busy_run(task='cartpole'))
+    out = ['--out', str(tmp_path / 'out')]
+    assert main(['score', str(bag), *out, '--baseline', str(bag)]) == 2
+    assert 'is the bag that is scored' in capsys.readouterr().err
+    assert main(['score', str(bag), *out, '--baseline', str(other)]) == 2
+    assert 'is of task cartpole, the bag of reacher' in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()

@@ -211,3 +211,22 @@ def test_a_sweep_on_the_graph_is_recomputed_from_its_bags_to_the_byte(tmp_path: 
     assert (out / 'sweep.json').read_bytes() == kept
     figures = {v['name']: v for v in json.loads(kept)['figures']}
     assert set(figures) == {'latency_at_bound', 'latency_robustness'}
+
+
+@pytest.mark.parametrize('vary', ['clock=lockstep,free', 'seed=1,2', 'episodes=5,10'])
+def test_what_makes_another_question_is_not_varied(
+    vary: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(['sweep', 'reacher', '--vary', vary, '--out', str(tmp_path / 'out')]) == 2
+    assert 'a sweep is of one task and clock mode on the same starts' in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / 'bag').mkdir()
+    words = ['sweep', 'reacher', '--clock', 'lockstep', '--vary', 'planner.latency_ms=15,30']
+    assert main([*words, '--out', str(tmp_path)]) == 2
+    assert 'exists and holds no sweep' in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ['bag']

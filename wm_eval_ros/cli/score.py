@@ -17,6 +17,7 @@ from wm_eval_ros.config.gate import GateProfile
 from wm_eval_ros.errors import BagError, ConfigError, EXIT_PASS
 
 if TYPE_CHECKING:
+    from wm_eval_ros.scoring.scorecard import Scorecard
     from wm_eval_ros.scoring.sweep import Sweep
 
 EXAMPLE = """example:
@@ -75,6 +76,8 @@ def _score(args: argparse.Namespace, folder: Path, profile: GateProfile | None) 
     if args.history:
         found = with_history(found, args.history, salvage=args.salvage)
     baselines = [score_bag(bag, salvage=args.salvage) for bag in args.baseline]
+    for path, baseline in zip(args.baseline, baselines, strict=True):
+        require_same_task(found, path, baseline)
     sweeps = [read_sweep(path) for path in args.sweep]
     code = EXIT_PASS
     if profile is None:
@@ -85,6 +88,19 @@ def _score(args: argparse.Namespace, folder: Path, profile: GateProfile | None) 
     written = write(found, folder, baselines, sweeps)
     print(f'written: {", ".join(str(path) for path in written)}', file=sys.stderr)
     return code
+
+
+def require_same_task(found: Scored, path: Path, baseline: Scorecard) -> None:
+    """
+    Refuse a baseline that is no other run of the same task.
+
+    :raises ConfigError: it is the bag itself, or of another task
+    """
+    if path.resolve() == found.path.resolve():
+        raise ConfigError(f'--baseline {path}: is the bag that is scored')
+    tasks = [card.manifest.get('task') for card in (found.card, baseline)]
+    if tasks[0] != tasks[1]:
+        raise ConfigError(f'--baseline {path}: is of task {tasks[1]}, the bag of {tasks[0]}')
 
 
 def with_history(found: Scored, bags: Sequence[Path], *, salvage: bool = False) -> Scored:

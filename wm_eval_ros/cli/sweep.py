@@ -25,6 +25,8 @@ was interrupted. The second form recomputes everything from the bags alone.
 exit: 0 done, 2 bad input, 4 a node died, 74 a result could not be written."""
 #: where the points of a sweep lie below its folder
 POINTS = 'points'
+#: settings that make runs of another question, or on other starts
+FIXED = frozenset({'name', 'clock', 'seed', 'episodes', 'plant.kind', 'plant.task'})
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,13 +67,33 @@ def from_runs(args: argparse.Namespace) -> Sweep:
     wanted = _wanted(args, key, values)
     if args.out is None:
         args.out = default_folder(f'sweep_{wanted[0].scenario.name}')
+    require_own_folder(args.out, key)
     cards = run_points(wanted, args.out / POINTS, args.domain)
     return make_sweep(key, [(relative(bag, args.out), card) for bag, card in cards], args.bound)
+
+
+def require_own_folder(folder: Path, key: str) -> None:
+    """
+    Refuse to mix a sweep into another one, or into anything else.
+
+    :raises ConfigError: the folder holds something, and no sweep of that key
+    """
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not (folder / POINTS).is_dir():
+        raise ConfigError(f'{folder}: exists and holds no sweep; name another --out')
+    from wm_eval_ros.cli.score import read_sweep
+    written = folder / 'sweep.json'
+    if written.is_file() and (other := read_sweep(written).key) != key:
+        raise ConfigError(f'{folder}: holds a sweep over {other}; name another --out')
 
 
 def _wanted(args: argparse.Namespace, key: str, values: list[object]) -> list[Wanted]:
     """Return the run of each value, everything checked before the first one starts."""
     from wm_eval_ros.cli.sweep_runs import Wanted
+    if key in FIXED:
+        raise ConfigError(f'--vary {key}: a sweep is of one task and clock mode on the same '
+                          'starts; run them apart and `wm-eval compare` them')
     wanted: list[Wanted] = []
     for value in values:
         label = re.sub(r'[^A-Za-z0-9._-]+', '_', f'{key.rpartition(".")[2]}_{value}')

@@ -58,7 +58,16 @@ def measure(names: tuple[str, str], sides: tuple[Evidence, Evidence],
                           (unknown if family(m.name) == 'time_to_success' else '')
                           or obstacle(m.name, broken, question.waived))
                    for m in measures(horizon))
+    if question.rule is Rule.SEQUENTIAL:
+        worst, others = _unjudged(worst), tuple(map(_unjudged, others))
     return Measured(*names, matched, gap, (worst, *others), why)
+
+
+def _unjudged(found: Effect) -> Effect:
+    """Name no better side: the limits hold for a number of episodes that was fixed beforehand."""
+    if found.better is Better.INCOMPARABLE:
+        return found
+    return replace(found, better=Better.NEITHER)
 
 
 def decide(found: Measured, adjusted: float | None, question: Question) -> Contrast:

@@ -195,7 +195,8 @@ def prediction() -> Measure:
     def value(episodes: Episodes) -> MetricValue:
         model, persistence = sums(episodes)
         if np.sum(persistence) <= 0:
-            return missing(name, '1', 'no imagined latent met an encoded one that moved')
+            return missing(name, '1', 'no imagined latent met an encoded one that moved, or '
+                           'some are not finite')
         n = sum(e.errors[2] for e in episodes if e.errors is not None)
         return mean_value(name, '1', n, cluster_ratio(model, persistence),
                           'bootstrap over episodes')

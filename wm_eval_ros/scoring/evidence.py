@@ -185,11 +185,12 @@ def _order(episode: EpisodeEvidence, run_ids: tuple[str, ...]) -> tuple[bool, in
 
 
 def _errors(run: Run) -> dict[int, tuple[float, float, int]]:
-    """Sum the one-step errors of each episode."""
+    """Sum the one-step errors of each episode; none of a model that foresaw what is no number."""
     found, _ = executed(run, 1)
-    good = found.where(finite(found))
-    return {number: (float(np.sum(good.model[at])), float(np.sum(good.persistence[at])), len(at))
-            for number, at in _rows(run.driven.episodes(good.slots)).items()}
+    if not np.all(finite(found)):
+        return {}
+    return {number: (float(np.sum(found.model[at])), float(np.sum(found.persistence[at])), len(at))
+            for number, at in _rows(run.driven.episodes(found.slots)).items()}
 
 
 def _rows(owners: Ints) -> dict[int, Ints]:
