@@ -100,7 +100,7 @@ def korn_graubard(successes: Floats | Ints, trials: Floats | Ints,
     :raises ValueError: no trials, or successes outside [0, trials]
 
     >>> [round(x, 4) for x in korn_graubard(np.array([10, 0, 0, 0]), np.array([10, 10, 10, 10]))]
-    [0.25, 0.0, 1.0]
+    [0.25, 0.0, 0.9868]
     """
     n, k = np.sum(trials), np.sum(successes)
     if len(trials) == 0 or np.any(successes < 0) or np.any(successes > trials) or n == 0:
