@@ -7,7 +7,8 @@ from pathlib import Path
 import sys
 from typing import TYPE_CHECKING
 
-from wm_eval_ros.errors import ConfigError, EXIT_PASS, RecordingError
+from wm_eval_ros.cli.outputs import write_files
+from wm_eval_ros.errors import ConfigError, EXIT_PASS
 
 if TYPE_CHECKING:
     from wm_eval_ros.records import MetricValue
@@ -63,7 +64,8 @@ def main(args: argparse.Namespace) -> int:
     plain['values'] = [value_json(v) for v in values]
     text = canonical(plain) + '\n'
     sys.stdout.write(text if args.json else table(found, questions, evidence.names, values))
-    path = _write(args.out or args.bag.resolve().parent / 'score', text)
+    folder = args.out or args.bag.resolve().parent / 'score'
+    [path] = write_files(folder, {FIDELITY_FILE: text})
     print(f'written: {path}', file=sys.stderr)
     return EXIT_PASS
 
@@ -76,15 +78,6 @@ def _check(args: argparse.Namespace) -> None:
     if args.samples % 2:
         raise ConfigError(f'--samples: {args.samples}; an even number, futures are compared two '
                           'by two')
-
-
-def _write(folder: Path, text: str) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / FIDELITY_FILE).write_text(text, encoding='utf-8')
-    except OSError as error:
-        raise RecordingError(f'{folder}: cannot be written ({error.strerror})') from None
-    return folder / FIDELITY_FILE
 
 
 def table(found: Found, questions: Questions, names: tuple[str, ...],

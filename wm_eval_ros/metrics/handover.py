@@ -5,13 +5,12 @@ from __future__ import annotations
 from wm_eval_ros.metrics.base import missing, NS_PER_S, share, Values
 from wm_eval_ros.metrics.spells import FALLBACK, INTERVENTION
 from wm_eval_ros.metrics.table import Run, TableMetric
+from wm_eval_ros.metrics.task import DECIDED
 from wm_eval_ros.records import EventKind, Interval, MetricValue
 from wm_eval_ros.stats.rate import poisson_rate
 
 _KINDS = {'fallback': FALLBACK, 'intervention': INTERVENTION}
 _POISSON = 'exact Poisson'
-#: ends of an episode that say how a hand-over in it came out
-_TOLD = frozenset({EventKind.SUCCESS, EventKind.FAILURE, EventKind.TIMEOUT})
 
 
 def hours(run: Run) -> float:
@@ -56,7 +55,7 @@ def handover_success(name: str, run: Run) -> MetricValue:
     own = {e.number: e for e in run.episodes}
     taken = {e.episode for e in run.events
              if e.kind == on and e.episode in own and own[e.episode].holds(e.stamp_ns)}
-    told = [own[number] for number in taken if own[number].outcome in _TOLD]
+    told = [own[number] for number in taken if own[number].outcome in DECIDED]
     good = sum(e.outcome != EventKind.FAILURE for e in told)
     return share(f'handover_success[{name}]', good, len(told),
                  f'no {name} in an episode whose outcome is known')
