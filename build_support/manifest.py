@@ -54,7 +54,7 @@ ORACLES = ('scikit-image>=0.21', 'scikit-learn>=1.3', 'statsmodels>=0.14')
 #: ROS dependencies that the wheels of the extra ``ros`` bring
 FROM_WHEELS = frozenset({
     'builtin_interfaces', 'std_msgs', 'geometry_msgs', 'lifecycle_msgs', 'nav_msgs', 'rclpy',
-    'rosgraph_msgs', 'rosidl_default_runtime', 'sensor_msgs', 'trajectory_msgs',
+    'rosgraph_msgs', 'rosidl_default_runtime', 'sensor_msgs', 'std_srvs', 'trajectory_msgs',
 })
 #: ROS dependencies that exist with a distribution only
 DISTRIBUTION_ONLY = frozenset({'launch', 'launch_ros'})
@@ -112,6 +112,8 @@ def extras(manifest: Manifest) -> dict[str, list[str]]:
         'learn': ['torch>=2.2', 'safetensors>=0.4'],
         'vision': [VISION[key] for key in keys if key in VISION],
         'report': ['plotly>=5.18'],
+        # Ed25519: signed recordings and statements
+        'audit': ['cryptography>=41'],
     }
     # no part of `all`: large, and rerun-sdk asks for a newer numpy than a ROS distribution has
     exports = {'parquet': ['pyarrow>=15'], 'rerun': ['rerun-sdk>=0.24']}

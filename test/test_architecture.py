@@ -31,12 +31,15 @@ ROOMS = {
     'planning': GROUND | {'config', 'models'},
     'surprise': GROUND | {'config', 'models', 'stats'},
     'safety': GROUND | {'config'},
-    'plants': GROUND | {'config', 'wire', 'models'},
+    # hash chain, signatures, verification, statements about a run; the recorder seals with it
+    'audit': GROUND | {'config', 'wire', 'bag'},
     'perturb': GROUND | {'config'},
+    # perturb: a change of the world is applied by the world
+    'plants': GROUND | {'config', 'wire', 'models', 'perturb'},
     # plants and planning: a checkpoint is tried in the loop before it is kept
     # metrics: what a model says when it is asked again is figures like those of a run
     'training': GROUND | {'config', 'wire', 'bag', 'models', 'stats', 'metrics', 'plants',
-                          'planning'},
+                          'planning', 'surprise', 'perturb'},
     # a robot's own bag: no model to train, no plant, no torch
     'openloop': GROUND | {'config', 'wire', 'bag', 'stats'},
     'report': GROUND | {'config', 'scoring', 'metrics', 'stats', 'openloop'},
@@ -59,6 +62,7 @@ LIBRARIES = {
     'rosbags': {'bag'},
     'mcap': {'bag'},
     'plotly': {'report'},
+    'cryptography': {'audit'},
     # what the statistics are checked against, in the tests alone
     'sklearn': set(),
     'statsmodels': set(),

@@ -48,6 +48,14 @@ class CheckpointError(WmEvalError):
     """A checkpoint whose hash, shapes or interface do not fit."""
 
 
+class CalibrationError(WmEvalError):
+    """A calibration that is damaged, of another model or task, or made of too few runs."""
+
+
+class SecurityError(WmEvalError):
+    """A key, signature or security policy that is missing or does not fit."""
+
+
 class RunError(WmEvalError):
     """A node of the run died, or a topic or node never came."""
 

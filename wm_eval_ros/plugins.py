@@ -8,7 +8,8 @@ from typing import Any
 from wm_eval_ros.errors import MissingExtraError, UnknownNameError
 
 #: extra that brings a module, named when an import fails
-EXTRAS = {'torch': 'learn', 'safetensors': 'learn', 'mujoco': 'sim', 'gymnasium': 'sim'}
+EXTRAS = {'torch': 'learn', 'safetensors': 'learn', 'mujoco': 'sim', 'gymnasium': 'sim',
+          'cv2': 'vision', 'cryptography': 'audit'}
 
 
 def names(group: str) -> tuple[str, ...]:

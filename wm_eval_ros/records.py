@@ -84,6 +84,13 @@ class EventKind(IntEnum):
     INTERVENTION_ON = 9
     INTERVENTION_OFF = 10
     RECOVERED = 11
+    DEGRADED_ON = 12
+    DEGRADED_OFF = 13
+    STOPPED_ON = 14
+    STOPPED_OFF = 15
+    COMMAND_REFUSED = 16
+    RECORDER_FAILED = 17
+    CALIBRATION_LOST = 18
 
 
 #: events that end an episode
@@ -149,11 +156,18 @@ class CycleRecord:
     cost: float = float('nan')
     #: the command in its own units, shape (A,); empty where none was sent
     action: tuple[float, ...] = ()
+    #: the detectors' joint score; NaN where there is none
     surprise: float = float('nan')
+    #: above it the score is an alarm; NaN where there is none
     surprise_threshold: float = float('nan')
+    #: raw score streams, shape (S,), named by RunInfo.detector['streams']; NaN where a stream has
+    #: no score in this slot; empty where no detector ran
+    scores: tuple[float, ...] = ()
     #: features of the inputs used, in physical units, shape (F,), named by
     #: RunInfo.observation_names; empty where an input was missing
     observation: tuple[float, ...] = ()
+    #: goal used, in physical units, shape (G,); empty where there is none
+    goal: tuple[float, ...] = ()
     #: encoded state of this slot, shape (D,), float32; None where not recorded
     latent: NDArray[np.float32] | None = None
     #: imagined latents of the chosen plan, shape (H, D), float32; row h predicts slot + 1 + h
@@ -171,7 +185,7 @@ class EpisodeEvent:
     stamp_ns: int
     episode: int
     kind: EventKind
-    #: START: SOLVED_AT_START or empty; others: the reason, or the perturbation's name
+    #: START: SOLVED_AT_START or empty; PERTURB_*: the perturbation's name; others: the reason
     label: str = ''
     #: START: seed; terminal: task time since START [s]; PERTURB_*: severity
     value: float = 0.0
@@ -216,6 +230,9 @@ class RunInfo:
     #: transitions: environment steps it was trained on, trained_at_ns [ns, system] and
     #: train_cpu_s, where it says so; empty: no model
     model: dict[str, Any] = field(default_factory=dict)
+    #: streams (names of CycleRecord.scores), and of the calibration in use: sha256, model_sha256,
+    #: task, n, alpha; empty: no detector
+    detector: dict[str, Any] = field(default_factory=dict)
     #: names of the features in CycleRecord.observation, `topic.field[:cos|:sin]`
     observation_names: tuple[str, ...] = ()
     #: all effective settings of the scenario, by section
@@ -226,6 +243,26 @@ class RunInfo:
 
 #: the current RunInfo.schema_version; a newer one is refused
 RUN_INFO_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RecorderStatus:
+    """What the recorder has safely on disk; one entry a topic in every tuple."""
+
+    stamp_ns: int
+    #: nothing more is written
+    failed: bool
+    reason: str
+    topics: tuple[str, ...]
+    received: tuple[int, ...]
+    written: tuple[int, ...]
+    durable: tuple[int, ...]
+    dropped: tuple[int, ...]
+    #: publication sequence number of the last durable message, NO_SEQUENCE where there is none
+    durable_sequence: tuple[int, ...]
+    queued_bytes: int = 0
+    free_bytes: int = 0
+
 
 Record = CycleRecord | EpisodeEvent | SampleRecord | RunInfo
 

@@ -23,6 +23,7 @@ from wm_eval_ros.records import (
     Mode,
     NEVER_NS,
     NO_SEQUENCE,
+    RecorderStatus,
     RUN_INFO_SCHEMA,
     RunInfo,
 )
@@ -38,6 +39,9 @@ from wm_eval_ros.wire.codec import (
     run_info_from_json,
     run_info_to_json,
     stamp_ns,
+    status_from_msg,
+    status_to_msg,
+    STATUS_TYPE,
 )
 
 STAMP = st.integers(0, 2**31 * 10**9 - 1)
@@ -75,6 +79,8 @@ def cycles(draw: st.DrawFn) -> CycleRecord:
         action=tuple(draw(st.lists(DOUBLE, max_size=4))), surprise=draw(DOUBLE),
         surprise_threshold=draw(DOUBLE), latent=draw(floats32(1)), rollout=rollout,
         rollout_std=spread, observation=tuple(draw(st.lists(DOUBLE, max_size=4))),
+        goal=tuple(draw(st.lists(DOUBLE, max_size=4))),
+        scores=tuple(draw(st.lists(DOUBLE, max_size=4))),
         peak_memory_bytes=draw(TIME), energy_uj=draw(TIME))
 
 
@@ -84,7 +90,8 @@ def bits(record: CycleRecord) -> dict[str, Any]:
     for name in ('latent', 'rollout', 'rollout_std'):
         array = plain[name]
         plain[name] = array if array is None else (array.shape, array.tobytes())
-    for name in ('cost', 'action', 'observation', 'surprise', 'surprise_threshold'):
+    for name in ('cost', 'action', 'observation', 'goal', 'scores', 'surprise',
+                 'surprise_threshold'):
         plain[name] = np.array(plain[name], dtype=np.float64).tobytes()
     return plain
 
@@ -116,6 +123,25 @@ def test_an_event_survives_message_and_serialisation(record: EpisodeEvent) -> No
     msg = event_to_msg(record, MessageTypes(store.types.__getitem__))
     data = store.serialize_cdr(msg, EVENT_TYPE)
     assert event_from_msg(msg) == event_from_msg(store.deserialize_cdr(data, EVENT_TYPE)) == record
+
+
+def statuses() -> st.SearchStrategy[RecorderStatus]:
+    counts = st.lists(st.integers(0, 2**64 - 1), max_size=3).map(tuple)
+    return st.builds(
+        RecorderStatus, stamp_ns=STAMP, failed=st.booleans(), reason=TEXT,
+        topics=st.lists(TEXT, max_size=3).map(tuple), received=counts, written=counts,
+        durable=counts, dropped=counts, durable_sequence=counts,
+        queued_bytes=st.integers(0, 2**64 - 1), free_bytes=st.integers(0, 2**64 - 1))
+
+
+@MANY
+@given(statuses())
+def test_a_status_survives_message_and_serialisation(record: RecorderStatus) -> None:
+    store = known_types()
+    msg = status_to_msg(record, MessageTypes(store.types.__getitem__))
+    data = store.serialize_cdr(msg, STATUS_TYPE)
+    assert status_from_msg(msg) == record
+    assert status_from_msg(store.deserialize_cdr(data, STATUS_TYPE)) == record
 
 
 def cycle() -> CycleRecord:

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 import re
 
+from wm_eval_ros.config.detector import DetectorSettings
 from wm_eval_ros.config.interface import Interface
+from wm_eval_ros.config.perturbation import PerturbationSettings
+from wm_eval_ros.config.recorder import RecorderSettings
 from wm_eval_ros.config.schema import build, setting
+from wm_eval_ros.config.supervisor import SupervisorSettings
 from wm_eval_ros.config.yaml_file import load_yaml
 from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.records import ClockMode
@@ -100,25 +104,6 @@ class PlannerSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SupervisorSettings:
-    """The command gate, last before the plant."""
-
-    stale_periods: float = setting(2.0, doc='no fresh command for this many periods: fallback',
-                                   low=1.0)
-    stop_ms: float = setting(500.0, doc='no fresh command for this long: stopped', unit='ms',
-                             low=1.0)
-    fallback: str = setting('zero', doc='command of the fallback: zero, or hold the last one',
-                            choices=('zero', 'hold'))
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecorderSettings:
-    """The recorder."""
-
-    exclude: tuple[str, ...] = setting((), doc='topics of the interface that are not recorded')
-
-
-@dataclass(frozen=True, kw_only=True)
 class Prices:
     """What an hour of operation is paid for; without them there is no cost per hour."""
 
@@ -149,6 +134,9 @@ class Scenario:
     interface: Interface = setting(doc='topics of state, goal and command')
     plant: PlantSettings = setting(doc='the thing under control')
     planner: PlannerSettings = setting(PlannerSettings, doc='the planner node')
+    detector: DetectorSettings = setting(DetectorSettings, doc='the surprise detectors')
+    perturbations: tuple[PerturbationSettings, ...] = setting(
+        (), doc='what disturbs the run, and when')
     supervisor: SupervisorSettings = setting(SupervisorSettings, doc='the command gate')
     recorder: RecorderSettings = setting(RecorderSettings, doc='the recorder')
     prices: Prices = setting(Prices, doc='prices of operation, for the cost per hour')

@@ -14,7 +14,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 
 from wm_eval_ros.bag.writer import BagWriter
-from wm_eval_ros.config.scenario import RecorderSettings
+from wm_eval_ros.config.recorder import RecorderSettings
 from wm_eval_ros.config.schema import setting
 from wm_eval_ros.errors import RunError
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings

@@ -14,7 +14,7 @@ from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
-from wm_eval_ros.config.scenario import SupervisorSettings
+from wm_eval_ros.config.supervisor import SupervisorSettings
 from wm_eval_ros.errors import ConfigError, FieldPathError
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.process import run_node, spin_until, Stop

@@ -223,6 +223,7 @@ def cycle_record(
         nonfinite=0 if plan is None else plan.nonfinite,
         cost=float('nan') if plan is None else plan.cost,
         observation=() if inputs is None else _observation(inputs),
+        goal=_goal(inputs),
         latent=decision.latent if with_rollout else None,
         rollout=None if rollout is None else rollout.numpy().astype(np.float32),
     )
@@ -251,6 +252,12 @@ def skipped(
 def _refs(inputs: Inputs) -> tuple[InputRef, ...]:
     # the goal is set, not sensed: its age says nothing about the loop
     return tuple(r.ref for r in inputs.observations if r is not None)
+
+
+def _goal(inputs: Inputs | None) -> tuple[float, ...]:
+    if inputs is None or inputs.goal is None:
+        return ()
+    return tuple(float(v) for v in inputs.goal.values)
 
 
 def _observation(inputs: Inputs) -> tuple[float, ...]:

@@ -26,6 +26,7 @@ from wm_eval_ros.records import (
     InputRef,
     Mode,
     NEVER_NS,
+    RecorderStatus,
     RUN_INFO_SCHEMA,
     RunInfo,
 )
@@ -34,13 +35,14 @@ CYCLE_TYPE = 'wm_eval_ros/msg/PlannerCycle'
 EVENT_TYPE = 'wm_eval_ros/msg/EpisodeEvent'
 INPUT_TYPE = 'wm_eval_ros/msg/InputRef'
 METRICS_TYPE = 'wm_eval_ros/msg/MetricArray'
+STATUS_TYPE = 'wm_eval_ros/msg/RecorderStatus'
 HEADER_TYPE = 'std_msgs/msg/Header'
 TIME_TYPE = 'builtin_interfaces/msg/Time'
 
 NS_PER_S = 1_000_000_000
 
 #: numpy kind of an array field -> type code of the standard library's array
-_CODES = {'float32': 'f', 'float64': 'd', 'uint32': 'I'}
+_CODES = {'float32': 'f', 'float64': 'd', 'uint32': 'I', 'uint64': 'Q'}
 
 
 class MessageTypes:
@@ -119,7 +121,8 @@ def cycle_from_msg(msg: Any) -> CycleRecord:
             iterations=int(msg.iterations), nonfinite=int(msg.nonfinite), cost=float(msg.cost),
             action=tuple(np.asarray(msg.action, dtype=np.float64).tolist()),
             surprise=float(msg.surprise), surprise_threshold=float(msg.surprise_threshold),
-            observation=tuple(np.asarray(getattr(msg, 'observation', ()), np.float64).tolist()),
+            observation=_numbers(msg, 'observation'), goal=_numbers(msg, 'goal'),
+            scores=_numbers(msg, 'scores'),
             latent=_shaped(msg.latent, msg.latent_shape, 1),
             rollout=_shaped(msg.rollout, msg.rollout_shape, 2),
             rollout_std=_spread(msg))
@@ -150,6 +153,8 @@ def cycle_to_msg(record: CycleRecord, types: MessageTypes) -> Any:
         cost=record.cost, action=numbers(np.array(record.action, dtype=np.float64)),
         surprise=record.surprise, surprise_threshold=record.surprise_threshold,
         observation=numbers(np.array(record.observation, dtype=np.float64)),
+        goal=numbers(np.array(record.goal, dtype=np.float64)),
+        scores=numbers(np.array(record.scores, dtype=np.float64)),
         latent_shape=numbers(_shape(latent)), latent=numbers(_flat(latent)),
         rollout_shape=numbers(_shape(rollout)), rollout=numbers(_flat(rollout)),
         rollout_std=numbers(_flat(record.rollout_std)))
@@ -189,6 +194,32 @@ def metric_array(
     return types.make(METRICS_TYPE, header=types.header(stamp), slot=slot,
                       names=[name for name, _ in values],
                       values=types.numbers(METRICS_TYPE, numbers))
+
+
+def status_from_msg(msg: Any) -> RecorderStatus:
+    """Decode a ``wm_eval_ros/RecorderStatus``."""
+    def counts(values: Any) -> tuple[int, ...]:
+        return tuple(int(v) for v in values)
+
+    return RecorderStatus(
+        stamp_ns=stamp_ns(msg.header.stamp), failed=int(msg.state) != 0, reason=msg.reason,
+        topics=tuple(msg.topics), received=counts(msg.received), written=counts(msg.written),
+        durable=counts(msg.durable), dropped=counts(msg.dropped),
+        durable_sequence=counts(msg.durable_sequence), queued_bytes=int(msg.queued_bytes),
+        free_bytes=int(msg.free_bytes))
+
+
+def status_to_msg(record: RecorderStatus, types: MessageTypes) -> Any:
+    """Encode as ``wm_eval_ros/RecorderStatus``; the inverse of :func:`status_from_msg`."""
+    def counts(values: tuple[int, ...]) -> Any:
+        return types.numbers(STATUS_TYPE, np.array(values, dtype=np.uint64))
+
+    return types.make(
+        STATUS_TYPE, header=types.header(record.stamp_ns), state=int(record.failed),
+        reason=record.reason, topics=list(record.topics), received=counts(record.received),
+        written=counts(record.written), durable=counts(record.durable),
+        dropped=counts(record.dropped), durable_sequence=counts(record.durable_sequence),
+        queued_bytes=record.queued_bytes, free_bytes=record.free_bytes)
 
 
 def run_info_to_json(info: RunInfo) -> str:
@@ -254,6 +285,11 @@ def _shaped(values: Any, shape: Any, dimensions: int) -> NDArray[np.float32] | N
     if len(sizes) != dimensions:
         raise ValueError(f'an array of shape {sizes} where {dimensions} dimensions belong')
     return flat.reshape(sizes)
+
+
+def _numbers(msg: Any, name: str) -> tuple[float, ...]:
+    """Return an array field; empty where the message is of a version without it."""
+    return tuple(np.asarray(getattr(msg, name, ()), np.float64).tolist())
 
 
 def _spread(msg: Any) -> NDArray[np.float32] | None:

@@ -8,19 +8,28 @@ RUN_INFO = 'run_info'
 PLANNER_CYCLE = 'planner_cycle'
 EPISODE_EVENT = 'episode_event'
 METRICS = 'metrics'
+#: what the recorder has safely on disk
+RECORDER_STATUS = 'recorder_status'
 CLOCK = '/clock'
 #: latched by every node of a run once it can take part; the plant waits for them
 NODE_READY = 'node_ready'
 CAMERA_IMAGE = 'camera/image_raw'
 CAMERA_COMPRESSED = 'camera/image_raw/compressed'
-#: service of the plant
+#: services of the plant (or of the relay before a robot)
 RESET_EPISODE = 'reset_episode'
+INJECT_PERTURBATION = 'inject_perturbation'
+#: services of the supervisor: an operator takes over (SetBool), a stop is lifted (Trigger)
+TAKE_OVER = 'take_over'
+CLEAR_STOP = 'clear_stop'
+#: the operator's commands while he has taken over: the command's type, or a joystick
+OPERATOR_JOY = 'joy'
 
 TYPES = {
     RUN_INFO: 'std_msgs/msg/String',
     PLANNER_CYCLE: 'wm_eval_ros/msg/PlannerCycle',
     EPISODE_EVENT: 'wm_eval_ros/msg/EpisodeEvent',
     METRICS: 'wm_eval_ros/msg/MetricArray',
+    RECORDER_STATUS: 'wm_eval_ros/msg/RecorderStatus',
     CLOCK: 'rosgraph_msgs/msg/Clock',
     NODE_READY: 'std_msgs/msg/String',
     CAMERA_IMAGE: 'sensor_msgs/msg/Image',
