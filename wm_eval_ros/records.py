@@ -91,6 +91,7 @@ class EventKind(IntEnum):
     COMMAND_REFUSED = 16
     RECORDER_FAILED = 17
     CALIBRATION_LOST = 18
+    PERTURB_SKIPPED = 19
 
 
 #: events that end an episode
