@@ -15,6 +15,7 @@ import yaml
 
 from wm_eval_ros.bag.definitions import definition, known_types
 from wm_eval_ros.bag.reader import open_bag
+from wm_eval_ros.bag.seal import RECORD as SEAL_RECORD
 from wm_eval_ros.bag.writer import BagWriter, CHUNK_BYTES, CHUNK_NS
 from wm_eval_ros.errors import BagError, RecordingError
 from wm_eval_ros.records import NO_SEQUENCE
@@ -139,42 +140,111 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 class FullDisk:
-    """A file whose disk is full."""
+    """A file whose disk takes so many bytes more, then none."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
-        self.full = False
+        self.left: int | None = None
 
-    def write(self, data: bytes) -> int:
-        if self.full:
+    def write(self, data: memoryview) -> int:
+        if self.left is None:
+            return int(self._file.write(data))
+        if self.left == 0:
             raise OSError(28, 'No space left on device')
-        return int(self._file.write(data))
+        taken = int(self._file.write(data[:self.left]))
+        self.left -= taken
+        return taken
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
 
 
+@pytest.mark.parametrize('freed', [True, False])
 def test_the_first_failure_of_the_disk_ends_writing_for_good(
-    tmp_path: Path, joint_data: Callable[..., bytes],
+    tmp_path: Path, joint_data: Callable[..., bytes], freed: bool,
 ) -> None:
     writer = BagWriter(tmp_path / 'b')
-    disk = FullDisk(writer._file)
-    writer._file = writer._writer._Writer__stream = disk  # type: ignore[attr-defined]
+    disk = FullDisk(writer._disk._raw)
+    writer._disk._raw = disk  # type: ignore[assignment]
     writer.add_topic('/j', JOINTS)
     for i in range(100):
         writer.write('/j', joint_data(i), i + 1)
     writer.flush()
-    disk.full = True
+    disk.left = 20
     writer.write('/j', joint_data(0), 200)
     with pytest.raises(RecordingError, match='No space left'):
         writer.flush()
-    disk.full = False
+    disk.left = None if freed else 0
     with pytest.raises(RecordingError, match='writing ended'):
         writer.write('/j', joint_data(0), 201)
     with pytest.raises(RecordingError, match='writing ended'):
+        writer.close({'state': 'failed'})
+    # where there is room again the file gets its end, and needs no salvage
+    with open_bag(tmp_path / 'b', salvage=not freed) as bag:
+        assert [m.log_ns for m in bag.messages()] == list(range(1, 101))
+        assert freed == (not bag.notes)
+
+
+class Sealing:
+    """A seal that writes down what it is asked."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.taken: list[tuple[str, bytes]] = []
+
+    def take(self, topic: str, data: bytes) -> None:
+        self.taken.append((topic, data))
+        self.calls.append('take')
+
+    def checkpoint(self) -> dict[str, str]:
+        self.calls.append('checkpoint')
+        return {'index': f'after {len(self.taken)}'} if self.taken else {}
+
+    def durable(self) -> None:
+        self.calls.append('durable')
+
+    def close(self) -> dict[str, str]:
+        self.calls.append('close')
+        return {'index': f'last {len(self.taken)}'}
+
+
+def test_a_seal_follows_the_file_and_stands_outside_of_chunks(tmp_path: Path) -> None:
+    seal = Sealing()
+    with BagWriter(tmp_path / 'b', seal=seal) as writer:
+        writer.add_topic('/u', 'std_msgs/msg/Empty')
+        writer.sync()
+        for i in range(3):
+            writer.write('/u', bytes([0, 1, 0, i]), 5 - i)
+            if i == 1:
+                writer.sync()
+    assert seal.calls == ['checkpoint', 'durable', 'take', 'take', 'checkpoint', 'durable',
+                          'take', 'close']
+    assert [data[3] for _, data in seal.taken] == [0, 1, 2], 'the order of the file'
+    with (tmp_path / 'b' / 'b_0.mcap').open('rb') as file:
+        reader = make_reader(file, validate_crcs=True)
+        sealed = [m.metadata for m in reader.iter_metadata() if m.name == SEAL_RECORD]
+        assert sum(1 for _ in reader.iter_messages()) == 3
+    assert [m['index'] for m in sealed] == ['after 2', 'last 3']
+
+
+def test_after_a_failure_no_seal_vouches_for_what_the_disk_did_not_take(tmp_path: Path) -> None:
+    seal = Sealing()
+    writer = BagWriter(tmp_path / 'b', seal=seal)
+    disk = FullDisk(writer._disk._raw)
+    writer._disk._raw = disk  # type: ignore[assignment]
+    writer.add_topic('/u', 'std_msgs/msg/Empty')
+    writer.write('/u', bytes(4), 1)
+    writer.sync()
+    writer.write('/u', bytes(4), 2)
+    disk.left = 0
+    with pytest.raises(RecordingError):
+        writer.sync()
+    disk.left = None
+    with pytest.raises(RecordingError):
         writer.close()
-    with open_bag(tmp_path / 'b', salvage=True) as bag:
-        assert sum(1 for _ in bag.messages()) == 100
+    assert 'close' not in seal.calls
+    with open_bag(tmp_path / 'b') as bag:
+        assert [m.log_ns for m in bag.messages()] == [1]
 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:

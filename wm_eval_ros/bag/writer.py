@@ -2,22 +2,25 @@
 Write a rosbag2 directory: one MCAP file and its metadata.yaml.
 
 Chunks are small, carry a CRC, are not compressed, and reach the operating system when they are
-closed: after a SIGKILL everything but the open chunk is in the file.
+closed: after a SIGKILL everything but the open chunk is in the file. After :meth:`BagWriter.sync`
+it is on the disk.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+import contextlib
 from dataclasses import dataclass
-import os
 from pathlib import Path
 import time
 from typing import Any
 
-from mcap.writer import CompressionType, Writer
-
 from wm_eval_ros.bag.definitions import definition
+from wm_eval_ros.bag.disk import DiskFile
+from wm_eval_ros.bag.mcap_writer import McapWriter
 from wm_eval_ros.bag.metadata import metadata_yaml, NAME, offered_qos, to_yaml, WrittenTopic
+from wm_eval_ros.bag.seal import RECORD as SEAL_RECORD
+from wm_eval_ros.bag.seal import Seal
 from wm_eval_ros.errors import RecordingError
 from wm_eval_ros.records import NO_SEQUENCE
 from wm_eval_ros.wire.topics import Qos
@@ -28,8 +31,6 @@ CHUNK_BYTES = 64 << 10
 CHUNK_NS = 100_000_000
 #: start of a bag without messages, as rosbag2 writes it
 _NO_START_NS = 2**63 - 1
-#: the library is never to close a chunk by itself: the file would not be flushed
-_NEVER_BYTES = 1 << 62
 
 
 @dataclass(slots=True)
@@ -46,7 +47,7 @@ class BagWriter:
 
     def __init__(
         self, folder: Path, *, distribution: str = 'jazzy',
-        clock: Callable[[], int] = time.monotonic_ns,
+        clock: Callable[[], int] = time.monotonic_ns, seal: Seal | None = None,
     ) -> None:
         """
         Create the folder and the file.
@@ -54,34 +55,39 @@ class BagWriter:
         :param folder: must not exist, or be empty
         :param distribution: name of the ROS distribution, for metadata.yaml
         :param clock: steady clock [ns]
+        :param seal: follows what is written; None: nobody does
         :raises RecordingError: the folder is in use, or cannot be written
         """
         self.folder = Path(folder)
         self.path = self.folder / f'{self.folder.name}_0.mcap'
         self._distribution = distribution
         self._clock = clock
+        self._seal = seal
         self._topics: dict[str, _Topic] = {}
         self._schemas: dict[str, int] = {}
-        self._pending = 0
         self._opened_ns = clock()
-        self._start_ns, self._end_ns = _NO_START_NS, 0
         self._failure = ''
+        #: messages were taken that the disk did not: a seal would vouch for them
+        self._cut = False
         self._closed = False
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if any(self.folder.iterdir()):
                 raise RecordingError(f'{self.folder}: not empty; name a new folder for the bag')
-            self._file = self.path.open('xb')
+            self._disk = DiskFile(self.path)
+            self._mcap = McapWriter(self._disk, 'ros2', 'wm_eval_ros')
         except OSError as error:
             raise RecordingError(f'{self.folder}: cannot be written ({error.strerror})') from None
-        self._writer = Writer(self._file, chunk_size=_NEVER_BYTES,
-                              compression=CompressionType.NONE, enable_crcs=True)
-        self._guard(self._begin)
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of messages written, by topic."""
+        """Number of messages taken, by topic; those of the open chunk are not in the file yet."""
         return {name: topic.count for name, topic in self._topics.items()}
+
+    @property
+    def failure(self) -> str:
+        """Why nothing more is written; empty while all is well."""
+        return self._failure
 
     def add_topic(
         self, name: str, type_name: str, text: str | None = None, type_hash: str | None = None,
@@ -101,15 +107,13 @@ class BagWriter:
         text = known.text if text is None and known else text or ''
         type_hash = known.type_hash if type_hash is None and known else type_hash or ''
         profiles = tuple(offered_qos(qos) if isinstance(qos, Qos) else qos)
-
-        def declare() -> None:
-            channel = self._writer.register_channel(
-                name, 'cdr', self._schema(type_name, text or ''),
-                {'offered_qos_profiles': to_yaml(list(map(dict, profiles))).strip(),
-                 'topic_type_hash': type_hash or ''})
-            self._topics[name] = _Topic(channel, type_name, type_hash or '', profiles)
-
-        self._guard(declare)
+        channel = self._mcap.add_channel(
+            name, self._schema(type_name, text or ''),
+            {'offered_qos_profiles': to_yaml(list(map(dict, profiles))).strip(),
+             'topic_type_hash': type_hash or ''})
+        self._topics[name] = _Topic(channel, type_name, type_hash or '', profiles)
+        if self._seal is not None:
+            self._seal.declare(name, type_name, text or '')
 
     def write(
         self, topic: str, data: bytes, log_ns: int, publish_ns: int | None = None,
@@ -129,47 +133,65 @@ class BagWriter:
             raise RecordingError(f'{self.folder}: topic {topic} was not declared')
         if not 0 <= log_ns < 2**63:
             raise RecordingError(f'{self.folder}: {topic}: log time {log_ns} ns is no time')
+        self._require_well()
         published_ns = log_ns if publish_ns is None or publish_ns < 0 else publish_ns
         number = 0 if sequence == NO_SEQUENCE else sequence & 0xFFFFFFFF
-
-        def append() -> None:
-            self._writer.add_message(entry.channel, log_ns, data, published_ns, number)
-
-        self._guard(append)
-        entry.count += 1
-        self._start_ns = min(self._start_ns, log_ns)
-        self._end_ns = max(self._end_ns, log_ns)
-        if not self._pending:
+        if not self._mcap.messages_pending:
             self._opened_ns = self._clock()
-        self._pending += len(data) + 31
-        if self._pending >= CHUNK_BYTES:
+        self._mcap.add_message(entry.channel, number, log_ns, published_ns, data)
+        entry.count += 1
+        if self._seal is not None:
+            self._seal.take(topic, data, log_ns, published_ns, number)
+        if self._mcap.pending >= CHUNK_BYTES:
             self.flush()
         else:
             self.tick()
 
     def tick(self) -> None:
         """Close the open chunk if it is old enough; to be called at least every 100 ms."""
-        if self._pending and self._clock() - self._opened_ns >= CHUNK_NS:
+        if self._mcap.messages_pending and self._clock() - self._opened_ns >= CHUNK_NS:
             self.flush()
 
     def flush(self) -> None:
-        """Close the open chunk and hand it to the operating system."""
-        self._guard(self._flush)
-        self._pending = 0
+        """
+        Close the open chunk and hand it to the operating system.
 
-    def close(self) -> None:
+        :raises RecordingError: writing failed now or before
+        """
+        self._guard(self._mcap.close_chunk)
+
+    def sync(self) -> None:
+        """
+        Close the open chunk, and wait until everything is on the disk.
+
+        :raises RecordingError: writing failed now or before
+        """
+        self._guard(self._sync)
+
+    def fail(self, reason: str) -> None:
+        """End all writing, for good; only `close` still seals what is there."""
+        self._failure = self._failure or reason
+
+    def close(self, summary: Mapping[str, str] | None = None) -> None:
         """
         Finish the file and write metadata.yaml; a second call does nothing.
 
+        After a failure that is tried too: what is whole in the file gets its index.
+
+        :param summary: free text by key, for the custom data of metadata.yaml
         :raises RecordingError: writing failed now or before
         """
         if self._closed:
             return
         self._closed = True
         try:
-            self._guard(self._finish)
+            if self._failure:
+                with contextlib.suppress(OSError):
+                    self._finish(summary or {})
+            self._guard(lambda: self._finish(summary or {}))
         finally:
-            self._close_file()
+            with contextlib.suppress(OSError):
+                self._disk.close()
 
     def __enter__(self) -> BagWriter:
         """Return the writer."""
@@ -179,53 +201,58 @@ class BagWriter:
         """Close the bag."""
         self.close()
 
-    def _begin(self) -> None:
-        self._writer.start(profile='ros2', library='wm_eval_ros')
-        self._file.flush()
-
     def _schema(self, type_name: str, text: str) -> int:
         if type_name not in self._schemas:
-            self._schemas[type_name] = self._writer.register_schema(
+            self._schemas[type_name] = self._mcap.add_schema(
                 type_name, 'ros2msg' if text else '', text.encode())
         return self._schemas[type_name]
 
-    def _flush(self) -> None:
-        # The library closes chunks by size alone and offers no call for it.
-        self._writer._Writer__finalize_chunk()  # type: ignore[attr-defined]
-        self._file.flush()
+    def _sync(self) -> None:
+        self._mcap.close_chunk()
+        if self._seal is not None:
+            self._note(self._seal.checkpoint())
+        self._disk.sync()
+        if self._seal is not None:
+            self._seal.durable()
 
-    def _finish(self) -> None:
-        contents = self._metadata()
-        self._flush()
-        self._writer.add_metadata('rosbag2', {
+    def _note(self, sealed: Mapping[str, str]) -> None:
+        if sealed:
+            self._mcap.add_metadata(SEAL_RECORD, sealed)
+
+    def _finish(self, summary: Mapping[str, str]) -> None:
+        self._mcap.close_chunk()
+        if self._seal is not None and not self._cut:
+            self._note(self._seal.close())
+        contents = self._metadata(summary)
+        self._mcap.add_metadata('rosbag2', {
             'serialized_metadata': to_yaml(next(iter(contents.values()))).strip()})
-        self._writer.finish()  # type: ignore[no-untyped-call]
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self._mcap.finish()
+        self._disk.sync()
+        if self._seal is not None and not self._cut:
+            self._seal.durable()
         part = self.folder / f'.{NAME}.part'
         part.write_text(to_yaml(contents), encoding='utf-8')
         part.replace(self.folder / NAME)
 
-    def _metadata(self) -> dict[str, Any]:
-        topics = [WrittenTopic(name, t.type, t.type_hash, t.qos, t.count)
+    def _metadata(self, summary: Mapping[str, str]) -> dict[str, Any]:
+        mcap = self._mcap
+        topics = [WrittenTopic(name, t.type, t.type_hash, t.qos, mcap.counts[t.channel])
                   for name, t in self._topics.items()]
-        return metadata_yaml(self.path.name, topics, self._start_ns,
-                             max(0, self._end_ns - self._start_ns), {},
-                             self._distribution)
+        start_ns = min(mcap.start_ns, _NO_START_NS)
+        return metadata_yaml(self.path.name, topics, start_ns, max(0, mcap.end_ns - start_ns),
+                             summary, self._distribution)
 
-    def _close_file(self) -> None:
-        try:
-            self._file.close()
-        except OSError as error:
-            self._failure = self._failure or str(error.strerror)
+    def _require_well(self) -> None:
+        if self._failure:
+            raise RecordingError(f'{self.path}: writing ended after {self._failure}')
 
     def _guard(self, action: Callable[[], object]) -> None:
         """Run an action; the first failure of the disk ends all writing, for good."""
-        if self._failure:
-            raise RecordingError(f'{self.path}: writing ended after {self._failure}')
+        self._require_well()
         try:
             action()
         except OSError as error:
             self._failure = error.strerror or str(error)
+            self._cut = True
             raise RecordingError(f'{self.path}: cannot be written ({self._failure}); '
                                  'what was written before is readable') from None
