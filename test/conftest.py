@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-import random
 import sys
 from types import ModuleType
 
 from hypothesis import settings
 import pytest
+
+from wm_eval_ros.cli.processes import reserved_domain
 
 # how long an example takes says more of the machine than of the code
 settings.register_profile('untimed', deadline=None)
@@ -19,12 +21,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
-def domain_id(monkeypatch: pytest.MonkeyPatch) -> int:
-    """A DDS domain of this test's own, also for the processes it starts."""
-    # 0 is everybody's default; above 101 the ports run into Linux' ephemeral range.
-    domain = random.SystemRandom().randint(1, 101)
-    monkeypatch.setenv('ROS_DOMAIN_ID', str(domain))
-    return domain
+def domain_id(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A DDS domain that nobody on this host is in, also for the processes the test starts."""
+    with reserved_domain(None) as domain:
+        monkeypatch.setenv('ROS_DOMAIN_ID', str(domain))
+        yield domain
 
 
 @pytest.fixture(scope='session')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+import gc
 import json
 import time
 from typing import Any
@@ -19,6 +20,7 @@ class Graph:
         from rclpy.executors import SingleThreadedExecutor
         self.executor = SingleThreadedExecutor()
         self.node = rclpy.create_node('probe')
+        self.added: list[Any] = []
         self.executor.add_node(self.node)
         from wm_eval_ros.config.scenario import find_scenario, load_scenario
         from wm_eval_ros.nodes.ros import Endpoints
@@ -26,7 +28,14 @@ class Graph:
 
     def add(self, runnable: Any) -> Any:
         self.executor.add_node(runnable.node)
+        self.added.append(runnable.node)
         return runnable
+
+    def close(self) -> None:
+        # a node that lives on goes on taking part in its domain, and in the next test of it
+        self.executor.shutdown()
+        for node in (self.node, *self.added):
+            node.destroy_node()
 
     def publisher(self, type_name: str, topic: str, qos: Any) -> Any:
         return self.ends.publisher(type_name, topic, qos)
@@ -59,5 +68,7 @@ def make_graph(domain_id: int) -> Iterator[Callable[..., Graph]]:
 
     yield make
     for graph in made:
-        graph.executor.shutdown()
+        graph.close()
+    made.clear()
     rclpy.try_shutdown()
+    gc.collect()
