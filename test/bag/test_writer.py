@@ -192,7 +192,12 @@ class Sealing:
         self.calls: list[str] = []
         self.taken: list[tuple[str, bytes]] = []
 
-    def take(self, topic: str, data: bytes) -> None:
+    def declare(self, topic: str, type_name: str, text: str) -> None:
+        self.calls.append('declare')
+
+    def take(
+        self, topic: str, data: bytes, log_ns: int, publish_ns: int, sequence: int,
+    ) -> None:
         self.taken.append((topic, data))
         self.calls.append('take')
 
@@ -217,8 +222,8 @@ def test_a_seal_follows_the_file_and_stands_outside_of_chunks(tmp_path: Path) ->
             writer.write('/u', bytes([0, 1, 0, i]), 5 - i)
             if i == 1:
                 writer.sync()
-    assert seal.calls == ['checkpoint', 'durable', 'take', 'take', 'checkpoint', 'durable',
-                          'take', 'close']
+    assert seal.calls == ['declare', 'checkpoint', 'durable', 'take', 'take', 'checkpoint',
+                          'durable', 'take', 'close', 'durable']
     assert [data[3] for _, data in seal.taken] == [0, 1, 2], 'the order of the file'
     with (tmp_path / 'b' / 'b_0.mcap').open('rb') as file:
         reader = make_reader(file, validate_crcs=True)

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator
+from io import BytesIO
 from pathlib import Path
 
+from mcap.data_stream import ReadDataStream
 from mcap.opcode import Opcode
-from mcap.records import Channel
+from mcap.records import Channel, Metadata
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +23,7 @@ from wm_eval_ros.bag.columns import Columns, EMPTY, gather, in_order, Ints, join
 from wm_eval_ros.bag.disorder import OrderWatch
 from wm_eval_ros.bag.mcap_index import McapIndex
 from wm_eval_ros.bag.mcap_record import (
+    CHUNK,
     chunk_contents,
     MESSAGE,
     MESSAGE_FIELDS,
@@ -30,7 +33,7 @@ from wm_eval_ros.bag.mcap_record import (
     RecordFile,
     UNREADABLE,
 )
-from wm_eval_ros.bag.message import Connection, Damage, Disorder
+from wm_eval_ros.bag.message import check_size, Connection, Damage, Disorder
 from wm_eval_ros.errors import BagError
 from wm_eval_ros.records import NO_SEQUENCE
 
@@ -102,6 +105,43 @@ class McapFile:
                 yield pending[:cut]
                 pending = pending[cut:]
         self._check_counts(topics)
+
+    def stored(self) -> Iterator[Columns]:
+        """
+        Yield all messages as they stand in the file, whatever their log times.
+
+        :raises BagError: a checksum does not hold
+        """
+        wanted, order = self._wanted(None), np.arange(len(self._index.segments))
+        for first, last in self._blocks(order):
+            yield self._load(order[first:last], wanted)
+
+    def metadata(self, name: str) -> Iterator[tuple[int, dict[str, str]]]:
+        """
+        Yield place and content of the metadata records of a name, in the order of the file.
+
+        :raises BagError: one is damaged
+        """
+        for at, length in self._index.metadata:
+            try:
+                check_size(f'{self.path}: metadata at byte {at}', length, length)
+                found = Metadata.read(ReadDataStream(BytesIO(self._file.read(at, length))))
+            except UNREADABLE as error:
+                self.damage.found(f'{self.path}: the metadata at byte {at} is damaged ({error})')
+                continue
+            if found.name == name:
+                yield at, found.metadata
+
+    def place_of(self, row: np.void) -> int:
+        """Return where in the file a message stands; in a compressed chunk, where that begins."""
+        place = int(row['place'])
+        segment = self._index.segments[place >> _PLACE_SHIFT]
+        offset, within = int(segment['offset']), place & ((1 << _PLACE_SHIFT) - 1)
+        if not segment['chunk']:
+            return offset + within
+        # an uncompressed chunk: its head, and the length of the records
+        plain = int(segment['size']) - int(segment['bytes'])
+        return offset + plain + within if plain == CHUNK.size + 8 else offset
 
     def _blocks(self, order: Ints) -> Iterator[tuple[int, int]]:
         """Yield first and last of the segments that are unpacked together."""

@@ -63,6 +63,8 @@ class McapIndex:
         self.channels: dict[int, Channel] = {}
         self.statistics: Statistics | None = None
         self.data_crc = 0
+        #: place and length of the contents of each metadata record
+        self.metadata: list[tuple[int, int]] = []
         #: whether the summary repeats the channels
         self.summary_channels = False
         self._packed = bytearray()
@@ -170,6 +172,8 @@ class McapIndex:
         elif opcode == Opcode.FOOTER:
             self._footer = Footer.read(self._stream(at, length))
             self._summary_end = at - RECORD.size
+        elif opcode == Opcode.METADATA:
+            self.metadata.append((at, length))
         elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
             self.learn(opcode, self._contents(at, length))
             self.summary_channels |= self._data_end is not None and opcode == Opcode.CHANNEL

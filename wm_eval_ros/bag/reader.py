@@ -18,6 +18,7 @@ import numpy as np
 from wm_eval_ros.bag.columns import Columns, from_payloads, Ints
 from wm_eval_ros.bag.decode import Decoder, full_name, header_stamp_ns
 from wm_eval_ros.bag.locate import contents, open_file, Scratch
+from wm_eval_ros.bag.mcap_file import McapFile
 from wm_eval_ros.bag.merge import merged, Source
 from wm_eval_ros.bag.message import (
     Connection,
@@ -209,6 +210,28 @@ class Bag:
                 stamp_ns = header_stamp_ns(message) if connection in stamped else None
                 yield SampleRecord(connection.topic, stamp_ns, log_ns, sequence)
 
+    def stored(self) -> Iterator[tuple[StorageFile, Columns]]:
+        """
+        Yield the messages as they stand in their files, whatever their log times.
+
+        :raises BagError: the bag is damaged, or a file is not MCAP: only there is an order stored
+        """
+        for number, file in enumerate(self._files):
+            if not isinstance(file, McapFile):
+                raise BagError(f'{file.path}: not MCAP; it keeps no order of messages')
+            for columns in file.stored():
+                yield file, self._renumbered(number, columns)
+
+    def metadata_records(self, name: str) -> Iterator[tuple[int, dict[str, str]]]:
+        """
+        Yield place and content of the metadata records of a name; files of other forms have none.
+
+        :raises BagError: one is damaged
+        """
+        for file in self._files:
+            if isinstance(file, McapFile):
+                yield from file.metadata(name)
+
     def close(self) -> None:
         """Release the files."""
         for file in self._files:
@@ -225,11 +248,13 @@ class Bag:
 
     def _numbered(self, number: int, topics: Collection[str] | None) -> Iterator[Columns]:
         """Yield one file's messages with the bag's own numbers of connections."""
-        numbers = self._numbers[number]
-        packed = self.metadata is not None and self.metadata.compression_mode == 'message'
         for columns in self._files[number].columns(topics):
-            columns.rows['connection'] = numbers[columns.rows['connection']]
-            yield self._unzipped(columns) if packed else columns
+            yield self._renumbered(number, columns)
+
+    def _renumbered(self, number: int, columns: Columns) -> Columns:
+        columns.rows['connection'] = self._numbers[number][columns.rows['connection']]
+        packed = self.metadata is not None and self.metadata.compression_mode == 'message'
+        return self._unzipped(columns) if packed else columns
 
     def _unzipped(self, columns: Columns) -> Columns:
         payloads = [unzstd(f'{self.path}: {m.topic} at {m.log_ns} ns', m.data)
