@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, MutableSequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import json
 import sys
 import time
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -21,9 +22,11 @@ from wm_eval_ros.config.scenario import PlantSettings, Scenario
 from wm_eval_ros.config.schema import setting
 from wm_eval_ros.errors import FieldPathError, RunError
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
+from wm_eval_ros.nodes.perturber import Perturber
 from wm_eval_ros.nodes.process import run_node, SPIN_S, Stop
 from wm_eval_ros.nodes.ros import Endpoints, message_type, qos_profile, ready_text, TYPES
 from wm_eval_ros.nodes.worlds import Command, LockstepWorld, RealtimeWorld
+from wm_eval_ros.perturb.injector import Change
 from wm_eval_ros.plants.encode import compressed
 from wm_eval_ros.plants.episode import EpisodeJudge
 from wm_eval_ros.plants.hardware import HardwarePlant
@@ -63,10 +66,13 @@ class PlantNode:
         parameters.close()
         self.plant: Plant = plugins.load('wm_eval_ros.plants', self.settings.kind)(
             task=self.settings.task, interface=self.scenario.interface)
+        self._perturber = None if isinstance(self.plant, HardwarePlant) else Perturber(
+            self.scenario, self.plant, self._tell)
         self._judge = EpisodeJudge(self.plant, self.settings.time_limit_s)
         self.tick_ns = max(1, round(1e9 / self.settings.observation_hz / self.plant.step_ns)
                             ) * self.plant.step_ns
         self._episode = -1
+        self._origin_ns = 0
         self._next_seed = self.scenario.seed
         self._abort = ''
         self._ready: set[str] = set()
@@ -111,6 +117,7 @@ class PlantNode:
         """Begin the next episode at a stamp; return when planner and supervisor are in it."""
         self._episode += 1
         self._abort = ''
+        self._origin_ns = stamp_ns
         seed = self._next_seed
         self._next_seed += 1
         self.plant.reset(seed)
@@ -119,25 +126,52 @@ class PlantNode:
         self.event(stamp_ns, EventKind.START, SOLVED_AT_START if solved else '', float(seed))
         followers = EPISODE_NODES & self._others
         self._await({ready_text(name, self._episode) for name in followers})
+        if self._perturber is not None:
+            self._perturber.begin(seed)
+
+    def finish_episode(self, stamp_ns: int, kind: EventKind, reason: str) -> None:
+        """Publish the terminal event; every perturbation ends with the episode."""
+        if self._perturber is not None:
+            self._perturber.end()
+        self.event(stamp_ns, kind, reason, self.plant.time_ns / 1e9)
+
+    def perturb(self) -> None:
+        """Begin and end the perturbations that are due at the plant's task time."""
+        if self._perturber is not None:
+            self._perturber.step()
+
+    def act(self, action: NDArray[np.float64]) -> None:
+        """Let a command reach the actuators, as perturbations leave it."""
+        reaching = action if self._perturber is None else self._perturber.command(action)
+        if reaching is not None:
+            self.plant.apply(reaching)
+
+    def _tell(self, change: Change) -> None:
+        realtime = self.scenario.clock is ClockMode.REALTIME
+        self.event(self.ros_ns() if realtime else self._origin_ns + self.plant.time_ns,
+                   change.kind, change.label, change.severity)
 
     def event(self, stamp_ns: int, kind: EventKind, label: str, value: float) -> None:
         """Publish an episode event; tell the launcher."""
         record = EpisodeEvent(stamp_ns, self._episode, kind, label, value, self.node.get_name())
         self._events.publish(codec.event_to_msg(record, TYPES))
-        print(json.dumps({'episode': self._episode, 'kind': kind.name, 'value': value}),
-              flush=True)
+        print(json.dumps({'episode': self._episode, 'kind': kind.name, 'label': label,
+                          'value': value}), flush=True)
 
     def publish_state(self, stamp_ns: int) -> None:
         """Publish every observation stream with one stamp."""
         samples: Mapping[str, Sample] = self.plant.observe()
         for topic, endpoint in self._streams.items():
             message = fill(self._types[topic](), samples[topic], stamp_ns)
-            endpoint.publish(message)
+            assert self._perturber is not None
+            self._perturber.send(topic, message, endpoint.publish)
 
     def publish_camera(self, stamp_ns: int) -> None:
         """Render and publish one image."""
         image = self.plant.render(self.settings.camera_width, self.settings.camera_height)
         topic = topics.camera(self.settings.camera_encoding)
+        assert self._perturber is not None
+        image = replace(image, pixels=self._perturber.image(topic, image.pixels))
         message = message_type(topics.TYPES[topic])()
         if topic == topics.CAMERA_IMAGE:
             fill(message, image, stamp_ns)
@@ -145,7 +179,7 @@ class PlantNode:
             codec.set_stamp(message.header.stamp, stamp_ns)
             message.header.frame_id, message.format = image.frame, self.settings.camera_encoding
             message.data = array('B', compressed(image, self.settings.camera_encoding))
-        self._camera.publish(message)
+        self._perturber.send(topic, message, self._camera.publish)
 
     def verdict(self) -> tuple[EventKind, str] | None:
         """Return how the episode ended, None while it goes on."""
@@ -185,6 +219,10 @@ class PlantNode:
         self.node.create_service(
             message_type('wm_eval_ros/srv/ResetEpisode'), topics.RESET_EPISODE, self._on_reset,
             qos_profile=qos_profile(topics.Qos(depth=10)))
+        if self._perturber is not None:
+            self.node.create_service(
+                message_type('wm_eval_ros/srv/InjectPerturbation'), topics.INJECT_PERTURBATION,
+                self._perturber.on_request, qos_profile=qos_profile(topics.Qos(depth=10)))
 
     def _on_command(self, message: Any) -> None:
         try:

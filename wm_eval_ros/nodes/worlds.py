@@ -51,8 +51,16 @@ class WorldPort(Protocol):
         """Begin the next episode at a stamp; return when planner and supervisor are in it."""
         ...
 
-    def event(self, stamp_ns: int, kind: EventKind, label: str, value: float) -> None:
-        """Publish an episode event."""
+    def finish_episode(self, stamp_ns: int, kind: EventKind, reason: str) -> None:
+        """Publish the terminal event; every perturbation ends with the episode."""
+        ...
+
+    def perturb(self) -> None:
+        """Begin and end the perturbations that are due at the plant's task time."""
+        ...
+
+    def act(self, action: NDArray[np.float64]) -> None:
+        """Let a command reach the actuators, as perturbations leave it."""
         ...
 
     def publish_state(self, stamp_ns: int) -> None:
@@ -96,6 +104,7 @@ class RealtimeWorld:
         while not self._port.stop:
             self._sleep_until(due_ns)
             self._advance(due_ns)
+            port.perturb()
             port.publish_state(port.ros_ns())
             if self._camera_ns and due_ns >= camera_due_ns:
                 port.publish_camera(port.ros_ns())
@@ -110,7 +119,7 @@ class RealtimeWorld:
     def end(self, kind: EventKind, reason: str) -> None:
         """Publish the terminal event."""
         self.open = False
-        self._port.event(self._port.ros_ns(), kind, reason, self._plant.time_ns / 1e9)
+        self._port.finish_episode(self._port.ros_ns(), kind, reason)
 
     def _elapsed_ns(self) -> int:
         return time.monotonic_ns() - self._t0_ns
@@ -123,7 +132,7 @@ class RealtimeWorld:
             self._port.handle(max(0.0, remaining_s))
             if self._port.commands:
                 self._advance(min(self._elapsed_ns(), due_ns))
-                self._plant.apply(self._port.commands[-1][1])
+                self._port.act(self._port.commands[-1][1])
                 self._port.commands.clear()
             if remaining_s <= 0.0:
                 return
@@ -174,13 +183,14 @@ class LockstepWorld:
     def end(self, kind: EventKind, reason: str) -> None:
         """Publish the terminal event."""
         self.open = False
-        self._port.event(self._now_ns(), kind, reason, self._plant.time_ns / 1e9)
+        self._port.finish_episode(self._now_ns(), kind, reason)
 
     def _now_ns(self) -> int:
         return self._origin_ns + self._plant.time_ns
 
     def _publish(self) -> None:
         now_ns = self._now_ns()
+        self._port.perturb()
         self._port.publish_state(now_ns)
         if self._port.settings.camera_hz > 0:
             self._port.publish_camera(now_ns)
@@ -205,6 +215,7 @@ class LockstepWorld:
         end_ns = self._plant.time_ns + self._period_ns
         tick_ns = self._port.tick_ns
         while self._plant.time_ns < end_ns and not self._port.stop:
+            self._port.perturb()
             self._apply_due(pending)
             tick_end_ns = min(end_ns, (self._plant.time_ns // tick_ns + 1) * tick_ns)
             self._advance_to(tick_end_ns, pending)
@@ -230,4 +241,4 @@ class LockstepWorld:
         for entry in due:
             pending.remove(entry)
         if due:
-            self._plant.apply(max(due, key=lambda entry: entry[0])[1])
+            self._port.act(max(due, key=lambda entry: entry[0])[1])

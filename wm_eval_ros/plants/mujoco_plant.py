@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wm_eval_ros.config.interface import Interface
 from wm_eval_ros.errors import ConfigError
+from wm_eval_ros.perturb.protocol import WorldChange
 from wm_eval_ros.plants.camera import Camera
+from wm_eval_ros.plants.disturb import Disturber
 from wm_eval_ros.plants.offers import check_interface, JOINT_TOPIC
 from wm_eval_ros.plants.simulator import mujoco
 from wm_eval_ros.plants.tasks import load_task
@@ -53,6 +55,8 @@ class MujocoPlant:
         self.step_ns: int = round(self.model.opt.timestep * 1e9)
         self._camera: Camera | None = None
         self._steps: int = 0
+        self._disturber = Disturber(self.model, kind)
+        self._changes: tuple[WorldChange, ...] = ()
         self._command = _Command(task, self.model, kind, interface)
         self._bind_observations(interface)
         self._goal_body = self.model.body(kind.goal).id if kind.goal else None
@@ -65,6 +69,7 @@ class MujocoPlant:
         Starts that the task finds too easy are drawn again, up to 100 times; ask :meth:`solved`
         whether the one that stands is solved already.
         """
+        self.model, self._changes = self._disturber.nominal, ()
         rng = np.random.default_rng(seed)
         for _ in range(DRAWS):
             mujoco.mj_resetData(self.model, self.data)
@@ -98,6 +103,18 @@ class MujocoPlant:
             # A step leaves the poses of its beginning behind.
             mujoco.mj_kinematics(self.model, self.data)
         self._steps += steps
+
+    def disturb(self, changes: Sequence[WorldChange]) -> None:
+        """
+        Change the world, until the next call or the reset; see :class:`.Disturbable`.
+
+        Without changes the world is the nominal one again, to the bit.
+
+        :raises ValueError: a change has no effect on this model; nothing was changed
+        """
+        force = self._disturber.push(self.data, changes)
+        self.model, self._changes = self._disturber.model(changes), tuple(changes)
+        self.data.xfrc_applied[self._disturber.body, :3] = force
 
     @property
     def time_ns(self) -> int:

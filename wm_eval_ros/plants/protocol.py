@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wm_eval_ros.perturb.protocol import WorldChange
 from wm_eval_ros.records import ImageSample, Sample
 
 
@@ -61,4 +62,18 @@ class Plant(Protocol):
 
     def state(self) -> NDArray[np.float64]:
         """Return the full simulator state, for oracles and tests, shape (S,)."""
+        ...
+
+
+@runtime_checkable
+class Disturbable(Protocol):
+    """A plant whose physics can be changed."""
+
+    def disturb(self, changes: Sequence[WorldChange]) -> None:
+        """
+        Change the world, until the next call or the reset.
+
+        :param changes: all that hold from now on; none: the nominal world, to the bit
+        :raises ValueError: a change is not possible here; the world stays as it was
+        """
         ...

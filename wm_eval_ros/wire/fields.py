@@ -109,6 +109,10 @@ class StreamReader:
             values.extend((math.cos(value), math.sin(value)) if path.angle else (value,))
         return np.array(values, dtype=np.float64)
 
+    def entry(self, joint: str) -> int:
+        """Return the number of a joint's entry in the message read last."""
+        return self._index[joint]
+
     def _learn_joints(self, msg: Any) -> None:
         joints = next((getattr(msg, n) for n in _NAME_LISTS if hasattr(msg, n)), None)
         if joints is None:

@@ -1,0 +1,169 @@
+"""Perturbations at the plant: the schedule carried out on messages, commands and the world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+import heapq
+import itertools
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wm_eval_ros.config.scenario import Scenario
+from wm_eval_ros.errors import FieldPathError, WmEvalError
+from wm_eval_ros.perturb.host import Channel, Host, Role
+from wm_eval_ros.perturb.injector import Change, Injector, Outcome, request
+from wm_eval_ros.perturb.protocol import ChangesProcesses, ChangesWorld, WorldChange
+from wm_eval_ros.perturb.units import command_units, observation_units, raw_fields
+from wm_eval_ros.plants.protocol import Disturbable, Plant
+from wm_eval_ros.records import ClockMode
+from wm_eval_ros.wire import codec, topics
+from wm_eval_ros.wire.edit import FieldEditor
+
+#: publishes a change, as an event of now
+Tell = Callable[[Change], None]
+
+
+class Perturber:
+    """Holds the :class:`Injector` of a simulated plant; asked at every instant of the world."""
+
+    def __init__(self, scenario: Scenario, plant: Plant, tell: Tell) -> None:
+        """
+        Make a perturber; nothing is on.
+
+        :param tell: called with everything that begins, ends, or does not act
+        :raises WmEvalError: the scenario names a perturbation, parameter or topic nobody knows
+        """
+        interface = scenario.interface
+        self._plant, self._tell = plant, tell
+        self._editors = {s.topic: FieldEditor(s.topic, s.type, raw_fields(s))
+                         for s in interface.observations}
+        self._units = {topic: observation_units(editor.fields)
+                       for topic, editor in self._editors.items()}
+        self._command = interface.command.topic
+        self._units[self._command] = command_units(interface.command)
+        self._injector = Injector(scenario.perturbations, _host(scenario, plant, self._units),
+                                  self._disturb)
+        self._open = False
+        self._held: list[tuple[int, int, Callable[[], object]]] = []
+        self._count = itertools.count()
+
+    # the episode --------------------------------------------------------------------------------
+
+    def begin(self, seed: int) -> None:
+        """Begin an episode just after the reset."""
+        self._open = True
+        self._held.clear()
+        self._injector.begin(seed)
+
+    def step(self) -> None:
+        """Begin and end what is due now; let go of messages that were held back until now."""
+        task_ns = self._plant.time_ns
+        for change in self._injector.step(task_ns):
+            self._tell(change)
+        while self._held and self._held[0][0] <= task_ns:
+            heapq.heappop(self._held)[2]()
+
+    def end(self) -> None:
+        """End everything; to be told before the event that ends the episode."""
+        self._open = False
+        for change in self._injector.end():
+            self._tell(change)
+
+    # what passes through ------------------------------------------------------------------------
+
+    def send(self, topic: str, message: Any, publish: Callable[[Any], object]) -> None:
+        """Publish an observation as the perturbations leave it: changed, late, twice, never."""
+        if topic in self._editors:
+            self._edit(self._editors[topic], topic, message)
+        task_ns = self._plant.time_ns
+        stamp_ns = codec.stamp_ns(message.header.stamp)
+        for copy in self._injector.deliver(topic, task_ns):
+            def leave(stamp_ns: int = stamp_ns + copy.stamp_shift_ns) -> None:
+                codec.set_stamp(message.header.stamp, stamp_ns)
+                publish(message)
+            if copy.delay_ns <= 0:
+                leave()
+            else:
+                heapq.heappush(self._held, (task_ns + copy.delay_ns, next(self._count), leave))
+
+    def image(self, topic: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the image that the camera gives."""
+        return self._injector.image(topic, pixels, self._plant.time_ns)
+
+    def command(self, action: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """Return the command that reaches the actuators, shape (A,); None: none does."""
+        changed = self._injector.values(self._command, action, self._units[self._command],
+                                        self._plant.time_ns)
+        return changed if np.isfinite(changed).all() else None
+
+    # live ---------------------------------------------------------------------------------------
+
+    def on_request(self, asked: Any, response: Any) -> Any:
+        """Answer the service: begin a perturbation now; severity 0 ends it."""
+        if not self._open:
+            response.outcome, response.message = str(Outcome.SKIPPED), 'no episode is running'
+            return response
+        try:
+            parameters = _parameters(asked.parameters)
+            plan = request(asked.name, asked.severity, self._plant.time_ns,
+                           round(asked.duration_s * 1e9), int(asked.seed), parameters)
+            change = self._injector.inject(plan, self._plant.time_ns)
+        except WmEvalError as error:
+            response.outcome, response.message = str(Outcome.UNSUPPORTED), str(error)
+            return response
+        self._tell(change)
+        response.outcome, response.message = str(change.outcome), change.why
+        return response
+
+    def _edit(self, editor: FieldEditor, topic: str, message: Any) -> None:
+        task_ns = self._plant.time_ns
+        before = editor.read(message)
+        after = self._injector.values(topic, before, self._units[topic], task_ns)
+        if after is not before:
+            editor.write(message, after)
+        keep = self._injector.length(topic)
+        if keep is not None:
+            editor.shorten(message, keep)
+
+    def _disturb(self, changes: Sequence[WorldChange]) -> str:
+        assert isinstance(self._plant, Disturbable)
+        try:
+            self._plant.disturb(changes)
+        except ValueError as error:
+            return str(error)
+        return ''
+
+
+def _parameters(text: str) -> dict[str, float]:
+    """Read a request's parameters."""
+    try:
+        raw = json.loads(text or '{}')
+    except ValueError as error:
+        raise FieldPathError(f'parameters: {error}') from None
+    return {str(key): float(value) for key, value in raw.items()}
+
+
+def _host(scenario: Scenario, plant: Plant, units: dict[str, NDArray[np.float64]]) -> Host:
+    """Return what the simulated plant of a scenario lets be perturbed."""
+    realtime = scenario.clock is ClockMode.REALTIME
+    in_step = '' if realtime else (f'in {scenario.clock} the planner waits for every observation: '
+                                   'none can be lost, late or misdated')
+    interface = scenario.interface
+    channels = [Channel(s.topic, Role.OBSERVATION, units[s.topic], in_step,
+                        lists=any('[' in field for field in s.fields))
+                for s in interface.observations]
+    command = interface.command
+    channels.append(Channel(command.topic, Role.COMMAND, units[command.topic],
+                            lists=any('[' in field for field in command.fields)))
+    if scenario.plant.camera_hz > 0:
+        channels.append(Channel(topics.camera(scenario.plant.camera_encoding), Role.CAMERA,
+                                in_step=in_step))
+    lacks: dict[Any, str] = {}
+    if not isinstance(plant, Disturbable):
+        lacks[ChangesWorld] = f'the plant {scenario.plant.kind} has no physics to change'
+    if not realtime:
+        lacks[ChangesProcesses] = f'in {scenario.clock} the world waits for the planner'
+    return Host(tuple(channels), lacks)

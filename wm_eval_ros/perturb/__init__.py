@@ -1,0 +1,1 @@
+"""Perturbations of values, images, messages, physics, planning and processes; free of ROS."""

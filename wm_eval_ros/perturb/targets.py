@@ -1,0 +1,86 @@
+"""On which channels of a host a perturbation acts, or why on none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from wm_eval_ros.errors import ConfigError
+from wm_eval_ros.perturb.catalogue import kind_of
+from wm_eval_ros.perturb.host import Channel, Host, Role
+from wm_eval_ros.perturb.protocol import (
+    ABILITIES,
+    ChangesDelivery,
+    ChangesImages,
+    ChangesLength,
+    ChangesPayload,
+    ChangesValues,
+)
+
+#: abilities that act on messages, and so on a channel
+ON_CHANNELS = (ChangesValues, ChangesLength, ChangesImages, ChangesPayload, ChangesDelivery)
+
+
+class UnsupportedError(Exception):
+    """The host cannot carry a perturbation out; the text says why."""
+
+
+def targets(name: str, kind: Any, topics: Sequence[str], host: Host) -> tuple[Channel, ...]:
+    """
+    Return the channels a perturbation acts on; none where it acts on the world or a process.
+
+    Without topics these are the observations, for ``command.*`` the command, for images the
+    camera; messages of a command are dropped or held back only where its topic is named.
+
+    :param kind: the class of the perturbation
+    :raises UnsupportedError: it cannot act here
+    :raises ConfigError: a topic that is no channel
+    """
+    able = [ability for ability in ABILITIES if issubclass(kind, ability)]
+    for ability in able:
+        if ability in host.lacks:
+            raise UnsupportedError(host.lacks[ability])
+    acts = [ability for ability in able if ability in ON_CHANNELS]
+    if not acts:
+        return ()
+    known = {channel.topic: channel for channel in host.channels}
+    for topic in topics:
+        if topic not in known:
+            raise ConfigError(f'perturbation {name}: no topic {topic!r} to act on; '
+                              f'there are {", ".join(sorted(known)) or "none"}')
+    asked = [known[topic] for topic in topics] or [
+        c for c in host.channels if c.role in _roles(name, acts)]
+    found, why = [], f'nothing here has what {name} changes'
+    for channel in asked:
+        reasons = [_obstacle(channel, ability) for ability in acts]
+        if any(reasons):
+            why = next(r for r in reasons if r)
+        else:
+            found.append(channel)
+    if not found:
+        raise UnsupportedError(why)
+    return tuple(found)
+
+
+def _roles(name: str, acts: Sequence[Any]) -> tuple[Role, ...]:
+    if kind_of(name) == 'command':
+        return (Role.COMMAND,)
+    if ChangesImages in acts or ChangesPayload in acts:
+        return (Role.CAMERA,)
+    if ChangesDelivery in acts:
+        return (Role.OBSERVATION, Role.CAMERA)
+    return (Role.OBSERVATION,)
+
+
+def _obstacle(channel: Channel, ability: Any) -> str:
+    """Say why a channel cannot be changed in this way; empty: it can."""
+    camera = channel.role is Role.CAMERA
+    if ability is ChangesDelivery:
+        return channel.in_step
+    if ability in (ChangesImages, ChangesPayload):
+        return '' if camera else f'{channel.topic} carries no image'
+    if camera or not len(channel.unit):
+        return f'{channel.topic} carries no numbers'
+    if ability is ChangesLength and not channel.lists:
+        return f'{channel.topic} holds no list that could be too short'
+    return ''
