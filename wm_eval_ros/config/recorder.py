@@ -12,3 +12,11 @@ class RecorderSettings:
     """The recorder."""
 
     exclude: tuple[str, ...] = setting((), doc='topics of the interface that are not recorded')
+    queue_mib: float = setting(
+        128.0, doc='room for messages that wait for the disk; what does not fit is dropped and '
+        'counted', unit='MiB', low=1.0)
+    min_free_gib: float = setting(
+        1.0, doc='with less free space the recording ends and the run with it, exit code 74; the '
+        'larger of this and min_free_share holds', unit='GiB', low=0.0)
+    min_free_share: float = setting(
+        0.02, doc='the same as a share of the file system', low=0.0, high=1.0)

@@ -9,22 +9,27 @@ import sys
 import time
 from typing import Any
 
+from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
 
-from wm_eval_ros.bag.writer import BagWriter
+from wm_eval_ros.bag.recording import Limits, Recording
 from wm_eval_ros.config.recorder import RecorderSettings
 from wm_eval_ros.config.schema import setting
-from wm_eval_ros.errors import RunError
+from wm_eval_ros.errors import RecordingError, RunError
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.process import drain, run_node, spin_in_batches, SPIN_S, Stop
-from wm_eval_ros.nodes.ros import Endpoints, message_type, qos_profile, Ready, sequence_of
+from wm_eval_ros.nodes.ros import Endpoints, message_type, qos_profile, Ready, sequence_of, TYPES
 from wm_eval_ros.nodes.topic_list import run_topics
-from wm_eval_ros.wire import topics
+from wm_eval_ros.records import ClockMode, EpisodeEvent, EventKind
+from wm_eval_ros.wire import codec, topics
 
 #: queue of every subscription [messages]
 DEPTH = 1000
+#: longest that word of a failure is given to reach the others [ns]
+FAREWELL_NS = 300_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +41,14 @@ class BagSettings:
         30.0, doc='how long a topic of the interface is waited for', unit='s', low=0.1)
 
 
+def limits(settings: RecorderSettings) -> Limits:
+    """Return the settings in bytes."""
+    return Limits(round(settings.queue_mib * 2**20), round(settings.min_free_gib * 2**30),
+                  settings.min_free_share)
+
+
 class RecorderNode:
-    """Subscribes to every topic of the run as offered, and writes what comes, undecoded."""
+    """Subscribes to every topic of the run as offered, and hands on what comes, undecoded."""
 
     def __init__(self) -> None:
         """Read the parameters and open the bag."""
@@ -52,9 +63,18 @@ class RecorderNode:
                         for name, kind in run_topics(scenario, settings.exclude).items()}
         self._subscriptions: dict[str, Any] = {}
         self._count = 0
+        self._event_topic = self.node.resolve_topic_name(topics.EPISODE_EVENT)
+        self._last_event = b''
         folder = self._settings.bag or time.strftime('bag_%Y%m%d_%H%M%S')
-        self._writer = BagWriter(Path(folder))
-        self._ready = Ready(self.node, Endpoints(self.node, scenario, run.nodes))
+        self._recording = Recording(
+            Path(folder), limits(settings), self.node.resolve_topic_name(topics.RECORDER_STATUS),
+            stamp_ns=lambda: self.node.get_clock().now().nanoseconds)
+        ends = Endpoints(self.node, scenario, run.nodes)
+        self._status = ends.publisher(
+            topics.TYPES[topics.RECORDER_STATUS], topics.RECORDER_STATUS, topics.TELEMETRY)
+        self._events = ends.publisher(
+            topics.TYPES[topics.EPISODE_EVENT], topics.EPISODE_EVENT, topics.LATCHED)
+        self._ready = Ready(self.node, ends)
 
     def spin(self, executor: SingleThreadedExecutor, stop: Stop) -> None:
         """Match every topic, say so, record until told to stop."""
@@ -66,12 +86,49 @@ class RecorderNode:
                 raise RunError(f'nobody publishes within {self._settings.match_timeout_s:g} s: '
                                f'{", ".join(sorted(missing))}')
         self._ready.announce()
-        spin_in_batches(executor, stop, lambda: self._count, self._writer.tick)
+        spin_in_batches(executor, stop, lambda: self._count, self._look)
 
     def finish(self, executor: SingleThreadedExecutor) -> None:
-        """Write what has already arrived; close the bag."""
-        drain(executor, lambda: self._count)
-        self._writer.close()
+        """
+        Write what has already arrived; close the bag.
+
+        :raises RecordingError: the recording failed
+        """
+        if not self._recording.failure:
+            drain(executor, lambda: self._count)
+        self._recording.close()
+        self._publish_statuses()
+
+    def _look(self) -> None:
+        """
+        Publish what is on the disk, or that nothing more will be.
+
+        :raises RecordingError: the recording failed
+        """
+        failure = self._recording.failure
+        self._publish_statuses()
+        if failure:
+            self._events.publish(codec.event_to_msg(self._farewell(failure), TYPES))
+            for publisher in (self._status, self._events):
+                publisher.wait_for_all_acked(Duration(nanoseconds=FAREWELL_NS))
+            raise RecordingError(failure)
+
+    def _publish_statuses(self) -> None:
+        for _, data in self._recording.statuses():
+            self._status.publish(data)
+
+    def _farewell(self, reason: str) -> EpisodeEvent:
+        """Return the event of the failure, in the episode of the last event that came."""
+        stamp_ns, episode = self.node.get_clock().now().nanoseconds, 0
+        if self._last_event:
+            last = codec.event_from_msg(deserialize_message(
+                self._last_event, message_type(topics.TYPES[topics.EPISODE_EVENT])))
+            episode = last.episode
+            if self.scenario.clock is not ClockMode.REALTIME:
+                # simulated time goes by the world's stamps alone
+                stamp_ns = last.stamp_ns
+        return EpisodeEvent(stamp_ns, episode, EventKind.RECORDER_FAILED, reason,
+                            source=self.node.get_name())
 
     def _unmatched(self) -> set[str]:
         return {topic for topic in self._wanted if topic not in self._subscriptions
@@ -91,7 +148,7 @@ class RecorderNode:
             depth=DEPTH,
             reliable=all(o.reliability is ReliabilityPolicy.RELIABLE for o in offers),
             latched=all(o.durability is DurabilityPolicy.TRANSIENT_LOCAL for o in offers))
-        self._writer.add_topic(topic, kind, qos=asked)
+        self._recording.declare(topic, kind, asked)
         self._subscriptions[topic] = self.node.create_subscription(
             message_type(kind), topic, self._callback(topic),  # type: ignore[arg-type]
             qos_profile(asked), raw=True)
@@ -99,9 +156,11 @@ class RecorderNode:
     def _callback(self, topic: str) -> Callable[[bytes, dict[str, Any]], None]:
         def write(data: bytes, info: dict[str, Any]) -> None:
             log_ns = info.get('received_timestamp') or time.time_ns()
-            self._writer.write(topic, data, log_ns, info.get('source_timestamp') or log_ns,
-                               sequence_of(info))
+            self._recording.put(topic, data, log_ns, info.get('source_timestamp') or log_ns,
+                                sequence_of(info))
             self._count += 1
+            if topic == self._event_topic:
+                self._last_event = data
 
         return write
 

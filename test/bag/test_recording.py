@@ -1,0 +1,181 @@
+"""The recording without ROS: what waits, what is dropped, what is on the disk, how it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+import os
+from pathlib import Path
+import time
+from typing import Any, NamedTuple
+
+from hypothesis import given
+from hypothesis import strategies as st
+import pytest
+
+from wm_eval_ros.bag.queue import ByteQueue
+from wm_eval_ros.bag.reader import open_bag
+from wm_eval_ros.bag.recording import Limits, Recording
+from wm_eval_ros.bag.tally import from_summary, is_vital
+from wm_eval_ros.errors import RecordingError
+from wm_eval_ros.records import RecorderStatus
+from wm_eval_ros.wire.codec import status_from_msg
+from wm_eval_ros.wire.topics import SENSOR_OFFER, TELEMETRY
+
+STATUS, SCAN, CYCLE = '/recorder_status', '/scan', '/planner_cycle'
+#: as little free space as there may be: the machine's own must not decide a test
+ANY_SPACE = {'free_bytes': 0, 'free_share': 0.0}
+
+
+def make(folder: Path, **limits: Any) -> Recording:
+    recording = Recording(folder, Limits(**{**ANY_SPACE, **limits}), STATUS)
+    recording.declare(SCAN, 'std_msgs/msg/Empty', SENSOR_OFFER)
+    recording.declare(CYCLE, 'std_msgs/msg/Empty', TELEMETRY)
+    return recording
+
+
+def until(done: Callable[[], object]) -> None:
+    end = time.monotonic() + 20
+    while not done():
+        assert time.monotonic() < end, 'it never happened'
+        time.sleep(0.005)
+
+
+def of(status: RecorderStatus, topic: str) -> dict[str, int]:
+    at = status.topics.index(topic)
+    return {name: getattr(status, name)[at]
+            for name in ('received', 'written', 'durable', 'dropped', 'durable_sequence')}
+
+
+class Put(NamedTuple):
+    size: int
+    vital: bool
+
+
+@given(st.lists(st.one_of(st.none(), st.builds(Put, st.integers(0, 60), st.booleans()))))
+def test_a_queue_keeps_order_and_bound_and_its_reserve_for_what_is_vital(
+    steps: list[Put | None],
+) -> None:
+    queue: ByteQueue[int] = ByteQueue(100, 0.25)
+    waiting: list[int] = []
+    held = 0
+    for number, step in enumerate(steps):
+        if step is None:
+            assert queue.take() == waiting
+            waiting, held = [], 0
+            continue
+        fits = held + step.size <= (100 if step.vital else 75)
+        assert queue.put(number, step.size, vital=step.vital) is fits
+        if fits:
+            waiting.append(number)
+            held += step.size
+        assert queue.bytes == held
+
+
+@pytest.mark.parametrize(('topic', 'vital'), [
+    ('/planner_cycle', True), ('/robot/episode_event', True), ('run_info', True),
+    ('/camera/image_raw', False), ('/my_planner_cycle', False)])
+def test_topics_figures_rest_on_are_vital_in_every_namespace(topic: str, vital: bool) -> None:
+    assert is_vital(topic) is vital
+
+
+def test_what_is_acknowledged_is_what_was_put(tmp_path: Path) -> None:
+    recording = make(tmp_path / 'b', sync_ns=20_000_000)
+    for k in range(50):
+        recording.put(SCAN, bytes([0, 1, 0, k]), 100 + k, 90 + k, 7 + k)
+    statuses: list[RecorderStatus] = []
+
+    def acknowledged() -> bool:
+        statuses.extend(status for status, _ in recording.statuses())
+        return bool(statuses) and of(statuses[-1], SCAN)['durable'] == 50
+
+    until(acknowledged)
+    assert of(statuses[-1], SCAN) == {'received': 50, 'written': 50, 'durable': 50, 'dropped': 0,
+                                      'durable_sequence': 56}
+    final = recording.close()
+    assert of(final, SCAN)['written'] == 50
+    with open_bag(tmp_path / 'b') as bag:
+        found = [(m.log_ns, m.publish_ns, m.sequence, m.data[3]) for m in bag.messages([SCAN])]
+        told = [status_from_msg(m) for _, m in bag.decoded([STATUS])]
+        assert bag.metadata is not None
+        summed = from_summary(bag.metadata.custom)
+    assert found == [(100 + k, 90 + k, 7 + k, k) for k in range(50)]
+    assert of(told[-1], SCAN) == of(statuses[-1], SCAN), 'the bag says so itself'
+    assert summed is not None
+    assert of(summed, SCAN)['received'] == of(summed, SCAN)['written'] == 50
+
+
+@pytest.fixture
+def held_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
+    """Let the disk take its time: fsync returns once the list is emptied."""
+    held = [True]
+    real = os.fsync
+
+    def fsync(number: int) -> None:
+        until(lambda: not held)
+        real(number)
+
+    monkeypatch.setattr(os, 'fsync', fsync)
+    yield held
+    held.clear()
+
+
+def test_what_does_not_fit_is_dropped_counted_and_the_vital_goes_on(
+    tmp_path: Path, held_disk: list[bool],
+) -> None:
+    recording = make(tmp_path / 'b', queue_bytes=100_000, sync_ns=1)
+    recording.put(SCAN, bytes(4), 1, 1, 1)
+    until(lambda: recording._queue.bytes == 0)
+    slowest = 0
+    for k in range(100):
+        begin = time.monotonic_ns()
+        recording.put(SCAN, bytes(1000), 2 + k, 2, 2 + k)
+        slowest = max(slowest, time.monotonic_ns() - begin)
+    for k in range(10):
+        recording.put(CYCLE, bytes(1000), 200 + k, 2, 1 + k)
+    assert held_disk, 'nobody waited for the disk'
+    held_disk.clear()
+    final = recording.close()
+    # 75,000 bytes of 1,256 each are 59 messages
+    assert of(final, SCAN)['dropped'] == 100 - 59
+    assert of(final, SCAN)['written'] == 60
+    assert of(final, CYCLE) | {'durable_sequence': 0} == {
+        'received': 10, 'written': 10, 'durable': 10, 'dropped': 0, 'durable_sequence': 0}
+    with open_bag(tmp_path / 'b') as bag:
+        assert bag.metadata is not None
+        assert bag.metadata.custom['wm_eval_ros.recorder./scan'] == (
+            'received=101 written=60 dropped=41')
+
+
+def test_with_too_little_room_the_recording_ends_sealed(tmp_path: Path) -> None:
+    recording = make(tmp_path / 'b', sync_ns=1, free_bytes=1 << 62)
+    recording.put(CYCLE, bytes(4), 5, 5, 1)
+    until(lambda: recording.failure)
+    assert 'GiB free' in recording.failure
+    recording.put(CYCLE, bytes(4), 6, 6, 2)
+    last, _ = recording.statuses()[-1]
+    assert last.failed
+    with pytest.raises(RecordingError, match='GiB free'):
+        recording.close()
+    with open_bag(tmp_path / 'b') as bag:
+        assert bag.metadata is not None
+        assert bag.metadata.custom['wm_eval_ros.recorder'].startswith('state=failed: ')
+        statuses = [status_from_msg(m) for _, m in bag.decoded([STATUS])]
+        kept = sum(1 for _ in bag.messages([CYCLE]))
+    assert statuses[-1].failed, 'the bag itself says that it ends here'
+    assert kept == of(last, CYCLE)['written']
+
+
+def test_a_seal_that_breaks_ends_the_recording_by_name(tmp_path: Path) -> None:
+    class Broken:
+        def declare(self, topic: str, type_name: str, text: str) -> None:
+            assert topic in (STATUS, SCAN)
+
+        def take(self, topic: str, data: bytes) -> None:
+            raise ValueError('no such key')
+
+    recording = Recording(tmp_path / 'b', Limits(**ANY_SPACE), STATUS, seal=Broken())  # type: ignore[arg-type]
+    recording.declare(SCAN, 'std_msgs/msg/Empty', SENSOR_OFFER)
+    recording.put(SCAN, bytes(4), 1, 1, 1)
+    until(lambda: recording.failure)
+    with pytest.raises(RecordingError, match='no such key'):
+        recording.close()

@@ -1,0 +1,224 @@
+"""
+A recording in progress: one thread hands messages in, another writes them and waits for the disk.
+
+Without ROS: the recorder node gives it bytes. What it promises is in docs/recording.md.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+import contextlib
+from dataclasses import dataclass
+import os
+from pathlib import Path
+from threading import Event, Thread
+import time
+from typing import NamedTuple
+
+from wm_eval_ros.bag.definitions import known_types
+from wm_eval_ros.bag.queue import ByteQueue
+from wm_eval_ros.bag.seal import Seal
+from wm_eval_ros.bag.tally import is_vital, summary, Tally
+from wm_eval_ros.bag.writer import BagWriter
+from wm_eval_ros.errors import RecordingError, WmEvalError
+from wm_eval_ros.records import NO_SEQUENCE, RecorderStatus
+from wm_eval_ros.wire.codec import MessageTypes, status_to_msg, STATUS_TYPE
+from wm_eval_ros.wire.topics import Qos, TELEMETRY
+
+#: pause of the writing thread when it has written all that came [s]
+PAUSE_S = 0.01
+#: between two waits for the disk [ns, steady]; with the pause and the wait it stays below 1 s
+SYNC_NS = 500_000_000
+#: share of the queue that only what is vital may take
+RESERVED_SHARE = 0.25
+#: what a message costs in memory beside its payload [bytes]
+_OVERHEAD_BYTES = 256
+_GIB = 1 << 30
+_TYPES = MessageTypes(lambda name: known_types().types[name])
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a recording may take, and when it gives up."""
+
+    #: room for messages that wait to be written [bytes]
+    queue_bytes: int = 128 << 20
+    #: the recording fails with less free space than the larger of both: [bytes] and share
+    free_bytes: int = _GIB
+    free_share: float = 0.02
+    #: [ns, steady]
+    sync_ns: int = SYNC_NS
+
+
+class _Message(NamedTuple):
+    topic: str
+    data: bytes
+    log_ns: int
+    publish_ns: int
+    sequence: int
+
+
+class _Declaration(NamedTuple):
+    topic: str
+    type: str
+    qos: Qos
+
+
+class Recording:
+    """
+    A bag that is being recorded.
+
+    `declare`, `put` and `close` are called by one thread and never wait for the disk; `close`
+    does. The first failure ends it for good: :attr:`failure` says why, what comes then is
+    counted as dropped, and the file is sealed.
+    """
+
+    def __init__(
+        self, folder: Path, limits: Limits, status_topic: str, *, seal: Seal | None = None,
+        stamp_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """
+        Create the bag and start writing.
+
+        :param status_topic: topic of the bag in which it says what is on the disk
+        :param stamp_ns: clock of the stamps of those messages [ns, ROS]
+        :raises RecordingError: the folder is in use, or cannot be written
+        """
+        self._writer = BagWriter(folder, seal=seal)
+        self._limits = limits
+        self._status_topic = status_topic
+        self._stamp_ns = stamp_ns
+        self._queue: ByteQueue[_Message | _Declaration] = ByteQueue(
+            limits.queue_bytes, RESERVED_SHARE)
+        self._tally = Tally()
+        self._failure = ''
+        self._statuses: deque[tuple[RecorderStatus, bytes]] = deque(maxlen=16)
+        self._synced_ns = time.monotonic_ns()
+        self._writer.add_topic(status_topic, STATUS_TYPE, qos=TELEMETRY)
+        # the first one loads definitions: not while messages come
+        _encoded(self._tally.status(0, '', 0, 0))
+        self._stop = Event()
+        self._thread = Thread(target=self._run, name='recording', daemon=True)
+        self._thread.start()
+
+    @property
+    def failure(self) -> str:
+        """Why nothing more is recorded; empty while all is well."""
+        return self._failure
+
+    def declare(self, topic: str, type_name: str, qos: Qos) -> None:
+        """Declare a topic; its messages may come now."""
+        self._tally.declare(topic)
+        self._queue.put(_Declaration(topic, type_name, qos), 0, vital=True)
+
+    def put(self, topic: str, data: bytes, log_ns: int, publish_ns: int, sequence: int) -> None:
+        """
+        Take a message, or count it as dropped.
+
+        :param data: CDR with its encapsulation header
+        :param log_ns: when it was received [ns, system]
+        :param publish_ns: when it was published [ns, system]
+        :param sequence: publication sequence number, NO_SEQUENCE where there is none
+        """
+        self._tally.received(topic)
+        if self._failure or not self._queue.put(
+                _Message(topic, data, log_ns, publish_ns, sequence), len(data) + _OVERHEAD_BYTES,
+                vital=is_vital(topic)):
+            self._tally.dropped(topic)
+
+    def statuses(self) -> list[tuple[RecorderStatus, bytes]]:
+        """Return what to publish: each status since the last call, and the same as CDR."""
+        found = []
+        with contextlib.suppress(IndexError):
+            while True:
+                found.append(self._statuses.popleft())
+        return found
+
+    def close(self) -> RecorderStatus:
+        """
+        Write what waits, close the bag, and return the final counts; they are in the bag too.
+
+        :raises RecordingError: the recording failed, now or before
+        """
+        self._stop.set()
+        self._thread.join()
+        if self._failure:
+            raise RecordingError(self._failure)
+        return self._tally.status(self._stamp_ns(), '', 0, 0)
+
+    def _run(self) -> None:
+        try:
+            # what is handed in before `close` is called is written by the last pass
+            while not self._stop.wait(PAUSE_S):
+                self._pass()
+            self._pass()
+            self._end()
+        except Exception as error:  # noqa: BLE001 - a thread that ends in silence loses all
+            self._fail(str(error) if isinstance(error, WmEvalError) else repr(error))
+
+    def _pass(self) -> None:
+        """Write what has come, and wait for the disk when it is time."""
+        for item in self._queue.take():
+            if isinstance(item, _Declaration):
+                self._writer.add_topic(item.topic, item.type, qos=item.qos)
+                continue
+            self._writer.write(*item)
+            self._tally.written(item.topic, item.sequence)
+            self._sync_when_due()
+        self._writer.tick()
+        self._sync_when_due()
+
+    def _sync_when_due(self) -> None:
+        if time.monotonic_ns() - self._synced_ns >= self._limits.sync_ns:
+            self._sync()
+
+    def _sync(self) -> None:
+        """Make durable what is written, and say so."""
+        self._synced_ns = time.monotonic_ns()
+        self._writer.sync()
+        self._tally.synced()
+        free, least = self._space()
+        if free < least:
+            reason = f'{free / _GIB:.2f} GiB free, less than {least / _GIB:.2f} GiB'
+            self._tell(reason, free)
+            self._writer.flush()
+            self._writer.fail(reason)
+            raise RecordingError(f'{self._writer.path}: {reason}: the recording has ended; make '
+                                 'room, or lower min_free_gib and min_free_share')
+        self._tell('', free)
+
+    def _space(self) -> tuple[int, int]:
+        """Return how much is free, and how much must be [bytes]."""
+        found = os.statvfs(self._writer.folder)
+        least = max(self._limits.free_bytes,
+                    round(self._limits.free_share * found.f_frsize * found.f_blocks))
+        return found.f_frsize * found.f_bavail, least
+
+    def _tell(self, reason: str, free: int) -> None:
+        """Put a status into the bag and into the post; it is on the disk at the next one."""
+        status = self._tally.status(self._stamp_ns(), reason, self._queue.bytes, free)
+        data = _encoded(status)
+        self._writer.write(self._status_topic, data, time.time_ns(), None, NO_SEQUENCE)
+        self._statuses.append((status, data))
+
+    def _end(self) -> None:
+        """Close the bag with the counts of everything in it."""
+        self._writer.sync()
+        self._tally.synced()
+        self._tell('', self._space()[0])
+        self._writer.close(summary(self._tally.status(self._stamp_ns(), '', 0, 0)))
+
+    def _fail(self, reason: str) -> None:
+        self._tally.failed()
+        status = self._tally.status(self._stamp_ns(), reason, 0, 0)
+        # first the word, then the failure: who sees that looks for its word
+        self._statuses.append((status, _encoded(status)))
+        self._failure = reason
+        # the reason is known already; what sealing adds to it helps nobody
+        with contextlib.suppress(RecordingError):
+            self._writer.close(summary(self._tally.status(0, reason, 0, 0)))
+
+
+def _encoded(status: RecorderStatus) -> bytes:
+    return bytes(known_types().serialize_cdr(status_to_msg(status, _TYPES), STATUS_TYPE))

@@ -1,0 +1,121 @@
+"""What became of the messages of a recording, counted by topic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+import re
+
+from wm_eval_ros.records import NO_SEQUENCE, RecorderStatus
+
+#: keys of the custom data of metadata.yaml: of the recording, and with a topic behind it
+KEY = 'wm_eval_ros.recorder'
+#: topics without which the figures of a run are unknown, by the last part of their names
+VITAL = frozenset({'run_info', 'episode_event', 'planner_cycle'})
+_COUNTS = re.compile(r'received=(\d+) written=(\d+) dropped=(\d+)')
+
+
+def is_vital(topic: str) -> bool:
+    """Say whether figures rest on each single message of a topic."""
+    return topic.rpartition('/')[2] in VITAL
+
+
+@dataclass(slots=True)
+class _Topic:
+    received: int = 0
+    written: int = 0
+    durable: int = 0
+    dropped: int = 0
+    #: publication sequence number of the last message written, and of the last durable one
+    written_sequence: int = NO_SEQUENCE
+    durable_sequence: int = NO_SEQUENCE
+
+
+@dataclass
+class Tally:
+    """
+    Counts of one recording.
+
+    The receiving thread counts what is received and dropped, the writing one the rest: no number
+    has two writers.
+    """
+
+    _topics: dict[str, _Topic] = field(default_factory=dict)
+
+    def declare(self, topic: str) -> None:
+        """Begin to count a topic."""
+        self._topics.setdefault(topic, _Topic())
+
+    def received(self, topic: str) -> None:
+        """Count a message that came."""
+        self._topics[topic].received += 1
+
+    def dropped(self, topic: str) -> None:
+        """Count a message for which there was no room."""
+        self._topics[topic].dropped += 1
+
+    def written(self, topic: str, sequence: int) -> None:
+        """Count a message that was handed to the bag."""
+        entry = self._topics[topic]
+        entry.written += 1
+        entry.written_sequence = sequence
+
+    def synced(self) -> None:
+        """Note that everything written is on the disk."""
+        for entry in self._topics.values():
+            entry.durable, entry.durable_sequence = entry.written, entry.written_sequence
+
+    def failed(self) -> None:
+        """Note that what came and is not on the disk will not be written any more."""
+        for entry in self._topics.values():
+            entry.written, entry.written_sequence = entry.durable, entry.durable_sequence
+
+    def status(
+        self, stamp_ns: int, failure: str, queued_bytes: int, free_bytes: int,
+    ) -> RecorderStatus:
+        """
+        Return the counts as they stand; after a failure, all that is not written is dropped.
+
+        :param stamp_ns: [ns, ROS]
+        :param failure: why nothing more is written, empty: it is
+        """
+        # the receiving thread may declare a topic meanwhile
+        topics = tuple(self._topics)
+        entries = [self._topics[name] for name in topics]
+        received = tuple(e.received for e in entries)
+        dropped = tuple(count - e.written if failure else e.dropped
+                        for count, e in zip(received, entries, strict=True))
+        return RecorderStatus(
+            stamp_ns, bool(failure), failure, topics, received,
+            tuple(e.written for e in entries), tuple(e.durable for e in entries), dropped,
+            tuple(e.durable_sequence for e in entries), queued_bytes, free_bytes)
+
+
+def summary(status: RecorderStatus) -> dict[str, str]:
+    """
+    Return a status as text by key: what begins with a word does not come back as a number.
+
+    >>> found = summary(RecorderStatus(0, False, '', ('/a',), (3,), (2,), (2,), (1,), (7,)))
+    >>> found['wm_eval_ros.recorder'], found['wm_eval_ros.recorder./a']
+    ('state=ok', 'received=3 written=2 dropped=1')
+    """
+    state = f'state=failed: {status.reason}' if status.failed else 'state=ok'
+    counts = zip(status.topics, status.received, status.written, status.dropped, strict=True)
+    return {KEY: state} | {
+        f'{KEY}.{topic}': f'received={received} written={written} dropped={dropped}'
+        for topic, received, written, dropped in counts}
+
+
+def from_summary(custom: Mapping[str, str]) -> RecorderStatus | None:
+    """Return the status a summary was made of; None where there is none, or it was changed."""
+    state = custom.get(KEY)
+    if state is None:
+        return None
+    found = {key[len(KEY) + 1:]: match for key, text in custom.items()
+             if key.startswith(f'{KEY}.') and (match := _COUNTS.fullmatch(text))}
+    received, written, dropped = (
+        tuple(int(match[group]) for match in found.values()) for group in (1, 2, 3))
+    failed = state.startswith('state=failed')
+    return RecorderStatus(
+        0, failed, state.partition(': ')[2] if failed else '', tuple(found), received, written,
+        written, dropped, (NO_SEQUENCE,) * len(found))
