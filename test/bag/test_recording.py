@@ -28,8 +28,8 @@ ANY_SPACE = {'free_bytes': 0, 'free_share': 0.0}
 
 def make(folder: Path, **limits: Any) -> Recording:
     recording = Recording(folder, Limits(**{**ANY_SPACE, **limits}), STATUS)
-    recording.declare(SCAN, 'std_msgs/msg/Empty', SENSOR_OFFER)
-    recording.declare(CYCLE, 'std_msgs/msg/Empty', TELEMETRY)
+    recording.add_topic(SCAN, 'std_msgs/msg/Empty', SENSOR_OFFER)
+    recording.add_topic(CYCLE, 'std_msgs/msg/Empty', TELEMETRY)
     return recording
 
 
@@ -174,7 +174,7 @@ def test_a_seal_that_breaks_ends_the_recording_by_name(tmp_path: Path) -> None:
             raise ValueError('no such key')
 
     recording = Recording(tmp_path / 'b', Limits(**ANY_SPACE), STATUS, seal=Broken())  # type: ignore[arg-type]
-    recording.declare(SCAN, 'std_msgs/msg/Empty', SENSOR_OFFER)
+    recording.add_topic(SCAN, 'std_msgs/msg/Empty', SENSOR_OFFER)
     recording.put(SCAN, bytes(4), 1, 1, 1)
     until(lambda: recording.failure)
     with pytest.raises(RecordingError, match='no such key'):

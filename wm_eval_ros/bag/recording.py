@@ -69,7 +69,7 @@ class Recording:
     """
     A bag that is being recorded.
 
-    `declare`, `put` and `close` are called by one thread and never wait for the disk; `close`
+    `add_topic`, `put` and `close` are called by one thread and never wait for the disk; `close`
     does. The first failure ends it for good: :attr:`failure` says why, what comes then is
     counted as dropped, and the file is sealed.
     """
@@ -107,7 +107,7 @@ class Recording:
         """Why nothing more is recorded; empty while all is well."""
         return self._failure
 
-    def declare(self, topic: str, type_name: str, qos: Qos) -> None:
+    def add_topic(self, topic: str, type_name: str, qos: Qos) -> None:
         """Declare a topic; its messages may come now."""
         self._tally.declare(topic)
         self._queue.put(_Declaration(topic, type_name, qos), 0, vital=True)
@@ -183,7 +183,7 @@ class Recording:
             reason = f'{free / _GIB:.2f} GiB free, less than {least / _GIB:.2f} GiB'
             self._tell(reason, free)
             self._writer.flush()
-            self._writer.fail(reason)
+            self._writer.fail(reason, whole=True)
             raise RecordingError(f'{self._writer.path}: {reason}: the recording has ended; make '
                                  'room, or lower min_free_gib and min_free_share')
         self._tell('', free)
@@ -215,6 +215,7 @@ class Recording:
         # first the word, then the failure: who sees that looks for its word
         self._statuses.append((status, _encoded(status)))
         self._failure = reason
+        self._writer.fail(reason, whole=False)
         # the reason is known already; what sealing adds to it helps nobody
         with contextlib.suppress(RecordingError):
             self._writer.close(summary(self._tally.status(0, reason, 0, 0)))

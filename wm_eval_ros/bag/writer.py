@@ -168,9 +168,14 @@ class BagWriter:
         """
         self._guard(self._sync)
 
-    def fail(self, reason: str) -> None:
-        """End all writing, for good; only `close` still seals what is there."""
-        self._failure = self._failure or reason
+    def fail(self, reason: str, *, whole: bool) -> None:
+        """
+        End all writing, for good; `close` still gives the file its end.
+
+        :param whole: everything that was taken is in the file, and the seal may say so
+        """
+        if not self._failure:
+            self._failure, self._cut = reason, not whole
 
     def close(self, summary: Mapping[str, str] | None = None) -> None:
         """

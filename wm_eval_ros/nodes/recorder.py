@@ -148,7 +148,7 @@ class RecorderNode:
             depth=DEPTH,
             reliable=all(o.reliability is ReliabilityPolicy.RELIABLE for o in offers),
             latched=all(o.durability is DurabilityPolicy.TRANSIENT_LOCAL for o in offers))
-        self._recording.declare(topic, kind, asked)
+        self._recording.add_topic(topic, kind, asked)
         self._subscriptions[topic] = self.node.create_subscription(
             message_type(kind), topic, self._callback(topic),  # type: ignore[arg-type]
             qos_profile(asked), raw=True)
