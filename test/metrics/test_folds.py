@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from wm_eval_ros.errors import BagError
-from wm_eval_ros.metrics.pairing import Pairing, squared_error, WINDOW
+from wm_eval_ros.metrics.pairing import Pairing, WINDOW
 from wm_eval_ros.metrics.schedule import missed_runs
 from wm_eval_ros.records import CycleRecord, CycleStatus, NO_SEQUENCE, Record, SampleRecord
 from wm_eval_ros.scoring.scorecard import Scorecard
 from wm_eval_ros.scoring.scorer import FAMILIES, score, Scorer
+from wm_eval_ros.stats.distance import squared_error
 
 SLOW = settings(max_examples=12, deadline=None,
                 suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -12,7 +12,10 @@ class DetectorSettings:
     """The surprise detectors and the calibration that gives their thresholds."""
 
     streams: tuple[str, ...] = setting(
-        (), doc='score streams computed and logged; empty: every one the model allows')
+        (), doc='score streams computed and logged; empty: those of the calibration, or every one '
+        'that needs none')
+    h_steps: int = setting(5, doc='slots that the stream `h_step` looks ahead; a calibration '
+                           'brings its own', low=2, high=1000)
     calibration: str = setting(
         '', doc='file that `wm-eval calibrate` wrote; empty: scores are logged, none is an alarm')
     calibration_sha256: str = setting(

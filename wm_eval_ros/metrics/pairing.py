@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wm_eval_ros.metrics.base import Bools, Floats, Ints
 from wm_eval_ros.metrics.error_table import ErrorTable
 from wm_eval_ros.records import CycleRecord
+from wm_eval_ros.stats.distance import Singles, squared_error
 
 #: most slots kept for pairing; records further out of order than this are not paired
 WINDOW = 4096
@@ -20,7 +20,6 @@ _LEAST = 256
 #: cycles, and bytes of their vectors, that gather before they are paired
 BATCH = 512
 BATCH_BYTES = 4 * 2**20
-Singles = NDArray[np.float32]
 _EMPTY = -1
 
 
@@ -46,22 +45,6 @@ class _Encoded(NamedTuple):
     episode: int
     latent: Singles
     rollout: Singles
-
-
-def squared_error(predicted: Singles, seen: Singles) -> Floats:
-    """
-    Mean squared error over the latent's dimensions.
-
-    :param predicted: shape (..., D)
-    :param seen: of the same shape
-    :returns: ||z - zhat||^2 / d, shape (...); not finite where an entry is not
-
-    >>> squared_error(np.array([[1, 2]], np.float32), np.array([[1, 4]], np.float32)).tolist()
-    [2.0]
-    """
-    with np.errstate(over='ignore', invalid='ignore'):
-        gap = predicted.astype(np.float64) - seen
-        return np.asarray(np.mean(gap * gap, axis=-1))
 
 
 class Pairing:

@@ -100,3 +100,12 @@ class KnowsSpread(Protocol):
     def spread(self, z: Latent, actions: torch.Tensor) -> torch.Tensor:
         """(B, D), (B, H, A) -> (B, H, D): predicted standard deviation of each latent entry."""
         ...
+
+
+@runtime_checkable
+class KnowsDivergence(Protocol):
+    """Can say how much an observation changed what it expected, as recurrent state spaces do."""
+
+    def divergence(self, prev: Latent, prev_action: torch.Tensor, z: Latent) -> torch.Tensor:
+        """(B, D), (B, A), (B, D) -> (B,): KL(posterior || prior) of a step, in nats."""
+        ...

@@ -18,9 +18,10 @@ from wm_eval_ros.wire.fields import feature_names
 
 
 def run_info(
-    scenario: Scenario, planner: PlannerSettings, run_id: str, model: WorldModel | None
+    scenario: Scenario, planner: PlannerSettings, run_id: str, model: WorldModel | None,
+    detector: dict[str, Any],
 ) -> RunInfo:
-    """Collect the manifest of a run."""
+    """Collect the manifest of a run; of the detector what the calibration says of itself."""
     effective = replace(scenario, planner=planner)
     return RunInfo(
         schema_version=RUN_INFO_SCHEMA, run_id=run_id, scenario=scenario.name,
@@ -28,7 +29,7 @@ def run_info(
         episodes=scenario.episodes, planner=planner.planner,
         period_ns=round(planner.period_ms * 1e6), deadline_ns=round(planner.deadline_ms * 1e6),
         time_limit_s=scenario.plant.time_limit_s, package_version=_version(),
-        git_commit=_git_commit(), model=_model_facts(model),
+        git_commit=_git_commit(), model=_model_facts(model), detector=detector,
         observation_names=tuple(name for stream in scenario.interface.observations
                                 for name in feature_names(stream)),
         settings=to_plain(effective),

@@ -20,7 +20,7 @@ from wm_eval_ros.config.scenario import PlannerSettings
 from wm_eval_ros.config.schema import setting
 from wm_eval_ros.errors import ConfigError, RunError, WmEvalError
 from wm_eval_ros.models.load import load_model
-from wm_eval_ros.models.protocol import WorldModel
+from wm_eval_ros.models.protocol import KnowsDivergence, WorldModel
 from wm_eval_ros.nodes.inputs import InputBuffer
 from wm_eval_ros.nodes.manifest import run_info
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
@@ -46,6 +46,8 @@ from wm_eval_ros.records import (
     NEVER_NS,
     TERMINAL,
 )
+from wm_eval_ros.surprise.assemble import detector_of
+from wm_eval_ros.surprise.streams import KL
 from wm_eval_ros.wire import codec, topics
 from wm_eval_ros.wire.fields import CommandWriter
 
@@ -53,6 +55,10 @@ from wm_eval_ros.wire.fields import CommandWriter
 WARMUP_CALLS = 5
 #: how long the acknowledgement of the last record is waited for [s]
 ACK_S = 0.5
+#: events between which somebody else commands
+FOREIGN = {EventKind.FALLBACK_ON: EventKind.FALLBACK_OFF,
+           EventKind.STOPPED_ON: EventKind.STOPPED_OFF,
+           EventKind.INTERVENTION_ON: EventKind.INTERVENTION_OFF}
 #: budget of a decision whose latency is charged, not measured: all iterations [ns]
 UNBOUNDED_NS = 2**62
 
@@ -80,10 +86,11 @@ class PlannerNode(LifecycleNode):
         self._settings = parameters.declare(PlannerSettings, self.scenario.planner)
         start = parameters.declare(StartSettings)
         self._autostart = start.autostart
-        self._mode = Mode.SHADOW if start.shadow else Mode.PLANNER
-        if start.shadow and 'supervisor' in run.nodes:
-            raise ConfigError('shadow: a supervisor in the run would pass the proposals on; '
-                              'leave it out and name the others in nodes')
+        shadow = start.shadow or self.scenario.supervisor.shadow
+        self._mode = Mode.SHADOW if shadow else Mode.PLANNER
+        if start.shadow and 'supervisor' in run.nodes and not self.scenario.supervisor.shadow:
+            raise ConfigError('shadow: a supervisor in the run would pass the proposals on; give '
+                              'the scenario supervisor.shadow: true, or leave it out of nodes')
         parameters.close()
         self._period_ns = round(self._settings.period_ms * 1e6)
         self._deadline_ns = round(self._settings.deadline_ms * 1e6)
@@ -97,6 +104,9 @@ class PlannerNode(LifecycleNode):
         self._answered_ns = NEVER_NS
         self._announced = -1
         self._error: WmEvalError | None = None
+        #: OFF events waited for: until they come somebody else commands
+        self._awaited: set[EventKind] = set()
+        self._foreign = False
 
     @property
     def node(self) -> Node:
@@ -183,13 +193,17 @@ class PlannerNode(LifecycleNode):
         self._decider = Decider(interface, self._model,
                                 kind(self._settings, self._model, interface),
                                 stale_ns=round(self._settings.stale_ms * 1e6))
+        self._surprise, facts = detector_of(
+            replace(self.scenario, planner=self._settings),
+            '' if self._model is None else self._model.spec.sha256,
+            divergence=isinstance(self._model, KnowsDivergence))
         self._writer = CommandWriter(interface.command, message_type)
         self._command_type = message_type(interface.command.type)
         self._make_endpoints()
         self._warm_up()
         self._manifest = message_type(topics.TYPES[topics.RUN_INFO])()
         self._manifest.data = codec.run_info_to_json(
-            run_info(self.scenario, self._settings, self._run_id, self._model))
+            run_info(self.scenario, self._settings, self._run_id, self._model, facts))
 
     def _load_model(self) -> WorldModel:
         return load_model(replace(self.scenario, planner=self._settings))
@@ -203,8 +217,11 @@ class PlannerNode(LifecycleNode):
         self._inputs = InputBuffer(self, ends, interface, sensor)
         proposed = topics.proposed(interface.command.topic)
         self._command_topic = self.resolve_topic_name(proposed)
+        # offered as tight as it gets, so that the supervisor may ask for any of its watches
+        watched = topics.proposal(self._period_ns,
+                                  round(self.scenario.supervisor.liveliness_ms * 1e6))
         self._commands = ends.publisher(interface.command.type, proposed,
-                                        topics.COMMAND if self._realtime else topics.TELEMETRY)
+                                        watched if self._realtime else topics.TELEMETRY)
         self._cycles = ends.publisher(topics.TYPES[topics.PLANNER_CYCLE], topics.PLANNER_CYCLE,
                                       topics.TELEMETRY)
         self._info = ends.publisher(topics.TYPES[topics.RUN_INFO], topics.RUN_INFO,
@@ -315,7 +332,7 @@ class PlannerNode(LifecycleNode):
         elif decision.action is not None:
             record = replace(record, status=CycleStatus.SKIPPED,
                              reason='the episode ended before the plan')
-        self._record(self._with_spread(record, decision))
+        self._record(self._with_spread(record, decision), self._decider.divergence(decision))
 
     def _answer(self) -> None:
         """Decide the slot of a complete, new set of samples (lockstep, free)."""
@@ -355,7 +372,7 @@ class PlannerNode(LifecycleNode):
             self._decider.sent(slot.number, decision.action)
             record = published(record, self._command_topic, decision.action, stamp_ns=done_ns,
                                steady_ns=done_ns, system_ns=done_ns)
-        self._record(self._with_spread(record, decision))
+        self._record(self._with_spread(record, decision), self._decider.divergence(decision))
 
     def _with_spread(self, record: CycleRecord, decision: Decision) -> CycleRecord:
         if record.rollout is None:
@@ -373,6 +390,11 @@ class PlannerNode(LifecycleNode):
         elif event.kind in TERMINAL:
             self._episode = None
             self._begun.clear()
+        elif event.kind in FOREIGN:
+            self._awaited.add(FOREIGN[event.kind])
+            self._foreign = True
+        else:
+            self._awaited.discard(event.kind)
 
     def _announce_episode(self) -> None:
         """Say that START and the goal are here: only then the plant moves."""
@@ -404,8 +426,18 @@ class PlannerNode(LifecycleNode):
             codec.set_stamp(message.header.stamp, stamp_ns)
         self._commands.publish(message)
 
-    def _record(self, record: CycleRecord) -> None:
-        self._cycles.publish(codec.cycle_to_msg(replace(record, mode=self._mode), TYPES))
+    def _record(self, record: CycleRecord, divergence: float | None = None) -> None:
+        """Publish a slot's record, with its scores: they are made after the command was sent."""
+        record = replace(record, mode=self._mode_since())
+        if self._surprise is not None:
+            record = self._surprise.update(
+                record, {} if divergence is None else {KL: divergence})
+        self._cycles.publish(codec.cycle_to_msg(record, TYPES))
+
+    def _mode_since(self) -> Mode:
+        """Return who commanded since the record before this: not the planner, if another did."""
+        foreign, self._foreign = self._foreign, bool(self._awaited)
+        return Mode.FALLBACK if foreign and self._mode is Mode.PLANNER else self._mode
 
     def _ros_ns(self) -> int:
         """Return the time on the clock of the stamps; never called in a callback."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 import torch
 
 from wm_eval_ros.config.interface import Interface
-from wm_eval_ros.models.protocol import KnowsSpread, WorldModel
+from wm_eval_ros.models.protocol import KnowsDivergence, KnowsSpread, WorldModel
 from wm_eval_ros.planning.meter import EnergyMeter, peak_memory_bytes
 from wm_eval_ros.planning.protocol import Plan, Planner
 from wm_eval_ros.planning.scaling import to_command, to_unit
@@ -80,12 +80,14 @@ class Decider:
         self._latent: torch.Tensor | None = None
         self._executed: torch.Tensor | None = None
         self._last_slot: int | None = None
+        self._led: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def begin_episode(self, seed: int) -> None:
         """Forget everything carried; the planner is seeded with the episode's seed."""
         self._latent = None
         self._executed = None
         self._last_slot = None
+        self._led = None
         self._planner.reset(seed)
 
     def decide(
@@ -130,6 +132,21 @@ class Decider:
         found = model.spread(latent, plan.actions[None])[0].numpy().astype(np.float32)
         return found if found.shape == tuple(plan.rollout.shape) else None
 
+    @torch.inference_mode()
+    def divergence(self, decision: Decision) -> float | None:
+        """
+        Return KL(posterior || prior) of the step that led to this slot; asked after the command.
+
+        :returns: None where the slot before sent no command, or the model does not know it
+        """
+        model, led = self._model, self._led
+        if decision.latent is None or led is None:
+            return None
+        if model is None or not isinstance(model, KnowsDivergence):
+            return None
+        latent = torch.from_numpy(decision.latent)[None]
+        return float(model.divergence(led[0], led[1][None], latent)[0])
+
     def sent(self, slot: int, action: Sequence[float]) -> None:
         """Remember the command that was sent, in the command's units, shape (A,)."""
         self._executed = torch.tensor(to_unit(action, self._interface.command),
@@ -153,6 +170,9 @@ class Decider:
 
     @torch.inference_mode()
     def _plan(self, slot: int, inputs: Inputs, deadline_ns: int) -> Decision:
+        self._led = None
+        if self._latent is not None and self._executed is not None and self._last_slot == slot - 1:
+            self._led = (self._latent, self._executed)
         latent = self._encode(inputs)
         goal = np.zeros(0) if inputs.goal is None else inputs.goal.values
         elapsed = 1 if self._last_slot is None else slot - self._last_slot

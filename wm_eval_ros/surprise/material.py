@@ -1,0 +1,160 @@
+"""Nominal episodes out of the records of runs, and what makes runs unfit to calibrate from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+import hashlib
+
+import numpy as np
+
+from wm_eval_ros.errors import CalibrationError
+from wm_eval_ros.records import (
+    CycleRecord,
+    CycleStatus,
+    EpisodeEvent,
+    EventKind,
+    Record,
+    RunInfo,
+    TERMINAL,
+)
+from wm_eval_ros.stats.distance import Singles
+from wm_eval_ros.surprise.calibration import interface_sha256, Scope, Source
+from wm_eval_ros.surprise.streams import residual, Window
+
+#: gives the records of one run from the begin, every time it is called
+Recording = Callable[[], Iterable[Record]]
+
+
+@dataclass(frozen=True)
+class NominalEpisode:
+    """An episode that may be calibrated with."""
+
+    #: which recording it is of, and its number there
+    recording: int
+    number: int
+    #: encoded states of its slots, shape (N, D), and one-step errors of the driven ones, (M, D)
+    latents: Singles
+    residuals: Singles
+
+
+@dataclass(frozen=True)
+class Material:
+    """All nominal episodes of some recordings, in an order that is theirs and not the caller's."""
+
+    recordings: tuple[Recording, ...]
+    infos: tuple[RunInfo, ...]
+    scope: Scope
+    episodes: tuple[NominalEpisode, ...]
+
+    def sources(self) -> tuple[Source, ...]:
+        """Return the identity of each recording."""
+        found = []
+        for at, info in enumerate(self.infos):
+            own = [e for e in self.episodes if e.recording == at]
+            digest = hashlib.sha256(b''.join(e.latents.tobytes() for e in own)).hexdigest()
+            found.append(Source(run_id=info.run_id, seed=info.seed, episodes=len(own),
+                                sha256=digest))
+        return tuple(found)
+
+
+class _Listing:
+    """First look at one recording."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.info: RunInfo | None = None
+        self.perturbed = 0
+        self.ended: set[int] = set()
+        self.latents: dict[int, list[Singles]] = {}
+        self.residuals: dict[int, list[Singles]] = {}
+        self._window = Window(1)
+
+    def update(self, record: Record) -> None:
+        if isinstance(record, RunInfo):
+            self.info = self.info or record
+        elif isinstance(record, EpisodeEvent):
+            self.perturbed += record.kind is EventKind.PERTURB_ON
+            if record.kind in TERMINAL and record.kind is not EventKind.ABORT:
+                self.ended.add(record.episode)
+        elif isinstance(record, CycleRecord) and record.status is not CycleStatus.WARMUP:
+            self._add(record)
+
+    def _add(self, cycle: CycleRecord) -> None:
+        self._window.push(cycle)
+        latents = self.latents.setdefault(cycle.episode, [])
+        residuals = self.residuals.setdefault(cycle.episode, [])
+        if cycle.latent is not None:
+            latents.append(cycle.latent)
+        gap = residual(self._window)
+        if gap is not None:
+            residuals.append(gap)
+
+    def checked(self) -> RunInfo:
+        """Return the manifest of a run that may be calibrated from."""
+        info = self.info
+        if info is None:
+            raise CalibrationError(f'{self.name}: no manifest of the run in it, so that nobody '
+                                   'knows its model; record it anew')
+        if self.perturbed or info.settings.get('perturbations'):
+            raise CalibrationError(
+                f'{self.name}: perturbations were applied or scheduled ({self.perturbed} seen); '
+                'calibrate from runs without any')
+        if not info.model.get('sha256'):
+            raise CalibrationError(f'{self.name}: its planner used no world model; there is '
+                                   'nothing to be surprised at')
+        return info
+
+
+def gather(recordings: Sequence[tuple[str, Recording]]) -> Material:
+    """
+    List the nominal episodes of some runs.
+
+    Episodes that were aborted, or not over when the record ended, are left out.
+
+    :param recordings: how to name each in an error, and its records
+    :raises CalibrationError: perturbed, without a model, or not all of one model, task, ...
+    """
+    listings = []
+    for name, recording in recordings:
+        listing = _Listing(name)
+        for record in recording():
+            listing.update(record)
+        listings.append((listing, listing.checked(), recording))
+    listings.sort(key=lambda each: (each[1].run_id, each[1].seed))
+    scope = _scope(listings[0][1])
+    for listing, info, _ in listings[1:]:
+        _require_same(scope, listings[0][0].name, _scope(info), listing.name)
+    return Material(
+        tuple(recording for *_, recording in listings), tuple(info for _, info, _ in listings),
+        scope, tuple(episode for at, (listing, *_) in enumerate(listings)
+                     for episode in _episodes(at, listing)))
+
+
+def _episodes(at: int, listing: _Listing) -> Iterator[NominalEpisode]:
+    sizes = {row.shape for rows in listing.latents.values() for row in rows}
+    if len(sizes) > 1:
+        raise CalibrationError(f'{listing.name}: latents of several sizes: {sorted(sizes)}')
+    for number in sorted(listing.ended & set(listing.latents)):
+        latents = listing.latents[number]
+        if latents:
+            none = np.zeros((0, len(latents[0])), np.float32)
+            gaps = listing.residuals[number]
+            yield NominalEpisode(at, number, np.stack(latents),
+                                 np.stack(gaps) if gaps else none)
+
+
+def _scope(info: RunInfo) -> Scope:
+    settings = info.settings.get('planner', {})
+    return Scope(
+        model_sha256=str(info.model['sha256']), task=info.task,
+        interface_sha256=interface_sha256(info.settings.get('interface')),
+        period_ns=info.period_ns, clock=str(info.clock), planner=info.planner,
+        horizon=int(settings.get('horizon', 0)))
+
+
+def _require_same(first: Scope, name: str, other: Scope, other_name: str) -> None:
+    for field in Scope.__dataclass_fields__:
+        if getattr(first, field) != getattr(other, field):
+            raise CalibrationError(f'{other_name}: {field} is not that of {name}; calibrate from '
+                                   'runs of one model, task, period, clock and planner')

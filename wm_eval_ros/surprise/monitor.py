@@ -1,0 +1,96 @@
+"""The surprise of a run, slot by slot: the same fold in the planner and over a bag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+import math
+
+import numpy as np
+
+from wm_eval_ros import plugins
+from wm_eval_ros.records import CycleRecord, CycleStatus, Mode
+from wm_eval_ros.surprise.calibration import Calibration
+from wm_eval_ros.surprise.detectors import Detector, GROUP
+from wm_eval_ros.surprise.joint import Components, joint
+from wm_eval_ros.surprise.streams import StreamFold
+
+
+class SurpriseFold:
+    """
+    Fills scores, joint score and threshold into the records of a run, in order of their slots.
+
+    :param streams: streams to log; those of the calibration where one is given
+    :param h_steps: slots ``h_step`` looks ahead; that of the calibration where one is given
+    :param calibration: None: scores are logged, and none is an alarm
+    """
+
+    def __init__(self, streams: Sequence[str], h_steps: int,
+                 calibration: Calibration | None = None) -> None:
+        self._components: Components | None = None
+        self._threshold = math.nan
+        if calibration is not None:
+            streams, h_steps = calibration.streams, calibration.h_steps
+            self._components = Components(calibration.band, make_detectors(calibration.detectors))
+            self._scale = np.array(calibration.scale)
+            self._threshold = calibration.threshold
+        reference = None if calibration is None else calibration.nominal.reference()
+        self._streams = StreamFold(streams, h_steps, reference)
+        self._before: CycleRecord | None = None
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of the scores."""
+        return self._streams.names
+
+    def update(self, cycle: CycleRecord,
+               measured: Mapping[str, float] | None = None) -> CycleRecord:
+        """
+        Score the next slot; a warm-up call is none and stays as it is.
+
+        :param measured: scores the model gave itself, by stream; None: as logged in the record
+        """
+        if cycle.status is CycleStatus.WARMUP:
+            return cycle
+        raw = self._streams.update(cycle, measured)
+        surprise = self._joint(cycle, raw)
+        # the records kept for the next slot need not hold on to more than the last
+        self._before = cycle
+        return replace(cycle, scores=tuple(raw.tolist()), surprise=surprise,
+                       surprise_threshold=self._threshold)
+
+    def _joint(self, cycle: CycleRecord, raw: np.ndarray[tuple[int], np.dtype[np.float64]],
+               ) -> float:
+        components = self._components
+        if components is None:
+            return math.nan
+        advance(components, self._before, cycle)
+        return joint(components.update(raw), self._scale)
+
+
+def advance(components: Components, before: CycleRecord | None, cycle: CycleRecord) -> None:
+    """
+    Bring the detectors to a slot: begin an episode, pass lost slots by, notice who drove.
+
+    :param before: the record before this; None: this is the first
+    """
+    if before is None or before.episode != cycle.episode or cycle.slot <= before.slot:
+        components.begin()
+        return
+    components.pass_by(cycle.slot - before.slot - 1)
+    if cycle.mode is not Mode.PLANNER:
+        components.interrupt()
+
+
+def make_detectors(names: Iterable[str]) -> list[Detector]:
+    """
+    Make detectors by the names of their plug-ins.
+
+    :raises UnknownNameError: nobody registered one
+    """
+    return [plugins.load(GROUP, name)() for name in names]
+
+
+def rescored(cycles: Iterable[CycleRecord], fold: SurpriseFold) -> Iterable[CycleRecord]:
+    """Score a run again from its records; equal to what was logged, bit for bit."""
+    return (fold.update(cycle) for cycle in cycles)
