@@ -170,7 +170,7 @@ def test_a_seal_that_breaks_ends_the_recording_by_name(tmp_path: Path) -> None:
         def declare(self, topic: str, type_name: str, text: str) -> None:
             assert topic in (STATUS, SCAN)
 
-        def take(self, topic: str, data: bytes) -> None:
+        def take(self, *message: object) -> None:
             raise ValueError('no such key')
 
     recording = Recording(tmp_path / 'b', Limits(**ANY_SPACE), STATUS, seal=Broken())  # type: ignore[arg-type]
