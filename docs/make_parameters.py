@@ -96,13 +96,16 @@ def document() -> str:
         Scenario,
         SupervisorSettings,
     )
+    from wm_eval_ros.config.supervisor import BrakeTerm, ReflexTerm, StateLimit
+    from wm_eval_ros.training.fit import TrainSettings
     from wm_eval_ros.training.recipe import Recipe, Round
-    from wm_eval_ros.training.trainer import TrainSettings
     scenario = {
         'scenario': Scenario, 'interface': Interface,
         'interface.observations[], interface.goal': Stream,
         'interface.command': CommandStream, 'plant': PlantSettings, 'planner': PlannerSettings,
         'planner.objective[]': ObjectiveTerm, 'supervisor': SupervisorSettings,
+        'supervisor.state_limits[]': StateLimit, 'supervisor.brake[]': BrakeTerm,
+        'supervisor.reflex[]': ReflexTerm,
         'recorder': RecorderSettings}
     recipe = {'recipe': Recipe, 'rounds[]': Round, 'train': TrainSettings}
     parts = [HEAD, NODES_HEAD, *node_parts(), SCENARIO_HEAD,

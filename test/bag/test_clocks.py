@@ -266,10 +266,19 @@ def test_what_begins_within_an_episode_also_ends(
     assert [(f.severity, f.what) for f in found] == [(severity, what)][:severity is not None]
 
 
-def test_a_fallback_ends_whatever_its_reasons(make_run_bag: Callable[..., Path]) -> None:
-    events = [EpisodeEvent(START + S, 0, EventKind.FALLBACK_ON, 'stale'),
-              EpisodeEvent(START + 2 * S, 0, EventKind.FALLBACK_OFF, 'fresh command')]
+@pytest.mark.parametrize('name', ['DEGRADED', 'FALLBACK', 'STOPPED', 'INTERVENTION'])
+def test_a_state_of_the_supervisor_ends_whatever_its_reasons(
+    make_run_bag: Callable[..., Path], name: str,
+) -> None:
+    events = [EpisodeEvent(START + S, 0, EventKind[f'{name}_ON'], 'stale'),
+              EpisodeEvent(START + 2 * S, 0, EventKind[f'{name}_OFF'], 'fresh command')]
     assert of_kind(look(make_run_bag([*run(), *events])), 'events') == []
+
+
+def test_a_stop_that_does_not_end_is_told(make_run_bag: Callable[..., Path]) -> None:
+    events = [EpisodeEvent(START + S, 0, EventKind.STOPPED_ON, 'silence')]
+    found = of_kind(look(make_run_bag([*run(), *events])), 'events')
+    assert [f.what for f in found] == ['1 x stopped without an end']
 
 
 def test_run_infos_that_differ_name_the_fields(make_run_bag: Callable[..., Path]) -> None:

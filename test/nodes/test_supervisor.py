@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+import time
 from typing import Any
 
 import pytest
@@ -16,10 +17,17 @@ from wm_eval_ros.config.schema import to_plain  # noqa: E402
 from wm_eval_ros.errors import ConfigError  # noqa: E402
 from wm_eval_ros.nodes.ros import message_type, TYPES  # noqa: E402
 from wm_eval_ros.nodes.supervisor import SupervisorNode  # noqa: E402
-from wm_eval_ros.records import EpisodeEvent, EventKind  # noqa: E402
+from wm_eval_ros.records import CycleRecord, CycleStatus, EpisodeEvent, EventKind  # noqa: E402
 from wm_eval_ros.wire import codec, topics  # noqa: E402
 
 JOINTS = 'sensor_msgs/msg/JointState'
+MS = 1_000_000
+#: as the planner offers it
+PROPOSAL = topics.proposal(50 * MS, 300 * MS)
+#: in one process DDS takes a planner between two proposals for dead; the probe is the planner
+PATIENT = {'scenario': 'reacher', 'nodes': ['supervisor'], 'authorised': 'probe',
+           'stale_periods': 1200.0, 'late_periods': 1200.0, 'stop_ms': 60000.0,
+           'liveliness_ms': 60000.0, 'age_ms': 30000.0}
 
 
 class Scene:
@@ -27,7 +35,9 @@ class Scene:
 
     def __init__(self, graph: Any) -> None:
         self.graph = graph
-        self.proposals = graph.publisher(JOINTS, 'proposed/joint_command', topics.COMMAND)
+        self.proposals = graph.publisher(JOINTS, 'proposed/joint_command', PROPOSAL)
+        self.cycles = graph.publisher(topics.TYPES[topics.PLANNER_CYCLE], topics.PLANNER_CYCLE,
+                                      topics.TELEMETRY)
         self.events = graph.publisher(topics.TYPES[topics.EPISODE_EVENT], topics.EPISODE_EVENT,
                                       topics.LATCHED)
         self.out = graph.listen(JOINTS, 'joint_command', topics.TELEMETRY)
@@ -48,8 +58,14 @@ class Scene:
         message = message_type(JOINTS)()
         message.name = ['joint0', 'joint1']
         message.effort = list(effort)
-        message.header.stamp.sec = 77
+        self.stamp_ns = time.time_ns()
+        codec.set_stamp(message.header.stamp, self.stamp_ns)
         self.proposals.publish(message)
+
+    def score(self, surprise: float, threshold: float) -> None:
+        cycle = CycleRecord(time.time_ns(), 0, 0, CycleStatus.OK, 0, 0, 0, 0, 0, 0, 50 * MS,
+                            50 * MS, surprise=surprise, surprise_threshold=threshold)
+        self.cycles.publish(codec.cycle_to_msg(cycle, TYPES))
 
     def kinds(self) -> list[EventKind]:
         return [codec.event_from_msg(m).kind for m in self.told]
@@ -58,8 +74,7 @@ class Scene:
 @pytest.fixture
 def scene(make_graph: Any) -> Scene:
     # patient: only a fault falls back here, no stall of the machine
-    return Scene(make_graph(scenario='reacher', nodes=['supervisor'], stale_periods=200.0,
-                            stop_ms=60000.0))
+    return Scene(make_graph(**PATIENT))
 
 
 def test_a_proposal_passes_unchanged_with_its_own_stamp(scene: Scene) -> None:
@@ -67,7 +82,27 @@ def test_a_proposal_passes_unchanged_with_its_own_stamp(scene: Scene) -> None:
     scene.propose(0.25, -0.5)
     scene.graph.until(lambda: scene.out)
     assert list(scene.out[0].effort) == [0.25, -0.5]
-    assert scene.out[0].header.stamp.sec == 77
+    assert codec.stamp_ns(scene.out[0].header.stamp) == scene.stamp_ns
+
+
+def test_an_alarm_of_the_planner_makes_the_fallback_command_and_its_end_hands_back(
+    scene: Scene,
+) -> None:
+    scene.start()
+    scene.propose(0.25, -0.5)
+    scene.graph.until(lambda: scene.out)
+    scene.score(2.0, 1.0)
+    scene.graph.until(lambda: EventKind.FALLBACK_ON in scene.kinds())
+    scene.graph.until(lambda: list(scene.out[-1].effort) == [0.0, 0.0])
+    scene.propose(0.25, -0.5)
+    scene.score(0.5, 1.0)
+
+    def returned() -> bool:
+        scene.propose(0.25, -0.5)
+        return EventKind.FALLBACK_OFF in scene.kinds()
+
+    scene.graph.until(returned)
+    scene.graph.until(lambda: list(scene.out[-1].effort) == [0.25, -0.5])
 
 
 @pytest.mark.parametrize('effort', [(math.nan, 0.0), (1.5, 0.0)], ids=['nan', 'out-of-range'])
@@ -87,8 +122,12 @@ def test_a_proposal_that_cannot_be_read_is_a_fault_not_a_crash(scene: Scene) -> 
     message.name, message.effort = ['elbow'], [0.1]
     scene.proposals.publish(message)
     scene.graph.until(lambda: EventKind.FALLBACK_ON in scene.kinds())
-    scene.propose(0.5, 0.5)
-    scene.graph.until(lambda: EventKind.FALLBACK_OFF in scene.kinds())
+
+    def returned() -> bool:
+        scene.propose(0.5, 0.5)
+        return EventKind.FALLBACK_OFF in scene.kinds()
+
+    scene.graph.until(returned)
 
 
 def test_the_fallback_commands_when_the_episode_ends(scene: Scene) -> None:
@@ -101,12 +140,18 @@ def test_the_fallback_commands_when_the_episode_ends(scene: Scene) -> None:
 
 
 def test_silence_falls_back_and_a_fresh_proposal_returns(make_graph: Any) -> None:
-    scene = Scene(make_graph(scenario='reacher', nodes=['supervisor'], stop_ms=60000.0))
+    scene = Scene(make_graph(**{**PATIENT, 'stale_periods': 2.0, 'late_periods': 1.5,
+                                'clear_ms': 40.0, 'liveliness_ms': 300.0}))
     scene.start()
     scene.propose(0.5, 0.5)
     scene.graph.until(lambda: EventKind.FALLBACK_ON in scene.kinds())
-    scene.propose(0.5, 0.5)
-    scene.graph.until(lambda: EventKind.FALLBACK_OFF in scene.kinds())
+
+    def returned() -> bool:
+        scene.propose(0.5, 0.5)
+        return EventKind.FALLBACK_OFF in scene.kinds()
+
+    scene.graph.until(returned)
+    scene.graph.until(lambda: list(scene.out[-1].effort) == [0.5, 0.5])
     assert list(scene.out[-1].effort) == [0.5, 0.5]
     assert [0.0, 0.0] in [list(m.effort) for m in scene.out]
 

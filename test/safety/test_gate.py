@@ -1,102 +1,206 @@
-"""The command gate: what passes, what is commanded instead, and when."""
+"""The command gate: what passes, who commands instead, and when the planner gets it back."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import math
 
-from hypothesis import given
-from hypothesis import strategies as st
 import pytest
 
-from wm_eval_ros.records import EventKind
-from wm_eval_ros.safety.gate import CommandGate, GateState
+from wm_eval_ros.safety.gate import CommandGate, Decision, Offer
 from wm_eval_ros.safety.in_force import InForce
+from wm_eval_ros.safety.limits import Fault
+from wm_eval_ros.safety.monitors import Level
+from wm_eval_ros.safety.state import GateState
 
 MS = 1_000_000
+GOOD = (0.5, 1.0)
+#: zero, clipped into the limits of the second field
+ZERO = (0.0, 0.5)
+Make = Callable[..., CommandGate]
 
 
-def gate(fallback: str = 'zero') -> CommandGate:
-    made = CommandGate([-1.0, 0.5], [1.0, 2.0], stale_ns=100 * MS, stop_ns=500 * MS,
-                       fallback=fallback)
-    made.arm(0)
-    return made
+def kinds(decision: Decision) -> list[str]:
+    return [change.kind.name for change in decision.changes]
 
 
-def test_a_valid_command_passes() -> None:
-    assert gate().offer([0.0, 1.0], 10 * MS).forward
+def feed(gate: CommandGate, begin_ms: int, end_ms: int, action: tuple[float, ...] = GOOD,
+         ) -> list[Decision]:
+    """Offer a command every 50 ms, both ends included."""
+    return [gate.offer(Offer(action), t * MS) for t in range(begin_ms, end_ms + 1, 50)]
 
 
-@pytest.mark.parametrize('command', [
-    pytest.param([math.nan, 1.0], id='nan'), pytest.param([math.inf, 1.0], id='inf'),
-    pytest.param([0.0], id='short'), pytest.param([0.0, 1.0, 0.0], id='long'),
-    pytest.param([1.01, 1.0], id='above'), pytest.param([0.0, 0.4], id='below'),
+def test_a_valid_command_passes(make_gate: Make) -> None:
+    assert make_gate().offer(Offer((0.0, 1.0)), 10 * MS) == Decision(forward=True)
+
+
+@pytest.mark.parametrize(('command', 'fault'), [
+    pytest.param((math.nan, 1.0), Fault.NONFINITE, id='nan'),
+    pytest.param((math.inf, 1.0), Fault.NONFINITE, id='inf'),
+    pytest.param((0.0,), Fault.SHAPE, id='short'),
+    pytest.param((0.0, 1.0, 0.0), Fault.SHAPE, id='long'),
+    pytest.param((1.01, 1.0), Fault.RANGE, id='above'),
+    pytest.param((0.0, 0.4), Fault.RANGE, id='below'),
 ])
-def test_a_faulty_command_never_passes_and_falls_back(command: list[float]) -> None:
-    decision = gate().offer(command, 10 * MS)
-    assert not decision.forward
-    assert decision.event is EventKind.FALLBACK_ON
-    # zero, clipped into the limits of the second field
-    assert decision.substitute == (0.0, 0.5)
-
-
-def test_stale_falls_back_then_stops_until_the_next_episode() -> None:
-    it = gate()
-    assert it.offer([0.5, 1.0], 10 * MS).forward
-    assert it.tick(110 * MS).event is None
-    assert it.tick(111 * MS).event is EventKind.FALLBACK_ON
-    assert it.state is GateState.FALLBACK
-    it.tick(511 * MS)
-    assert it.state is GateState.STOPPED
-    assert not it.offer([0.0, 1.0], 520 * MS).forward
-    assert it.arm(600 * MS).event is EventKind.FALLBACK_OFF
-    assert it.offer([0.0, 1.0], 610 * MS).forward
-
-
-def test_a_fresh_command_ends_the_fallback() -> None:
-    it = gate()
-    it.tick(200 * MS)
-    decision = it.offer([0.0, 1.0], 210 * MS)
-    assert decision.forward
-    assert decision.event is EventKind.FALLBACK_OFF
-
-
-def test_hold_repeats_the_last_valid_command() -> None:
-    it = gate('hold')
-    it.offer([0.25, 1.0], 10 * MS)
-    assert it.tick(200 * MS).substitute == (0.25, 1.0)
-    it.arm(300 * MS)
-    assert it.substitute() == (0.0, 0.5), 'nothing is held over from another episode'
-
-
-def test_nothing_is_watched_between_episodes() -> None:
-    it = gate()
-    it.offer([0.5, 1.0], 10 * MS)
-    assert it.disarm().substitute == (0.0, 0.5), 'the last command does not stay in force'
-    assert it.tick(10_000 * MS).substitute is None
-
-
-@given(st.lists(st.tuples(
-    st.sampled_from(['offer', 'tick', 'arm', 'disarm']),
-    st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=0, max_size=3),
-    st.integers(0, 400)), max_size=40))
-def test_whatever_happens_only_valid_commands_get_out(
-    steps: list[tuple[str, list[float], int]],
+def test_a_faulty_command_never_passes_and_falls_back(
+    make_gate: Make, command: tuple[float, ...], fault: Fault,
 ) -> None:
-    it, now = gate(), 0
-    fallback_on = False
-    for verb, command, wait in steps:
-        now += wait * MS
-        decision = (it.offer(command, now) if verb == 'offer'
-                    else it.tick(now) if verb == 'tick'
-                    else it.arm(now) if verb == 'arm' else it.disarm())
-        out = command if decision.forward else decision.substitute
-        if out is not None:
-            assert len(out) == 2
-            assert -1.0 <= out[0] <= 1.0
-            assert 0.5 <= out[1] <= 2.0
-        if decision.event is not None:
-            assert fallback_on == (decision.event is EventKind.FALLBACK_OFF), 'events alternate'
-            fallback_on = not fallback_on
+    gate = make_gate()
+    decision = gate.offer(Offer(command), 10 * MS)
+    assert not decision.forward
+    assert decision.refused is not None
+    assert decision.refused.fault is fault
+    assert kinds(decision) == ['FALLBACK_ON']
+    assert gate.substitute(10 * MS) == ZERO
+
+
+def test_late_degrades_stale_falls_back_and_silence_stops(make_gate: Make) -> None:
+    gate = make_gate()
+    gate.offer(Offer(GOOD), 10 * MS)
+    assert kinds(gate.tick(85 * MS)) == []
+    assert kinds(gate.tick(86 * MS)) == ['DEGRADED_ON']
+    assert not gate.commands(86 * MS), 'the last command stays in force'
+    assert kinds(gate.tick(111 * MS)) == ['DEGRADED_OFF', 'FALLBACK_ON']
+    assert kinds(gate.tick(510 * MS)) == []
+    stopped = gate.tick(511 * MS)
+    assert kinds(stopped) == ['STOPPED_ON'], 'the fallback goes on'
+    assert 'command age after 101 ms' in stopped.changes[0].reason
+    feed(gate, 550, 1500)
+    assert gate.state is GateState.STOPPED
+    assert kinds(gate.arm(2000 * MS)) == ['STOPPED_OFF', 'FALLBACK_OFF']
+
+
+def test_the_planner_gets_back_control_after_t_clear_of_good_commands(make_gate: Make) -> None:
+    gate = make_gate()
+    gate.tick(101 * MS)
+    told = feed(gate, 150, 350)
+    # the trouble ended at 150 ms: 150 + 200
+    assert [d.forward for d in told] == [False, False, False, False, True]
+    assert kinds(told[-1]) == ['FALLBACK_OFF']
+    assert told[-1].changes[0].reason == 'clear for 200 ms (command age after 101 ms)'
+
+
+def test_a_fault_on_the_way_back_starts_t_clear_anew(make_gate: Make) -> None:
+    gate = make_gate()
+    gate.tick(101 * MS)
+    feed(gate, 150, 250)
+    assert gate.offer(Offer((math.nan, 1.0)), 300 * MS).refused is not None
+    assert not any(d.forward for d in feed(gate, 350, 450))
+    assert gate.offer(Offer(GOOD), 500 * MS).forward
+
+
+@pytest.mark.parametrize('offer', [
+    pytest.param(Offer(GOOD, 100, 51 * MS), id='old-at-its-arrival'),
+    pytest.param(Offer(GOOD, 90, 0), id='stamped-before-the-last'),
+    pytest.param(Offer(GOOD, 100, 0), id='twice'),
+])
+def test_a_command_out_of_time_is_dropped_and_degrades(make_gate: Make, offer: Offer) -> None:
+    gate = make_gate()
+    assert gate.offer(Offer(GOOD, 100, 50 * MS), 10 * MS).forward, 'as old as allowed'
+    decision = gate.offer(offer, 20 * MS)
+    assert not decision.forward
+    assert kinds(decision) == ['DEGRADED_ON']
+    assert gate.offer(Offer(GOOD, 101, 0), 30 * MS).forward, 'good ones still pass'
+
+
+def test_an_alarm_falls_back_and_without_a_score_there_is_none(make_gate: Make) -> None:
+    gate = make_gate()
+    assert kinds(gate.alarm(math.nan, 1.0, 10 * MS)) == []
+    assert kinds(gate.alarm(5.0, math.nan, 10 * MS)) == []
+    assert kinds(gate.alarm(1.0, 1.0, 10 * MS)) == [], 'on the threshold is no alarm'
+    assert kinds(gate.alarm(math.inf, 1.0, 10 * MS)) == ['FALLBACK_ON']
+
+
+def test_fewer_alarms_than_asked_for_degrade(make_gate: Make) -> None:
+    gate = make_gate(alarms=2, alarm_slots=3)
+    scores = [2.0, 0.0, 0.0, 0.0, 2.0, 0.0, 2.0]
+    told = [kinds(gate.alarm(s, 1.0, k * MS)) for k, s in enumerate(scores)]
+    assert told == [['DEGRADED_ON'], [], [], [], [], [], ['DEGRADED_OFF', 'FALLBACK_ON']]
+
+
+def test_a_lost_calibration_degrades_for_the_rest_of_the_run(make_gate: Make) -> None:
+    gate = make_gate()
+    assert kinds(gate.watch('calibration', Level.DEGRADED, 'lost', 0)) == ['DEGRADED_ON']
+    assert all(d.forward for d in feed(gate, 0, 1000))
+    assert kinds(gate.disarm()) == ['DEGRADED_OFF']
+    assert kinds(gate.arm(2000 * MS)) == ['DEGRADED_ON']
+
+
+def test_from_a_fallback_it_returns_to_degraded_while_that_trouble_lasts(make_gate: Make) -> None:
+    gate = make_gate()
+    gate.watch('calibration', Level.DEGRADED, 'lost', 0)
+    gate.offer(Offer((math.nan, 1.0)), 0)
+    feed(gate, 50, 150)
+    assert kinds(gate.offer(Offer(GOOD), 200 * MS)) == ['FALLBACK_OFF', 'DEGRADED_ON']
+
+
+def test_dds_events_act_where_they_come_first_and_all_are_told(make_gate: Make) -> None:
+    gate = make_gate()
+    gate.offer(Offer(GOOD), 10 * MS)
+    assert kinds(gate.deadline_missed(60 * MS)) == [], 'of a silence before this one'
+    assert kinds(gate.deadline_missed(109 * MS)) == ['FALLBACK_ON']
+    gate.tick(112 * MS)
+    gate.liveliness(0, 310 * MS)
+    stopped = gate.tick(512 * MS)
+    assert stopped.changes[0].reason.endswith(
+        '(DDS deadline after 99 ms, command age after 102 ms, DDS liveliness after 300 ms)')
+
+
+def test_two_live_proposers_fall_back_until_one_is_gone(make_gate: Make) -> None:
+    gate = make_gate()
+    assert kinds(gate.liveliness(2, 0)) == ['FALLBACK_ON']
+    assert not any(d.forward for d in feed(gate, 0, 400))
+    gate.liveliness(1, 400 * MS)
+    assert gate.offer(Offer(GOOD), 600 * MS).forward
+
+
+def test_a_stop_is_lifted_by_order_once_nothing_speaks_against_it(make_gate: Make) -> None:
+    gate = make_gate(latch_stop=True)
+    gate.tick(501 * MS)
+    decision, why = gate.clear()
+    assert (kinds(decision), why) == ([], 'no valid command for 501 ms')
+    gate.disarm()
+    assert kinds(gate.arm(600 * MS)) == ['FALLBACK_ON', 'STOPPED_ON'], 'a robot was not reset'
+    assert not gate.offer(Offer(GOOD), 610 * MS).forward
+    decision, why = gate.clear()
+    assert (kinds(decision), why) == (['STOPPED_OFF', 'FALLBACK_OFF'], '')
+    assert gate.offer(Offer(GOOD), 620 * MS).forward
+
+
+def test_an_operator_commands_within_the_limits_and_hands_back_to_the_fallback(
+    make_gate: Make,
+) -> None:
+    gate = make_gate()
+    gate.offer(Offer(GOOD), 0)
+    assert kinds(gate.take_over(10 * MS)) == ['INTERVENTION_ON']
+    assert gate.commands(10 * MS), 'until he says something'
+    assert gate.operate((0.2, 1.0), 20 * MS).forward
+    assert not gate.commands(120 * MS)
+    assert gate.commands(121 * MS), 'he lets go of the button'
+    refused = gate.operate((1.2, 1.0), 130 * MS).refused
+    assert refused is not None
+    assert not gate.offer(Offer(GOOD), 130 * MS).forward
+    assert kinds(gate.release(140 * MS)) == ['INTERVENTION_OFF', 'FALLBACK_ON']
+    assert [d.forward for d in feed(gate, 150, 350)] == [False] * 4 + [True]
+
+
+def test_an_operator_may_drive_between_episodes_and_does_not_lift_a_stop(make_gate: Make) -> None:
+    gate = make_gate(latch_stop=True)
+    gate.tick(501 * MS)
+    assert kinds(gate.take_over(510 * MS)) == ['STOPPED_OFF', 'FALLBACK_OFF', 'INTERVENTION_ON']
+    assert kinds(gate.disarm()) == kinds(gate.arm(600 * MS)) == []
+    assert gate.operate((0.2, 1.0), 620 * MS).forward
+    assert kinds(gate.release(640 * MS)) == ['INTERVENTION_OFF', 'FALLBACK_ON', 'STOPPED_ON']
+
+
+def test_nothing_is_watched_or_passed_between_episodes(make_gate: Make) -> None:
+    gate = make_gate()
+    gate.offer(Offer(GOOD), 10 * MS)
+    gate.disarm()
+    assert gate.tick(10_000 * MS) == gate.alarm(9.0, 1.0, 0) == Decision()
+    assert gate.deadline_missed(10_000 * MS) == Decision()
+    assert not gate.offer(Offer(GOOD), 10_000 * MS).forward
+    assert not gate.commands(10_000 * MS)
 
 
 def test_a_command_takes_effect_at_its_stamp_and_not_in_the_slots_before() -> None:
@@ -107,21 +211,3 @@ def test_a_command_takes_effect_at_its_stamp_and_not_in_the_slots_before() -> No
     in_force.send((2.0,), 270, now_ns=150)
     assert [in_force.at(t) for t in (150, 200, 250, 300)] == [
         (1.0,), (1.0,), (1.0,), (2.0,)]
-
-
-def test_no_command_passes_once_the_episode_has_ended() -> None:
-    it = gate()
-    it.disarm()
-    assert not it.offer([0.0, 1.0], 10 * MS).forward
-
-
-def test_hold_ends_with_the_episode_and_with_a_stop() -> None:
-    it = gate('hold')
-    it.offer([0.25, 1.0], 10 * MS)
-    it.tick(200 * MS)
-    it.tick(511 * MS)
-    assert it.state is GateState.STOPPED
-    assert it.tick(520 * MS).substitute == (0.0, 0.5)
-    it = gate('hold')
-    it.offer([0.25, 1.0], 10 * MS)
-    assert it.disarm().substitute == (0.0, 0.5)

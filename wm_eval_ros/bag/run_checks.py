@@ -25,7 +25,9 @@ from wm_eval_ros.wire.topics import PLANNER_CYCLE, proposed
 #: what begins and what ends something within a run
 _PAIRS = (
     ('perturbation', EventKind.PERTURB_ON, EventKind.PERTURB_OFF),
+    ('degraded', EventKind.DEGRADED_ON, EventKind.DEGRADED_OFF),
     ('fallback', EventKind.FALLBACK_ON, EventKind.FALLBACK_OFF),
+    ('stopped', EventKind.STOPPED_ON, EventKind.STOPPED_OFF),
     ('intervention', EventKind.INTERVENTION_ON, EventKind.INTERVENTION_OFF),
 )
 _NAMED = 5

@@ -6,9 +6,18 @@ from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from typing import Any
 
+from rclpy.duration import Duration
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    LivelinessPolicy,
+    QoSPolicyKind,
+    QoSProfile,
+    ReliabilityPolicy,
+)
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
@@ -43,12 +52,19 @@ TYPES = MessageTypes(message_type)
 
 def qos_profile(qos: topics.Qos) -> QoSProfile:
     """Translate."""
+    watched: dict[str, Any] = {}
+    if qos.deadline_ns:
+        watched['deadline'] = Duration(nanoseconds=qos.deadline_ns)
+    if qos.lease_ns:
+        watched |= {'liveliness': LivelinessPolicy.AUTOMATIC,
+                    'liveliness_lease_duration': Duration(nanoseconds=qos.lease_ns)}
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
         depth=qos.depth,
         reliability=ReliabilityPolicy.RELIABLE if qos.reliable else ReliabilityPolicy.BEST_EFFORT,
         durability=(DurabilityPolicy.TRANSIENT_LOCAL if qos.latched
                     else DurabilityPolicy.VOLATILE),
+        **watched,
     )
 
 
@@ -82,11 +98,12 @@ class Endpoints:
 
     def subscription(
         self, type_name: str, topic: str, qos: topics.Qos, callback: Callable[..., None],
-        *, raw: bool = False,
+        *, raw: bool = False, events: SubscriptionEventCallbacks | None = None,
     ) -> Subscription:
         """Create a subscription whose quality of service parameters can override."""
         made = self._node.create_subscription(
             message_type(type_name), topic, callback, qos_profile(qos), raw=raw,
+            event_callbacks=events,
             qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE))
         self._subscriptions.append((made, int(topic in self._writers)))
         return made

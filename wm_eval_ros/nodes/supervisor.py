@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 import sys
 import time
 from typing import Any
@@ -11,22 +10,39 @@ import numpy as np
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from wm_eval_ros.config.supervisor import SupervisorSettings
 from wm_eval_ros.errors import ConfigError, FieldPathError
+from wm_eval_ros.nodes import desk
+from wm_eval_ros.nodes.authorship import Authorship
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.process import run_node, spin_until, Stop
 from wm_eval_ros.nodes.ros import Endpoints, message_type, Ready, TYPES
-from wm_eval_ros.records import ClockMode, CycleRecord, EpisodeEvent, EventKind, TERMINAL
-from wm_eval_ros.safety.gate import CommandGate, Decision
+from wm_eval_ros.records import (
+    ClockMode,
+    CycleRecord,
+    CycleStatus,
+    EpisodeEvent,
+    EventKind,
+    TERMINAL,
+)
+from wm_eval_ros.safety.gate import CommandGate, Decision, Offer
 from wm_eval_ros.safety.in_force import InForce
+from wm_eval_ros.safety.joystick import Joystick
+from wm_eval_ros.safety.limits import Fault, Refusal
+from wm_eval_ros.safety.monitors import Level
+from wm_eval_ros.safety.refusals import RefusalLog
+from wm_eval_ros.safety.state import GateState
 from wm_eval_ros.wire import codec, topics
-from wm_eval_ros.wire.fields import CommandWriter
+from wm_eval_ros.wire.fields import CommandWriter, feature_names, StreamReader
 
 #: looks of the watchdog at the steady clock in one period
 LOOKS = 5
+#: least time between two events of refusals of one kind [ns]
+REFUSALS_NS = 1_000_000_000
 #: how long the acknowledgement of the last command is waited for [s]
 ACK_S = 0.5
 
@@ -40,14 +56,18 @@ class SupervisorNode:
         parameters = Parameters(self.node)
         run = parameters.declare(RunSettings)
         self.scenario = run_scenario(run)
-        settings = parameters.declare(SupervisorSettings, self.scenario.supervisor)
+        self._settings = parameters.declare(SupervisorSettings, self.scenario.supervisor)
         parameters.close()
-        command = self.scenario.interface.command
-        self._period_ns = round(self.scenario.planner.period_ms * 1e6)
-        self._gate = CommandGate(
-            command.low, command.high, stale_ns=round(settings.stale_periods * self._period_ns),
-            stop_ns=round(settings.stop_ms * 1e6), fallback=settings.fallback)
         self._realtime = self.scenario.clock is ClockMode.REALTIME
+        self._period_ns = round(self.scenario.planner.period_ms * 1e6)
+        interface = self.scenario.interface
+        self._require_clock()
+        self.gate = CommandGate(
+            interface.command, self._settings, period_ns=self._period_ns,
+            deadline_ns=round(self.scenario.planner.deadline_ms * 1e6),
+            features=[name for s in interface.observations for name in feature_names(s)],
+            latch_stop=self.scenario.plant.kind == 'hardware')
+        self._refusals = RefusalLog(REFUSALS_NS)
         self._episode = 0
         self._substituted_ns = 0
         self._make_endpoints(Endpoints(self.node, self.scenario, run.nodes))
@@ -57,47 +77,110 @@ class SupervisorNode:
         spin_until(executor, stop, self._ready.announce_when_matched)
 
     def finish(self, executor: SingleThreadedExecutor) -> None:
-        """Leave nothing in force: the fallback is the last command."""
-        if self._realtime:
-            self._send(self._gate.zero, time.time_ns())
+        """Leave nothing in force: zero is the last command."""
+        self._tell_refusals(time.time_ns(), rest=True)
+        if self._realtime and self._commands is not None:
+            self._send(self.gate.zero, time.time_ns())
             self._commands.wait_for_all_acked(Duration(seconds=ACK_S))
 
-    def _make_endpoints(self, ends: Endpoints) -> None:
-        command = self.scenario.interface.command
+    # endpoints ----------------------------------------------------------------------------------
+
+    def _require_clock(self) -> None:
+        """Refuse what a world that waits for each slot has no place for."""
+        command, settings = self.scenario.interface.command, self._settings
         self._type = message_type(command.type)
-        if not self._realtime and not hasattr(self._type, 'header'):
+        self._stamped = hasattr(self._type, 'header')
+        if self._realtime:
+            return
+        if not self._stamped:
             raise ConfigError(f'interface.command.type: {command.type} has no header; '
                               f'in {self.scenario.clock} a command acts from its stamp on')
+        for name, asked in (('shadow', settings.shadow), ('reflex', settings.reflex),
+                            ('fallback: controller', settings.fallback == 'controller')):
+            if asked:
+                raise ConfigError(f'supervisor.{name}: not in {self.scenario.clock}, where the '
+                                  'world waits for one command a slot; use realtime')
+
+    def _make_endpoints(self, ends: Endpoints) -> None:
+        command, settings = self.scenario.interface.command, self._settings
         self._writer = CommandWriter(command, message_type)
-        qos = topics.COMMAND if self._realtime else topics.TELEMETRY
         event = topics.TYPES[topics.EPISODE_EVENT]
         self._events = ends.publisher(event, topics.EPISODE_EVENT, topics.LATCHED)
-        self._commands = ends.publisher(command.type, command.topic, qos)
+        self._commands = None if settings.shadow else ends.publisher(
+            command.type, command.topic, topics.COMMAND if self._realtime else topics.TELEMETRY)
         ends.subscription(event, topics.EPISODE_EVENT, topics.LATCHED, self._on_event)
-        ends.subscription(command.type, topics.proposed(command.topic), qos, self._on_proposal)
+        ends.subscription(topics.TYPES[topics.PLANNER_CYCLE], topics.PLANNER_CYCLE,
+                          topics.TELEMETRY, self._on_cycle)
+        proposed = topics.proposed(command.topic)
         if self._realtime:
-            # a stopped or stepping ROS clock must not blind the watchdog
-            self.node.create_timer(self._period_ns / LOOKS / 1e9, self._look,
-                                   clock=Clock(clock_type=ClockType.STEADY_TIME))
+            ends.subscription(
+                command.type, proposed,
+                topics.proposal(self.gate.stale_ns, round(settings.liveliness_ms * 1e6)),
+                self._on_proposal, events=SubscriptionEventCallbacks(
+                    deadline=lambda _: self._act(self.gate.deadline_missed(time.monotonic_ns())),
+                    liveliness=self._on_liveliness))
+            self._make_realtime(ends)
         else:
             self._waiting: dict[int, Any] = {}
             self._cycle: CycleRecord | None = None
-            ends.subscription(topics.TYPES[topics.PLANNER_CYCLE], topics.PLANNER_CYCLE,
-                              topics.TELEMETRY, self._on_cycle)
+            ends.subscription(command.type, proposed, topics.TELEMETRY, self._on_slot_proposal)
+        desk.serve(self.node, self)
         self._ready = Ready(self.node, ends)
+
+    def _make_realtime(self, ends: Endpoints) -> None:
+        command, settings = self.scenario.interface.command, self._settings
+        if settings.state_limits or settings.brake:
+            first = 0
+            for stream in self.scenario.interface.observations:
+                ends.subscription(stream.type, stream.topic, topics.SENSOR,
+                                  self._observer(StreamReader(stream), first))
+                first += len(feature_names(stream))
+        if settings.controller_topic:
+            ends.subscription(command.type, settings.controller_topic, topics.COMMAND,
+                              self._on_controller)
+        if settings.joy_axes:
+            desk.listen(ends, Joystick(command, settings), self)
+        self._authors = [Authorship(self.node, topics.proposed(command.topic),
+                                    settings.authorised, only_one=False)]
+        if not settings.shadow:
+            self._authors.append(Authorship(self.node, command.topic, self.node.get_name(),
+                                            only_one=True))
+        # a stopped or stepping ROS clock must not blind the watchdogs
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.node.create_timer(self._period_ns / LOOKS / 1e9, self._look, clock=steady)
+        self.node.create_timer(self._period_ns / 1e9, self._look_around, clock=steady)
+
+    def _observer(self, reader: StreamReader, first: int) -> Any:
+        def observe(message: Any) -> None:
+            try:
+                values = reader.read(message).tolist()
+            except FieldPathError as error:
+                self.node.get_logger().error(str(error), throttle_duration_sec=5.0)
+                return
+            self.gate.observed.update(first, values, time.monotonic_ns())
+
+        return observe
+
+    # episodes -----------------------------------------------------------------------------------
 
     def _on_event(self, message: Any) -> None:
         event = codec.event_from_msg(message)
+        now_ns = self._now_ns(event.stamp_ns)
         if event.kind is EventKind.START:
             self._episode = event.episode
-            self._note(self._gate.arm(self._now_ns(event.stamp_ns)), event.stamp_ns)
-            self._in_force = InForce(self._gate.zero)
+            self._in_force = InForce(self.gate.zero)
+            self._note(self.gate.arm(now_ns), event.stamp_ns)
             self._ready.announce(event.episode)
         elif event.kind in TERMINAL:
-            decision = self._gate.disarm()
+            self._note(self.gate.disarm(), event.stamp_ns)
+            self._tell_refusals(event.stamp_ns, rest=True)
             # in lockstep a command more than one a slot would be taken for an answer
-            self._act(decision if self._realtime else replace(decision, substitute=None),
-                      event.stamp_ns)
+            if self._realtime and self.gate.state is GateState.IDLE:
+                self._send(self.gate.zero, event.stamp_ns)
+        elif event.kind is EventKind.CALIBRATION_LOST:
+            self._note(self.gate.watch('calibration', Level.DEGRADED,
+                                       f'calibration lost: {event.label}', now_ns),
+                       event.stamp_ns)
 
     def _now_ns(self, stamp_ns: int) -> int:
         """Return the gate's time: steady, or in lockstep the simulated time of a stamp."""
@@ -106,39 +189,131 @@ class SupervisorNode:
     # realtime -----------------------------------------------------------------------------------
 
     def _on_proposal(self, message: Any) -> None:
-        if not self._realtime:
-            self._waiting[codec.stamp_ns(message.header.stamp)] = message
-            self._answer()
-            return
         decision = self._judge(message, time.monotonic_ns())
         if decision.forward:
-            self._commands.publish(message)
-        self._act(decision, time.time_ns())
+            self._forward(message)
+        self._act(decision)
 
     def _judge(self, proposal: Any, now_ns: int) -> Decision:
         try:
-            return self._gate.offer(self._writer.read(proposal).tolist(), now_ns)
+            return self.gate.offer(self._offer(proposal), now_ns)
         except FieldPathError as error:
-            return self._gate.reject(str(error))
+            return self.gate.refuse(Refusal(Fault.UNREADABLE, str(error)), now_ns)
+
+    def _offer(self, message: Any) -> Offer:
+        action = tuple(self._writer.read(message).tolist())
+        if not self._stamped:
+            return Offer(action)
+        stamp_ns = codec.stamp_ns(message.header.stamp)
+        age_ns = self.node.get_clock().now().nanoseconds - stamp_ns if self._realtime else None
+        return Offer(action, stamp_ns, age_ns)
+
+    def _on_controller(self, message: Any) -> None:
+        try:
+            decision = self.gate.offer_fallback(self._offer(message), time.monotonic_ns())
+        except FieldPathError as error:
+            decision = Decision(refused=Refusal(Fault.UNREADABLE, str(error)))
+        if decision.forward:
+            self._forward(message)
+            self._substituted_ns = time.monotonic_ns()
+        self._act(decision)
+
+    def _on_liveliness(self, status: Any) -> None:
+        self._act(self.gate.liveliness(status.alive_count, time.monotonic_ns()))
 
     def _look(self) -> None:
-        decision = self._gate.tick(time.monotonic_ns())
         now_ns = time.monotonic_ns()
-        if decision.event is None and now_ns - self._substituted_ns < self._period_ns:
-            return
-        if decision.substitute is not None:
-            self._substituted_ns = now_ns
-        self._act(decision, time.time_ns())
+        self._act(self.gate.tick(now_ns))
+        every_ns = 0 if self.gate.fallback.closed_loop else self._period_ns
+        if self.gate.commands(now_ns) and now_ns - self._substituted_ns >= every_ns:
+            self._substitute(now_ns, time.time_ns())
+        self._tell_refusals(time.time_ns())
 
-    def _act(self, decision: Decision, stamp_ns: int) -> None:
-        if decision.substitute is not None:
-            self._send(decision.substitute, stamp_ns)
+    def _look_around(self) -> None:
+        for author in self._authors:
+            trouble = author.trouble()
+            if trouble is not None:
+                level = Level.FALLBACK if trouble else Level.CLEAR
+                self._act(self.gate.watch(f'publishers {id(author)}', level, trouble,
+                                          time.monotonic_ns()))
+
+    def _act(self, decision: Decision) -> None:
+        """Write down what was decided; where the gate commands from now on, do so at once."""
+        now_ns, stamp_ns = time.monotonic_ns(), time.time_ns()
+        if decision.changes and self.gate.commands(now_ns):
+            self._substitute(now_ns, stamp_ns)
         self._note(decision, stamp_ns)
 
-    # lockstep: exactly one command per slot, decided by the slot's record -----------------------
+    def _substitute(self, now_ns: int, stamp_ns: int) -> None:
+        self._substituted_ns = now_ns
+        self._send(self.gate.substitute(now_ns), stamp_ns)
+
+    # the operator -------------------------------------------------------------------------------
+
+    def take_over(self, taken: bool) -> str:
+        """Give control to the operator, or take it back; say why not."""
+        if not self._realtime or self._commands is None:
+            return 'only in realtime and not in shadow mode: nobody can take over here'
+        now_ns = time.monotonic_ns()
+        self._act(self.gate.take_over(now_ns) if taken else self.gate.release(now_ns))
+        return ''
+
+    def clear_stop(self) -> str:
+        """Lift a stop or a fallback; say why not."""
+        decision, why = self.gate.clear()
+        self._note(decision, time.time_ns())
+        return why
+
+    def operate(self, action: tuple[float, ...]) -> None:
+        """Command in the operator's name, shape (A,)."""
+        decision = self.gate.operate(action, time.monotonic_ns())
+        if decision.forward:
+            self._send(action, time.time_ns())
+        self._act(decision)
+
+    # all of a run's commands and events ---------------------------------------------------------
+
+    def _forward(self, message: Any) -> None:
+        if self._commands is not None:
+            self._commands.publish(message)
+
+    def _send(self, action: tuple[float, ...], stamp_ns: int) -> None:
+        message = self._type()
+        self._writer.write(message, np.asarray(action))
+        if self._stamped:
+            codec.set_stamp(message.header.stamp, stamp_ns)
+        self._forward(message)
+
+    def _note(self, decision: Decision, stamp_ns: int) -> None:
+        for change in decision.changes:
+            self._publish(change.kind, change.reason, 0.0, stamp_ns)
+            self.node.get_logger().warning(f'{change.kind.name}: {change.reason}')
+        if decision.refused is not None:
+            self._refusals.add(decision.refused)
+            self._tell_refusals(stamp_ns)
+
+    def _tell_refusals(self, stamp_ns: int, *, rest: bool = False) -> None:
+        for label, count in self._refusals.due(stamp_ns, rest=rest):
+            self._publish(EventKind.COMMAND_REFUSED, label, float(count), stamp_ns)
+
+    def _publish(self, kind: EventKind, label: str, value: float, stamp_ns: int) -> None:
+        event = EpisodeEvent(stamp_ns, self._episode, kind, label, value, self.node.get_name())
+        self._events.publish(codec.event_to_msg(event, TYPES))
+
+    # the slots of the planner -------------------------------------------------------------------
 
     def _on_cycle(self, message: Any) -> None:
-        self._cycle = codec.cycle_from_msg(message)
+        if not self._realtime:
+            self._cycle = codec.cycle_from_msg(message)
+            self._answer()
+        elif message.episode == self._episode and message.status != CycleStatus.WARMUP:
+            self._act(self.gate.alarm(message.surprise, message.surprise_threshold,
+                                      time.monotonic_ns()))
+
+    # lockstep: exactly one command per slot, decided by the slot's record
+
+    def _on_slot_proposal(self, message: Any) -> None:
+        self._waiting[codec.stamp_ns(message.header.stamp)] = message
         self._answer()
 
     def _answer(self) -> None:
@@ -152,33 +327,18 @@ class SupervisorNode:
             if proposal is None:
                 return
         self._cycle = None
-        decision = self._gate.tick(now_ns) if proposal is None else self._judge(proposal, now_ns)
+        self.gate.observed.update(0, cycle.observation, now_ns)
+        self._note(self.gate.alarm(cycle.surprise, cycle.surprise_threshold, now_ns), now_ns)
+        decision = self.gate.tick(now_ns) if proposal is None else self._judge(proposal, now_ns)
         if decision.forward:
-            self._in_force.send(tuple(self._writer.read(proposal).tolist()),
+            self._in_force.send(self._offer(proposal).action,
                                 codec.stamp_ns(proposal.header.stamp), now_ns)
-            self._commands.publish(proposal)
+            self._forward(proposal)
         else:
-            if decision.substitute is not None:
-                self._in_force.send(decision.substitute, now_ns, now_ns)
+            if self.gate.commands(now_ns):
+                self._in_force.send(self.gate.substitute(now_ns), now_ns, now_ns)
             self._send(self._in_force.at(now_ns), now_ns)
         self._note(decision, now_ns)
-
-    # endpoints ----------------------------------------------------------------------------------
-
-    def _send(self, action: tuple[float, ...], stamp_ns: int) -> None:
-        message = self._type()
-        self._writer.write(message, np.asarray(action))
-        if hasattr(message, 'header'):
-            codec.set_stamp(message.header.stamp, stamp_ns)
-        self._commands.publish(message)
-
-    def _note(self, decision: Decision, stamp_ns: int) -> None:
-        if decision.event is None:
-            return
-        event = EpisodeEvent(stamp_ns, self._episode, decision.event, decision.reason, 0.0,
-                             self.node.get_name())
-        self._events.publish(codec.event_to_msg(event, TYPES))
-        self.node.get_logger().warning(f'{decision.event.name}: {decision.reason}')
 
 
 def main() -> int:

@@ -35,10 +35,12 @@ def readers(scenario: Scenario) -> dict[str, set[str]]:
     command = scenario.interface.command.topic
     read: dict[str, set[str]] = {s.topic: {'planner', 'monitor'}
                                  for s in scenario.interface.observations}
-    read |= {topics.PLANNER_CYCLE: {'monitor'}, topics.METRICS: set(), command: {'plant'},
-             topics.proposed(command): {'supervisor'}}
-    if scenario.clock is not ClockMode.REALTIME:
-        read[topics.PLANNER_CYCLE].add('supervisor')
+    read |= {topics.PLANNER_CYCLE: {'monitor', 'supervisor'}, topics.METRICS: set(),
+             command: {'plant'}, topics.proposed(command): {'supervisor'}}
+    if scenario.clock is ClockMode.REALTIME and (
+            scenario.supervisor.state_limits or scenario.supervisor.brake):
+        for stream in scenario.interface.observations:
+            read[stream.topic].add('supervisor')
     for topic in run_topics(scenario, scenario.recorder.exclude):
         if topic not in _LATCHED:
             read.setdefault(topic, set()).add('recorder')
@@ -49,8 +51,10 @@ def writers(scenario: Scenario) -> dict[str, str]:
     """Return topic -> the one node that writes it, for the topics of `readers`."""
     command = scenario.interface.command.topic
     written = {s.topic: 'plant' for s in scenario.interface.observations}
+    if not scenario.supervisor.shadow:
+        written[command] = 'supervisor'
     return written | {topics.PLANNER_CYCLE: 'planner', topics.METRICS: 'monitor',
-                      command: 'supervisor', topics.proposed(command): 'planner'}
+                      topics.proposed(command): 'planner'}
 
 
 _LATCHED = (topics.RUN_INFO, topics.EPISODE_EVENT)

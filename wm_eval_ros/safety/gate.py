@@ -1,24 +1,23 @@
-"""The command gate as a state machine: what may pass, and what is commanded instead."""
+"""The command gate: judges every proposed command, and says who commands."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-import math
+from dataclasses import dataclass, replace
 
-from wm_eval_ros.records import EventKind, NameEnum
+from wm_eval_ros.config.interface import CommandStream
+from wm_eval_ros.config.supervisor import SupervisorSettings
+from wm_eval_ros.safety.fallback import Controller, make_fallback
+from wm_eval_ros.safety.limits import CommandLimits, Fault, Refusal
+from wm_eval_ros.safety.monitors import AlarmCount, Level, Monitors
+from wm_eval_ros.safety.observed import Observed
+from wm_eval_ros.safety.state import Changes, GateState, PASSING, StateMachine
+from wm_eval_ros.safety.watchdogs import Watchdogs
 
-
-class GateState(NameEnum):
-    """Who commands, as the gate sees it."""
-
-    #: no episode is running: nothing passes, nothing is watched
-    IDLE = 'idle'
-    NOMINAL = 'nominal'
-    #: the command is stale or was refused: the fallback commands
-    FALLBACK = 'fallback'
-    #: stale for too long: the fallback commands until the next episode begins
-    STOPPED = 'stopped'
+#: faults of the transport: the command is dropped and the one before stays in force
+_TOLERATED = frozenset({Fault.LATE, Fault.SEQUENCE})
+#: monitors that tell of one episode
+_OF_EPISODE = ('command', 'fault', 'surprise', 'deadline', 'liveliness', 'operator')
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,113 +26,233 @@ class Decision:
 
     #: the offered command passes unchanged
     forward: bool = False
-    #: command to publish instead, in the command's units; None: none
-    substitute: tuple[float, ...] | None = None
-    #: FALLBACK_ON or FALLBACK_OFF where the mode changed
-    event: EventKind | None = None
-    reason: str = ''
+    #: spells that begin or end
+    changes: Changes = ()
+    #: why the offered command was refused
+    refused: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One command somebody wants to pass."""
+
+    #: shape (A,), in the command's units
+    action: tuple[float, ...]
+    #: stamp [ns, ROS]; None: the type has none
+    stamp_ns: int | None = None
+    #: age at its arrival by its stamp [ns, ROS]; None: not known
+    age_ns: int | None = None
 
 
 class CommandGate:
     """
-    Passes commands that are finite, of the right shape, inside the limits and fresh.
+    Passes commands that are whole, inside the limits, fresh and in order, while all is well.
 
     Time is passed in: steady time in ``realtime``, simulated time otherwise.
     """
 
-    def __init__(
-        self,
-        low: Sequence[float],
-        high: Sequence[float],
-        *,
-        stale_ns: int,
-        stop_ns: int,
-        fallback: str = 'zero',
-    ) -> None:
+    def __init__(self, command: CommandStream, settings: SupervisorSettings, *, period_ns: int,
+                 deadline_ns: int, features: Sequence[str], latch_stop: bool = False) -> None:
         """
         Make a gate.
 
-        :param low: smallest allowed value of each command field, shape (A,)
-        :param high: largest allowed value, shape (A,)
-        :param stale_ns: age of the last valid command after which the fallback commands [ns]
-        :param stop_ns: age after which only a new episode lets commands pass again [ns]
-        :param fallback: ``zero`` (clipped into the limits) or ``hold`` (the last valid
-            command; a stop and an episode's end are zero all the same)
+        :param period_ns: period of the planner's schedule [ns]
+        :param deadline_ns: the planner's deadline [ns]
+        :param features: names of the observed features in the interface's order
+        :param latch_stop: a new episode does not lift a stop
+        :raises ConfigError: the settings do not fit the interface
         """
-        self.state = GateState.IDLE
-        self._low = tuple(low)
-        self._high = tuple(high)
-        self._stale_ns = stale_ns
-        self._stop_ns = stop_ns
-        self._hold = fallback == 'hold'
+        self.stale_ns = round(settings.stale_periods * period_ns)
+        self._late_ns = round(settings.late_periods * period_ns)
+        self._stop_ns = round(settings.stop_ms * 1e6)
+        self._age_ns = round(settings.age_ms * 1e6) or deadline_ns
+        self.observed = Observed(features, self.stale_ns)
+        self._limits = CommandLimits(command, settings, period_ns, self.observed)
+        self.fallback = make_fallback(command, settings, self.observed, self.stale_ns)
+        self._monitors = Monitors()
+        self._machine = StateMachine(self._monitors, clear_ns=round(settings.clear_ms * 1e6),
+                                     latch_stop=latch_stop)
+        self._alarms = AlarmCount(settings.alarms, settings.alarm_slots)
+        self._watchdogs = Watchdogs(self.stale_ns)
         #: zero, clipped into the limits, shape (A,)
-        self.zero = tuple(min(max(0.0, lo), hi) for lo, hi in zip(low, high, strict=True))
+        self.zero = self._limits.clipped((0.0,) * len(command.fields))
         self._last = self.zero
-        self._fresh_ns = 0
+        self._fresh_ns = self._operated_ns = 0
+        self._stamp_ns: int | None = None
+
+    @property
+    def state(self) -> GateState:
+        """Who commands."""
+        return self._machine.state
+
+    # episodes -----------------------------------------------------------------------------------
 
     def arm(self, now_ns: int) -> Decision:
-        """Begin an episode: watch from now on; a stop is lifted."""
-        was_fallback = self.state in (GateState.FALLBACK, GateState.STOPPED)
-        self.state = GateState.NOMINAL
-        self._last = self.zero
-        self._fresh_ns = now_ns
-        return Decision(event=EventKind.FALLBACK_OFF if was_fallback else None,
-                        reason='a new episode began' if was_fallback else '')
+        """Begin an episode: watch from now on."""
+        self._monitors.forget(_OF_EPISODE)
+        self._alarms.begin()
+        self._limits.begin(self.zero, now_ns)
+        self._watchdogs.begin(now_ns)
+        self._last, self._fresh_ns, self._stamp_ns = self.zero, now_ns, None
+        return Decision(changes=self._machine.arm() + self._machine.escalate())
 
     def disarm(self) -> Decision:
-        """End an episode: zero is commanded once, nothing passes until the next begins."""
-        was_fallback = self.state in (GateState.FALLBACK, GateState.STOPPED)
-        self.state = GateState.IDLE
-        return Decision(substitute=self.zero,
-                        event=EventKind.FALLBACK_OFF if was_fallback else None,
-                        reason='the episode ended' if was_fallback else '')
+        """End an episode: nothing passes until the next begins."""
+        return Decision(changes=self._machine.disarm())
 
-    def offer(self, action: Sequence[float], now_ns: int) -> Decision:
-        """Judge one proposed command, shape (A,), in the command's units."""
-        fault = self._fault(action)
-        if fault:
-            return self.reject(fault)
-        if self.state in (GateState.IDLE, GateState.STOPPED):
-            return Decision(reason=f'{self.state} until the next episode begins')
-        self._last = tuple(action)
-        self._fresh_ns = now_ns
-        if self.state is GateState.FALLBACK:
-            self.state = GateState.NOMINAL
-            return Decision(forward=True, event=EventKind.FALLBACK_OFF, reason='fresh command')
+    # commands -----------------------------------------------------------------------------------
+
+    def offer(self, offer: Offer, now_ns: int) -> Decision:
+        """Judge one proposal of the planner."""
+        if self.state is GateState.IDLE:
+            return Decision()
+        refused = self._transport(offer) or self._limits.static(offer.action, now_ns)
+        if refused is not None:
+            return self.refuse(refused, now_ns)
+        self._hear(offer, now_ns)
+        jump = self._limits.dynamic(offer.action, now_ns)
+        if jump is not None:
+            # while somebody else commands, the planner may be anywhere: it only gets nothing back
+            return self.refuse(jump, now_ns) if self.state in PASSING else Decision()
+        changes = self._told(self._machine.relax(now_ns))
+        if self.state not in PASSING:
+            return Decision(changes=changes)
+        self._last = offer.action
+        self._limits.sent(offer.action, now_ns)
+        return Decision(forward=True, changes=changes)
+
+    def refuse(self, refusal: Refusal, now_ns: int) -> Decision:
+        """Take a command for a fault: one that cannot be read, or is not valid."""
+        if self.state is GateState.IDLE:
+            return Decision()
+        level = Level.DEGRADED if refusal.fault in _TOLERATED else Level.FALLBACK
+        return Decision(changes=self._pulse('fault', level, refusal.reason, now_ns),
+                        refused=refusal)
+
+    def offer_fallback(self, offer: Offer, now_ns: int) -> Decision:
+        """Judge a command of the second controller; it passes while the fallback commands."""
+        refused = self._limits.static(offer.action, now_ns)
+        if refused is not None:
+            return Decision(refused=refused)
+        assert isinstance(self.fallback, Controller)
+        self.fallback.offer(offer.action, now_ns)
+        return Decision(forward=self.state is GateState.FALLBACK)
+
+    def operate(self, action: tuple[float, ...], now_ns: int) -> Decision:
+        """Judge a command of the operator; it passes while he has taken over."""
+        if self.state is not GateState.OPERATOR:
+            return Decision()
+        refused = self._limits.static(action, now_ns) or self._limits.dynamic(action, now_ns)
+        if refused is not None:
+            return Decision(refused=refused)
+        self._operated_ns = now_ns
+        self._limits.sent(action, now_ns)
         return Decision(forward=True)
 
-    def reject(self, reason: str) -> Decision:
-        """Take a command for a fault: one that cannot be read, or is not valid."""
-        if self.state in (GateState.FALLBACK, GateState.STOPPED):
-            return Decision(substitute=self.substitute(), reason=reason)
-        if self.state is GateState.IDLE:
-            return Decision(reason=reason)
-        self.state = GateState.FALLBACK
-        return Decision(substitute=self.substitute(), event=EventKind.FALLBACK_ON, reason=reason)
+    def commands(self, now_ns: int) -> bool:
+        """Say whether the gate itself commands: a fallback, a stop, an operator who is silent."""
+        if self.state is GateState.OPERATOR:
+            return now_ns - self._operated_ns > self.stale_ns
+        return self.state in (GateState.FALLBACK, GateState.STOPPED)
+
+    def substitute(self, now_ns: int) -> tuple[float, ...]:
+        """Return the gate's own command, to be sent now, shape (A,)."""
+        asked = self.state is not GateState.STOPPED or self.fallback.closed_loop
+        action = self._limits.clipped(
+            self.fallback.command(self._last, now_ns) if asked else self.zero)
+        self._limits.sent(action, now_ns)
+        return action
+
+    # monitors -----------------------------------------------------------------------------------
 
     def tick(self, now_ns: int) -> Decision:
-        """Look at the time: fall back or stop where the last valid command is too old."""
+        """Look at the time: degrade, fall back or stop by the age of the last valid command."""
         age_ns = now_ns - self._fresh_ns
-        if self.state is GateState.IDLE or age_ns <= self._stale_ns:
+        if self.state is GateState.IDLE or age_ns <= self._late_ns:
             return Decision()
-        if self.state is GateState.NOMINAL:
-            return self.reject(f'no valid command for {age_ns / 1e6:.0f} ms')
-        if self.state is GateState.FALLBACK and age_ns > self._stop_ns:
-            self.state = GateState.STOPPED
-        return Decision(substitute=self.substitute())
+        text = f'no valid command for {age_ns / 1e6:.0f} ms'
+        level = Level.DEGRADED
+        if age_ns > self.stale_ns:
+            level = Level.FALLBACK
+            self._watchdogs.bark('command age', now_ns)
+        self._monitors.set('command', level, text, now_ns)
+        if age_ns > self._stop_ns:
+            return Decision(changes=self._machine.stop(f'{text} ({self._watchdogs.told()})'))
+        return Decision(changes=self._machine.escalate())
 
-    def _fault(self, action: Sequence[float]) -> str:
-        if len(action) != len(self._low):
-            return f'command has {len(action)} values, {len(self._low)} are wanted'
-        for index, value in enumerate(action):
-            if not math.isfinite(value):
-                return f'command value {index} is {value}'
-            if not self._low[index] <= value <= self._high[index]:
-                return (f'command value {index} is {value:g}, outside '
-                        f'[{self._low[index]:g}, {self._high[index]:g}]')
-        return ''
+    def alarm(self, surprise: float, threshold: float, now_ns: int) -> Decision:
+        """Take in the score of a slot of the planner."""
+        if self.state is GateState.IDLE:
+            return Decision()
+        level, reason = self._alarms.add(surprise, threshold)
+        return self.watch('surprise', level, reason, now_ns)
 
-    def substitute(self) -> tuple[float, ...]:
-        """Return the fallback's command, shape (A,)."""
-        hold = self._hold and self.state is not GateState.STOPPED
-        return self._last if hold else self.zero
+    def deadline_missed(self, now_ns: int) -> Decision:
+        """Take in a DDS deadline event of the proposals."""
+        if self.state is GateState.IDLE or not self._watchdogs.is_deadline(now_ns):
+            return Decision()
+        silent_ns = self._watchdogs.bark('DDS deadline', now_ns)
+        return self.watch('deadline', Level.FALLBACK,
+                          f'no command for {silent_ns / 1e6:.0f} ms (DDS deadline)', now_ns)
+
+    def liveliness(self, alive: int, now_ns: int) -> Decision:
+        """Take in how many publishers of proposals are alive, by DDS."""
+        if self.state is not GateState.IDLE and not alive:
+            silent_ns = self._watchdogs.bark('DDS liveliness', now_ns)
+            return self.watch('liveliness', Level.FALLBACK, 'the planner is not alive '
+                              f'({silent_ns / 1e6:.0f} ms, DDS liveliness)', now_ns)
+        changes = self.watch('liveliness', Level.CLEAR, '', now_ns).changes
+        level = Level.FALLBACK if alive > 1 else Level.CLEAR
+        found = self.watch('proposers', level, f'{alive} live publishers propose commands', now_ns)
+        return Decision(changes=changes + found.changes)
+
+    def watch(self, name: str, level: Level, reason: str, now_ns: int) -> Decision:
+        """Say how a monitor is."""
+        self._monitors.set(name, level, reason, now_ns)
+        return Decision(changes=self._machine.escalate())
+
+    # by order -----------------------------------------------------------------------------------
+
+    def take_over(self, now_ns: int) -> Decision:
+        """Give control to the operator: until he commands, the fallback does."""
+        self._operated_ns = now_ns - self.stale_ns - 1
+        return Decision(changes=self._machine.take_over())
+
+    def release(self, now_ns: int) -> Decision:
+        """Take control back: the planner gets it after T_clear."""
+        self._last = self.zero
+        changes = self._machine.release()
+        return Decision(changes=changes + self._pulse('operator', Level.FALLBACK,
+                                                      'the operator let go', now_ns))
+
+    def clear(self) -> tuple[Decision, str]:
+        """Lift a stop or a fallback by order; return why not, empty: done."""
+        changes, why = self._machine.clear()
+        return Decision(changes=changes), why
+
+    # how ----------------------------------------------------------------------------------------
+
+    def _transport(self, offer: Offer) -> Refusal | None:
+        if offer.age_ns is not None and offer.age_ns > self._age_ns:
+            return Refusal(Fault.LATE, f'command is {offer.age_ns / 1e6:.0f} ms old, '
+                                       f'{self._age_ns / 1e6:g} ms are allowed')
+        if offer.stamp_ns is None or self._stamp_ns is None or offer.stamp_ns > self._stamp_ns:
+            return None
+        return Refusal(Fault.SEQUENCE, 'command is not stamped after the one before, but '
+                       f'{(self._stamp_ns - offer.stamp_ns) / 1e6:.3f} ms earlier')
+
+    def _hear(self, offer: Offer, now_ns: int) -> None:
+        self._fresh_ns, self._stamp_ns = now_ns, offer.stamp_ns
+        self._watchdogs.heard(now_ns)
+        for name in ('command', 'deadline', 'liveliness'):
+            self._monitors.set(name, Level.CLEAR, '', now_ns)
+
+    def _pulse(self, name: str, level: Level, reason: str, now_ns: int) -> Changes:
+        changes = self.watch(name, level, reason, now_ns).changes
+        self._monitors.set(name, Level.CLEAR, '', now_ns)
+        return changes
+
+    def _told(self, changes: Changes) -> Changes:
+        """Add to the reason of a return which watchdogs had barked."""
+        told = self._watchdogs.report() if changes else ''
+        return tuple(replace(c, reason=f'{c.reason} ({told})') if told else c for c in changes)

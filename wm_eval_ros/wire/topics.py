@@ -54,6 +54,10 @@ class Qos:
     depth: int
     reliable: bool = True
     latched: bool = False
+    #: longest time between two messages of a publisher [ns]; 0: not watched
+    deadline_ns: int = 0
+    #: a publisher not heard of for this long is not alive [ns]; 0: not watched
+    lease_ns: int = 0
 
 
 #: what the loop asks of a sensor: the newest sample, never an old one sent again
@@ -66,3 +70,12 @@ COMMAND = Qos(depth=1)
 TELEMETRY = Qos(depth=1000)
 #: run info, episode events, readiness
 LATCHED = Qos(depth=1000, latched=True)
+
+
+def proposal(deadline_ns: int, lease_ns: int) -> Qos:
+    """
+    Return the quality of service of proposals in realtime, watched by DDS itself.
+
+    Who publishes must offer at most the deadline and the lease that the reader asks for.
+    """
+    return Qos(depth=COMMAND.depth, deadline_ns=deadline_ns, lease_ns=lease_ns)

@@ -1,0 +1,149 @@
+"""What a command must keep to: numbers, range, rate, acceleration, jerk, and the state."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+import math
+
+from wm_eval_ros.config.interface import CommandStream
+from wm_eval_ros.config.supervisor import StateLimit, SupervisorSettings
+from wm_eval_ros.errors import ConfigError
+from wm_eval_ros.records import NameEnum
+from wm_eval_ros.safety.observed import Observed
+
+
+class Fault(NameEnum):
+    """Why a command was refused."""
+
+    UNREADABLE = 'unreadable'
+    SHAPE = 'shape'
+    NONFINITE = 'nonfinite'
+    RANGE = 'range'
+    RATE = 'rate'
+    ACCELERATION = 'acceleration'
+    JERK = 'jerk'
+    STATE = 'state'
+    #: older at its arrival than allowed
+    LATE = 'late'
+    #: its stamp is not after that of the command before
+    SEQUENCE = 'sequence'
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A command that did not pass, and why."""
+
+    fault: Fault
+    reason: str
+
+
+#: the finite differences that are limited, in their order
+_DIFFERENCES = (Fault.RATE, Fault.ACCELERATION, Fault.JERK)
+#: slack for the rounding of differences, of the limit
+_ROUNDING = 1e-9
+
+
+class CommandLimits:
+    """
+    Checks commands against their range, their own past and the observed state.
+
+    Rate, acceleration and jerk are the first, second and third difference of what was sent,
+    looked at once a period: ``|u_k - u_(k-1)| / T`` and so on. A command that was held over
+    several periods counts once for each of them.
+    """
+
+    def __init__(self, command: CommandStream, settings: SupervisorSettings, period_ns: int,
+                 observed: Observed) -> None:
+        """
+        Read the limits.
+
+        :param period_ns: period of the schedule [ns]
+        :raises ConfigError: a limit that fits no command field or no observed feature
+        """
+        self.low, self.high = command.low, command.high
+        self._period_ns = period_ns
+        self._observed = observed
+        limits = (settings.rate, settings.acceleration, settings.jerk)
+        for fault, values in zip(_DIFFERENCES, limits, strict=True):
+            if values and len(values) != len(command.fields):
+                raise ConfigError(f'supervisor.{fault}: {len(values)} numbers for '
+                                  f'{len(command.fields)} command fields; give one each')
+        #: largest difference of each order and field, in units of the command
+        self._largest = [[value * (period_ns / 1e9) ** order for value in values]
+                         for order, values in enumerate(limits, start=1)]
+        observed.require((limit.feature for limit in settings.state_limits), 'state_limits')
+        self._state = [(_index(command, limit), limit) for limit in settings.state_limits]
+        #: what was in force in the last periods, the newest last
+        self._sent: deque[tuple[float, ...]] = deque(maxlen=len(_DIFFERENCES))
+        self._sent_ns = 0
+
+    def begin(self, action: tuple[float, ...], now_ns: int) -> None:
+        """Begin with a command that has been in force for long, shape (A,)."""
+        self._sent.clear()
+        self._sent.extend([action] * len(_DIFFERENCES))
+        self._sent_ns = now_ns
+
+    def sent(self, action: tuple[float, ...], now_ns: int) -> None:
+        """Note what was sent, shape (A,)."""
+        self._sent = self._past(now_ns)
+        self._sent.append(action)
+        self._sent_ns = now_ns
+
+    def static(self, action: Sequence[float], now_ns: int) -> Refusal | None:
+        """Judge the command by itself and by the observed state."""
+        if len(action) != len(self.low):
+            return Refusal(Fault.SHAPE, f'command has {len(action)} values, '
+                                        f'{len(self.low)} are wanted')
+        for index, value in enumerate(action):
+            if not math.isfinite(value):
+                return Refusal(Fault.NONFINITE, f'command value {index} is {value}')
+            if not self.low[index] <= value <= self.high[index]:
+                return Refusal(Fault.RANGE, f'command value {index} is {value:g}, outside '
+                               f'[{self.low[index]:g}, {self.high[index]:g}]')
+        return self._outward(action, now_ns)
+
+    def dynamic(self, action: Sequence[float], now_ns: int) -> Refusal | None:
+        """Judge the change from what was sent before."""
+        past = self._past(now_ns)
+        for index, value in enumerate(action):
+            changes = [value, *(sent[index] for sent in reversed(past))]
+            for fault, largest in zip(_DIFFERENCES, self._largest, strict=True):
+                changes = [new - old for new, old in pairwise(changes)]
+                if largest and abs(changes[0]) > largest[index] * (1 + _ROUNDING):
+                    return Refusal(fault, f'{fault} of command value {index}: change of '
+                                   f'{changes[0]:g} a period, {largest[index]:g} is allowed')
+        return None
+
+    def clipped(self, action: Sequence[float]) -> tuple[float, ...]:
+        """Return a substitute inside its range; what is not finite becomes zero, clipped."""
+        return tuple(min(max(value if math.isfinite(value) else 0.0, lo), hi)
+                     for value, lo, hi in zip(action, self.low, self.high, strict=True))
+
+    def _past(self, now_ns: int) -> deque[tuple[float, ...]]:
+        past = self._sent.copy()
+        held = min(len(_DIFFERENCES), round((now_ns - self._sent_ns) / self._period_ns) - 1)
+        past.extend([past[-1]] * held)
+        return past
+
+    def _outward(self, action: Sequence[float], now_ns: int) -> Refusal | None:
+        for index, limit in self._state:
+            at = self._observed.value(limit.feature, now_ns)
+            if at is None:
+                return Refusal(Fault.STATE, f'{limit.feature} is not known, and limits '
+                                            f'command value {index}')
+            if (at >= limit.high and action[index] > 0) or (
+                    at <= limit.low and action[index] < 0):
+                return Refusal(Fault.STATE, f'{limit.feature} is {at:g}, and command value '
+                               f'{index}, {action[index]:g}, drives it further out of '
+                               f'[{limit.low:g}, {limit.high:g}]')
+        return None
+
+
+def _index(command: CommandStream, limit: StateLimit) -> int:
+    if limit.field not in command.fields:
+        raise ConfigError(f'supervisor.state_limits: no command field {limit.field!r}; there are '
+                          f'{", ".join(command.fields)}')
+    return command.fields.index(limit.field)
