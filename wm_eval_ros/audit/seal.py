@@ -11,7 +11,8 @@ from typing import BinaryIO
 
 from wm_eval_ros.audit.chain import Chain, leaf, LINK_BYTES, topic_digest
 from wm_eval_ros.audit.checkpoint import Checkpoint, NO_PREVIOUS, signed
-from wm_eval_ros.audit.keys import Signer
+from wm_eval_ros.audit.keys import load_signing_key, Signer
+from wm_eval_ros.errors import ConfigError
 
 #: name of the sidecar in the folder of a bag
 SIDECAR = 'audit.jsonl'
@@ -99,3 +100,23 @@ class AuditSeal:
         self._previous = made.digest()
         self._pending = made
         return made.text()
+
+
+def seal_of(folder: Path, *, audit: bool, signing_key: str) -> AuditSeal | None:
+    """
+    Return the seal that the recorder's settings ask for.
+
+    :param folder: of the bag
+    :param audit: whether there is one
+    :param signing_key: file of the private key, empty: unsigned
+    :raises ConfigError: a key without a seal
+    :raises SecurityError: the key cannot be used
+    :raises MissingExtraError: a key, and `cryptography` is not installed
+    """
+    if not audit:
+        if signing_key:
+            raise ConfigError('recorder.signing_key: there is nothing to sign with '
+                              'recorder.audit: false; leave one of them out')
+        return None
+    signer = load_signing_key(Path(signing_key)) if signing_key else None
+    return AuditSeal(folder / SIDECAR, signer)

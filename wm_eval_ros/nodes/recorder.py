@@ -15,6 +15,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 
+from wm_eval_ros.audit.seal import seal_of
 from wm_eval_ros.bag.recording import Limits, Recording
 from wm_eval_ros.config.recorder import RecorderSettings
 from wm_eval_ros.config.schema import setting
@@ -68,6 +69,7 @@ class RecorderNode:
         folder = self._settings.bag or time.strftime('bag_%Y%m%d_%H%M%S')
         self._recording = Recording(
             Path(folder), limits(settings), self.node.resolve_topic_name(topics.RECORDER_STATUS),
+            seal=seal_of(Path(folder), audit=settings.audit, signing_key=settings.signing_key),
             stamp_ns=lambda: self.node.get_clock().now().nanoseconds)
         ends = Endpoints(self.node, scenario, run.nodes)
         self._status = ends.publisher(
