@@ -59,8 +59,8 @@ def main(args: argparse.Namespace) -> int:
     facts = _facts(found, write_calibration(args.out, found))
     print(json.dumps(facts, indent=1) if args.json else _text(facts))
     if found.action_blind:
-        print('wm-eval calibrate: the model is action-blind: what it imagines does not show the '
-              'commands, so that faults of the actuators are not seen', file=sys.stderr)
+        print('wm-eval calibrate: the model is action-blind: what it imagines hardly depends '
+              'on the commands, so that faults of the actuators are not seen', file=sys.stderr)
     print(f'written: {args.out}', file=sys.stderr)
     return EXIT_PASS
 
@@ -73,14 +73,14 @@ def _facts(found: Calibration, sha256: str) -> dict[str, Any]:
     return {**found.facts(sha256), 'streams': list(found.streams), 'h_steps': found.h_steps,
             'clock': found.scope.clock, 'period_ns': found.scope.period_ns,
             'planner': found.scope.planner, 'referred': found.referred, 'shaped': found.shaped,
-            'action_following': found.action_following,
+            'action_sensitivity': found.action_sensitivity,
             'sources': [{'run_id': s.run_id, 'seed': s.seed, 'episodes': s.episodes}
                         for s in found.sources]}
 
 
 def _text(facts: dict[str, Any]) -> str:
-    following = facts['action_following']
-    shown = 'not known' if following is None else f'at most {following:.3g}'
+    known = facts['action_sensitivity']
+    shown = 'not known: no checkpoint here is that model' if known is None else f'{known:.3g}'
     return '\n'.join([
         f'alpha       {facts["alpha"]:g} of nominal episodes, all streams and detectors together',
         f'threshold   {facts["threshold"]:.6g}: rank {facts["rank"]} of {facts["n"]} '
@@ -89,6 +89,6 @@ def _text(facts: dict[str, Any]) -> str:
         f'{facts["n"]} ranked',
         f'streams     {", ".join(facts["streams"])}',
         f'detectors   {", ".join(facts["detectors"])}',
-        f'commands    R^2 of the command in imagined steps {shown}'
+        f'commands    action sensitivity {shown}'
         + (': action-blind' if facts['action_blind'] else ''),
         f'model       {facts["model_sha256"]}', f'sha256      {facts["sha256"]}'])

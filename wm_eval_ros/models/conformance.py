@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from wm_eval_ros.models.protocol import Decodes, KnowsUncertainty, WorldModel
+from wm_eval_ros.models.protocol import Decodes, KnowsUncertainty, Latent, WorldModel
+
+#: random commands tried from each latent
+_COMMANDS = 8
 
 
 def check_world_model(model: WorldModel, *, batch: int = 5, horizon: int = 7) -> list[str]:
@@ -64,3 +67,27 @@ def _check_values(
     if torch.allclose(model.predict(z, -actions), out, rtol=0, atol=1e-7):
         found.append('the prediction does not depend on the actions')
     return found
+
+
+@torch.inference_mode()
+def action_sensitivity(model: WorldModel, z: Latent, generator: torch.Generator) -> float:
+    """
+    Say how much the imagined next latent depends on the command.
+
+    Root of the mean variance over random commands, uniform in [-1, 1], of the next latent, over
+    the root mean square of its change. Entries that repeat the command itself are left out.
+
+    :param z: latents to start from, (B, D), of states the model knows
+    :returns: 0 for a model that does not listen
+    """
+    batch, width = len(z), model.spec.action_dim
+    actions = torch.rand((batch * _COMMANDS, 1, width), generator=generator) * 2 - 1
+    start = z.repeat_interleave(_COMMANDS, dim=0)
+    after = model.predict(start, actions)[:, 0]
+    echo = (after[:, :, None] - actions).abs().amax(dim=0).amin(dim=1) < 1e-6
+    after, start = after[:, ~echo].double(), start[:, ~echo].double()
+    change = float((after - start).square().mean()) if after.numel() else 0.0
+    if not change > 0:
+        return 0.0
+    spread = after.reshape(batch, _COMMANDS, -1).var(dim=1).mean()
+    return float((spread / change).sqrt())

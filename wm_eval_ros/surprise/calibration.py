@@ -29,6 +29,8 @@ from wm_eval_ros.surprise.reference import Cloud, Reference
 CALIBRATION_SCHEMA = 1
 #: larger files are refused unread [bytes]
 MAX_BYTES = 64 << 20
+#: below this action sensitivity a model is called blind
+BLIND_BELOW = 0.05
 #: stands for an infinite largest score, which JSON does not hold
 HUGE = 1e300
 
@@ -101,10 +103,9 @@ class Calibration:
     scale: tuple[float, ...] = setting(doc='of each component, (C,)')
     maxima: tuple[float, ...] = setting(doc='largest score of each ranked episode, ascending')
     nominal: Nominal = setting(Nominal, doc='reference of the streams that need one')
-    #: None where the runs do not tell
-    action_following: float | None = setting(
-        None, doc='held-out R^2 of the command read off imagined first steps')
-    action_blind: bool = setting(False, doc='the predictions do not show the commands')
+    action_sensitivity: float | None = setting(
+        None, doc='how far random commands move the imagined next latent, of what a step moves '
+        'it; null: the model was not at hand', low=0.0)
     created_ns: int = setting(doc='when it was made', unit='ns')
     sources: tuple[Source, ...] = setting(doc='bags it was made of')
 
@@ -126,6 +127,11 @@ class Calibration:
         for name, good in wanted:
             if not good:
                 raise ConfigError(f'{name}: does not fit the rest of the calibration')
+
+    @property
+    def action_blind(self) -> bool:
+        """The model does not listen to commands, so that faults of actuators are not seen."""
+        return self.action_sensitivity is not None and self.action_sensitivity < BLIND_BELOW
 
     @property
     def band(self) -> Band:

@@ -10,7 +10,7 @@ detectors are: the guarantee is the rank's alone (split conformal prediction).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -79,11 +79,11 @@ def split(count: int, wish: Wish) -> tuple[int, int]:
 
 
 def calibrate(material: Material, wish: Wish, *, created_ns: int,
-              action_following: float | None = None, action_blind: bool = False) -> Calibration:
+              action_sensitivity: float | None = None) -> Calibration:
     """
     Calibrate the detectors.
 
-    :param action_following: what the runs tell of it, for the file
+    :param action_sensitivity: of the model, for the file; None: not known
     :raises CalibrationError: too few episodes, or no stream has a score in them
     """
     parts = _parts(material.episodes, *split(len(material.episodes), wish))
@@ -102,8 +102,7 @@ def calibrate(material: Material, wish: Wish, *, created_ns: int,
         threshold=maxima[rank - 1], streams=kept, h_steps=wish.h_steps, detectors=wish.detectors,
         shaped=len(shaping), referred=len(parts[0]), centre=_rows(band.centre),
         spread=_rows(band.spread), scale=tuple(scale.tolist()), maxima=tuple(maxima),
-        nominal=nominal, action_following=action_following, action_blind=action_blind,
-        created_ns=created_ns, sources=material.sources())
+        nominal=nominal, action_sensitivity=action_sensitivity, created_ns=created_ns, sources=material.sources())
 
 
 def _parts(episodes: Sequence[NominalEpisode], first: int, second: int,
@@ -153,7 +152,6 @@ def _scores(material: Material, wanted: Sequence[NominalEpisode],
 
 
 def _bare(cycle: CycleRecord) -> CycleRecord:
-    from dataclasses import replace
     return replace(cycle, latent=None, rollout=None, rollout_std=None)
 
 

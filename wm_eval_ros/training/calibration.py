@@ -3,51 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-import math
 from pathlib import Path
 import time
 
+import numpy as np
+
 from wm_eval_ros.bag.reader import open_bag
-from wm_eval_ros.metrics.action_following import ActionFollowing
-from wm_eval_ros.metrics.table import RunTable
-from wm_eval_ros.records import MetricValue, Record, SampleRecord
+from wm_eval_ros.errors import BagError, CheckpointError, ConfigError
+from wm_eval_ros.records import Record
 from wm_eval_ros.surprise.calibration import Calibration
 from wm_eval_ros.surprise.fit import calibrate, Wish
-from wm_eval_ros.surprise.material import gather, Recording
+from wm_eval_ros.surprise.material import gather, Material, Recording
 
-#: below this share of the variance of the commands, what is imagined does not show them
-BLIND_BELOW = 0.1
+#: nominal latents from which random commands are tried
+_TRIED = 256
 
 
 def calibrate_bags(bags: Sequence[Path], wish: Wish) -> Calibration:
     """
-    Calibrate from bags of nominal runs; every bag is read twice.
+    Calibrate from bags of nominal runs.
 
     :raises BagError: one cannot be read
     :raises CalibrationError: perturbed, of several models or tasks, or too few episodes
     """
     material = gather([(str(path), _recording(path)) for path in bags])
-    table = RunTable()
-    for record in material.recordings[0]():
-        if not isinstance(record, SampleRecord):
-            table.update(record)
-    following = shown_commands(table)
-    return calibrate(material, wish, created_ns=time.time_ns(), action_following=following,
-                     action_blind=following is not None and following < BLIND_BELOW)
+    return calibrate(material, wish, created_ns=time.time_ns(),
+                     action_sensitivity=sensitivity(bags[0], material))
 
 
-def shown_commands(table: RunTable) -> float | None:
+def sensitivity(bag: Path, material: Material) -> float | None:
     """
-    Return how much of the commands the imagined first steps show; None where that is not known.
+    Ask the model of the runs how much its prediction depends on the command.
 
-    The upper end of the interval of ``action_following``: a model is called blind where the run
-    shows it to be, not where the run is too short to tell.
+    :param bag: a bag of it, whose manifest names the checkpoint
+    :returns: None where no checkpoint here is that model, or nothing can load one
     """
-    values = {v.name: v for v in ActionFollowing(table).compute()}
-    found: MetricValue = values['action_following']
-    if found.value is None or found.interval is None or not math.isfinite(found.interval.high):
+    try:
+        import torch
+
+        from wm_eval_ros.models.conformance import action_sensitivity
+        from wm_eval_ros.training.fidelity import find_model
+        from wm_eval_ros.training.fidelity_data import read_evidence
+        model = find_model(read_evidence(bag)).model
+    except (ModuleNotFoundError, BagError, CheckpointError, ConfigError):
         return None
-    return found.interval.high
+    latents = np.concatenate([e.latents for e in material.episodes])
+    picked = latents[np.linspace(0, len(latents) - 1, _TRIED).astype(np.int64)]
+    return action_sensitivity(model, torch.from_numpy(picked), torch.Generator().manual_seed(0))
 
 
 def _recording(path: Path) -> Recording:
