@@ -10,6 +10,9 @@ EXIT_FAIL = 1
 EXIT_BAD_INPUT = 2
 #: the evidence does not decide
 EXIT_INCONCLUSIVE = 3
+#: `recover`: some of the bag is lost; nothing of it could be read
+EXIT_LOSSY = 3
+EXIT_NOTHING = 1
 #: a node of the run died or did not come up
 EXIT_RUN_FAILED = 4
 #: the disk or device refused to take the record (sysexits.h EX_IOERR)

@@ -209,13 +209,15 @@ class McapFile:
 
     def _connection(self, channel: Channel) -> Connection:
         schema = self._index.schemas.get(channel.schema_id)
+        qos = channel.metadata.get('offered_qos_profiles', '')
         if schema is None:
-            return Connection(channel.topic, '', '', '', channel.message_encoding)
+            return Connection(channel.topic, '', '', '', channel.message_encoding, qos)
         try:
             encoding, text = schema.encoding, schema.data.decode()
         except UnicodeDecodeError:
             encoding, text = '', ''
-        return Connection(channel.topic, schema.name, encoding, text, channel.message_encoding)
+        return Connection(channel.topic, schema.name, encoding, text, channel.message_encoding,
+                          qos)
 
     def _declared(self) -> dict[str, int] | None:
         statistics = self._index.statistics

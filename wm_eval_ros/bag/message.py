@@ -35,6 +35,8 @@ class Connection:
     #: embedded definition, empty where there is none
     text: str
     serialization_format: str = 'cdr'
+    #: quality of service that was offered, as the YAML rosbag2 writes; empty where unknown
+    qos: str = ''
 
 
 class RawMessage(NamedTuple):

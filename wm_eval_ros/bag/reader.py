@@ -87,6 +87,11 @@ class Bag:
         self.decoder = Decoder(self.connections, definitions)
 
     @property
+    def has_order(self) -> bool:
+        """Whether its files keep an order of messages; those of sqlite3 keep none."""
+        return all(isinstance(file, McapFile) for file in self._files)
+
+    @property
     def salvage(self) -> bool:
         """Whether what is broken is left out and noted, instead of refused."""
         return self._damage.salvage

@@ -40,7 +40,8 @@ def surviving(
             yield row
     if lost or found.given_up:
         least = 'at least ' if found.given_up else ''
-        damage.found(f'{path}: {least}{lost} rows stand on damaged pages and are left out')
+        damage.found(f'{path}: {least}{lost} rows stand on damaged pages and are left out',
+                     max(1, lost) * _LEAST_BYTES)
 
 
 class _Search:

@@ -91,13 +91,14 @@ class BagWriter:
 
     def add_topic(
         self, name: str, type_name: str, text: str | None = None, type_hash: str | None = None,
-        qos: Qos | Sequence[Mapping[str, Any]] = (),
+        qos: Qos | Sequence[Mapping[str, Any]] = (), encoding: str = 'ros2msg',
     ) -> None:
         """
         Declare a topic; a topic already declared stays as it is.
 
         :param type_name: ``package/msg/Name``
-        :param text: definition in ros2msg form, None: the known one, empty: none
+        :param text: definition, None: the known one, empty: none
+        :param encoding: of a definition that is given: ``ros2msg`` or ``ros2idl``
         :param type_hash: RIHS01 hash, None: that of the known definition
         :param qos: quality of service that the publisher offers
         """
@@ -108,7 +109,7 @@ class BagWriter:
         type_hash = known.type_hash if type_hash is None and known else type_hash or ''
         profiles = tuple(offered_qos(qos) if isinstance(qos, Qos) else qos)
         channel = self._mcap.add_channel(
-            name, self._schema(type_name, text or ''),
+            name, self._schema(type_name, text or '', encoding),
             {'offered_qos_profiles': to_yaml(list(map(dict, profiles))).strip(),
              'topic_type_hash': type_hash or ''})
         self._topics[name] = _Topic(channel, type_name, type_hash or '', profiles)
@@ -146,6 +147,14 @@ class BagWriter:
             self.flush()
         else:
             self.tick()
+
+    def note(self, name: str, values: Mapping[str, str]) -> None:
+        """
+        Write a metadata record behind the messages so far.
+
+        :raises RecordingError: writing failed now or before
+        """
+        self._guard(lambda: self._mcap.add_metadata(name, values))
 
     def tick(self) -> None:
         """Close the open chunk if it is old enough; to be called at least every 100 ms."""
@@ -206,10 +215,10 @@ class BagWriter:
         """Close the bag."""
         self.close()
 
-    def _schema(self, type_name: str, text: str) -> int:
+    def _schema(self, type_name: str, text: str, encoding: str) -> int:
         if type_name not in self._schemas:
             self._schemas[type_name] = self._mcap.add_schema(
-                type_name, 'ros2msg' if text else '', text.encode())
+                type_name, encoding if text else '', text.encode())
         return self._schemas[type_name]
 
     def _sync(self) -> None:
