@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from wm_eval_ros.errors import BagError
+from wm_eval_ros.config.yaml_file import load_yaml
+from wm_eval_ros.errors import BagError, ConfigError
 from wm_eval_ros.wire.topics import Qos
 
 NAME = 'metadata.yaml'
@@ -17,6 +18,8 @@ NAME = 'metadata.yaml'
 VERSION = 9
 OLDEST_VERSION = 2
 MAX_METADATA_BYTES = 16 << 20
+#: a topic takes 100 nodes of it, a split file 14
+_MAX_NODES = 200_000
 _ROOT = 'rosbag2_bagfile_information'
 #: "no limit" of a QoS duration
 _INFINITE = {'sec': 9223372036, 'nsec': 854775807}
@@ -152,14 +155,6 @@ def _metadata(version: int, raw: Mapping[str, Any]) -> Metadata:
 
 def _load(path: Path) -> Any:
     try:
-        if path.stat().st_size > MAX_METADATA_BYTES:
-            raise BagError(f'{path}: more than {MAX_METADATA_BYTES} bytes; not read')
-        return yaml.load(path.read_text(encoding='utf-8'), Loader=_loader())
-    except OSError as error:
-        raise BagError(f'{path}: cannot be read ({error.strerror or error})') from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise BagError(f'{path}: not usable as YAML ({" ".join(str(error).split())})') from None
-
-
-def _loader() -> Any:
-    return getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
+        return load_yaml(path, max_bytes=MAX_METADATA_BYTES, max_nodes=_MAX_NODES)
+    except ConfigError as error:
+        raise BagError(str(error)) from None

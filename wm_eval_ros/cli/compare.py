@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-import json
 from pathlib import Path
 import sys
 from typing import TYPE_CHECKING
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING
 from wm_eval_ros.cli.gating import EXIT_CODES
 from wm_eval_ros.cli.outputs import write_files
 from wm_eval_ros.cli.sides import evidence_of
-from wm_eval_ros.errors import ConfigError, MissingExtraError
+from wm_eval_ros.config.json_text import load_json
+from wm_eval_ros.errors import BagError, ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
     from wm_eval_ros.scoring.compare import Comparison
@@ -88,8 +88,8 @@ def looked_at_between(paths: Sequence[Path]) -> Path | None:
         record = folder / 'compare.json'
         if folders.count(folder) > 1 and record.is_file():
             try:
-                data = json.loads(record.read_text(encoding='utf-8'))
-            except (OSError, ValueError):
+                data = load_json(record, BagError)
+            except BagError:
                 continue
             if isinstance(data, dict) and data.get('rule') == 'sequential':
                 return record

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-import yaml
-
 from wm_eval_ros.config.scenario import find_scenario, load_scenario, Scenario
+from wm_eval_ros.config.yaml_file import parse_yaml
 from wm_eval_ros.errors import ConfigError
 
 #: the largest DDS domain
@@ -81,7 +80,4 @@ def yaml_value(text: str, where: str) -> object:
 
     :raises ConfigError: not usable as YAML
     """
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f'{where}: the value is not usable as YAML') from None
+    return parse_yaml(text, where)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-import json
 from pathlib import Path
 import sys
 from typing import TYPE_CHECKING
@@ -130,11 +129,11 @@ def read_sweep(path: Path) -> Sweep:
 
     :raises BagError: it cannot be read, or is none
     """
+    from wm_eval_ros.config.json_text import load_json
     from wm_eval_ros.scoring.sweep import sweep_from_json
+    data = load_json(path, BagError)
     try:
-        return sweep_from_json(json.loads(path.read_text(encoding='utf-8')))
-    except OSError as error:
-        raise BagError(f'{path}: cannot be read ({error.strerror})') from None
+        return sweep_from_json(data)
     except (ValueError, LookupError, TypeError, AttributeError):
         raise BagError(f'{path}: no sweep.json; `wm-eval sweep` writes one') from None
 

@@ -25,10 +25,13 @@ def evidence_of(path: Path, *, salvage: bool = False) -> Evidence:
 
     :raises BagError: nothing of the kind is there, or it cannot be read
     """
+    from wm_eval_ros.config.bounded import read_bounded, text_of
+    from wm_eval_ros.config.json_text import MAX_JSON_BYTES
     from wm_eval_ros.scoring.evidence import merge, of_card
     if path.suffix == '.json':
         from wm_eval_ros.scoring.saved import read_card
-        return of_card(read_card(_text(path), str(path)))
+        data = read_bounded(path, MAX_JSON_BYTES, BagError)
+        return of_card(read_card(text_of(data, path, BagError), str(path)))
     return merge([_of_scored(read(bag, salvage=salvage)) for bag in bags_of(path)], str(path))
 
 
@@ -65,12 +68,3 @@ def _of_scored(found: Scored) -> Evidence:
     if len(notes) > MOST_NOTES:
         notes[MOST_NOTES:] = [f'{len(notes) - MOST_NOTES} more: `wm-eval score` names them']
     return replace(of_run(found.run, found.card.episodes), notes=tuple(notes))
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding='utf-8')
-    except OSError as error:
-        raise BagError(f'{path}: cannot be read ({error.strerror})') from None
-    except UnicodeDecodeError:
-        raise BagError(f'{path}: not UTF-8 text; give a scorecard.json or a bag') from None

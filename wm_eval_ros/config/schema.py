@@ -11,6 +11,7 @@ import types
 import typing
 from typing import Any, TypeVar
 
+from wm_eval_ros.config.bounded import shown
 from wm_eval_ros.errors import ConfigError
 
 T = TypeVar('T')
@@ -63,7 +64,8 @@ def build(cls: type[T], raw: object, where: str) -> T:
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in raw:
         if key not in fields:
-            raise ConfigError(f'{where}: unknown key {key!r}{did_you_mean(str(key), fields)}')
+            raise ConfigError(f'{where}: unknown key {shown(key)}'
+                              f'{did_you_mean(str(key), fields)}')
     values: dict[str, Any] = {}
     for name, declared in fields.items():
         if name in raw:
@@ -134,15 +136,19 @@ def _scalar(hint: Any, raw: object, where: str) -> Any:
             return hint(raw)
         except ValueError:
             names = [str(m.value) for m in hint]
-            raise ConfigError(f'{where}: {raw!r} is none of the choices'
+            raise ConfigError(f'{where}: {shown(raw)} is none of the choices'
                               f'{did_you_mean(str(raw), names)}') from None
     if hint is float and isinstance(raw, (int, float)) and not isinstance(raw, bool):
-        if not math.isfinite(raw):
-            raise ConfigError(f'{where}: expected a finite number, found {raw}')
-        return float(raw)
+        try:
+            value = float(raw)
+        except OverflowError:
+            value = math.inf
+        if not math.isfinite(value):
+            raise ConfigError(f'{where}: expected a finite number, found {shown(raw)}')
+        return value
     if hint is Any or (isinstance(raw, hint) and not (hint is int and isinstance(raw, bool))):
         return raw
-    raise ConfigError(f'{where}: expected {_name(hint)}, found {_kind(raw)} {raw!r}')
+    raise ConfigError(f'{where}: expected {_name(hint)}, found {_kind(raw)} {shown(raw)}')
 
 
 def _check_range(value: Any, metadata: Mapping[str, Any], where: str) -> None:
@@ -156,7 +162,7 @@ def _check_range(value: Any, metadata: Mapping[str, Any], where: str) -> None:
             bounds = f'[{"-inf" if low is None else low}, {"inf" if high is None else high}]'
             raise ConfigError(f'{where}: {value} is outside {bounds}')
     if choices and isinstance(value, str) and value not in choices:
-        raise ConfigError(f'{where}: {value!r} is none of the choices'
+        raise ConfigError(f'{where}: {shown(value)} is none of the choices'
                           f'{did_you_mean(value, choices)}')
 
 

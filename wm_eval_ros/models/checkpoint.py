@@ -3,21 +3,27 @@ Checkpoints: a folder with ``model.safetensors``, ``spec.json`` and, from the tr
 
 A checkpoint is untrusted input. The weights are read once, into memory, and nothing is made of
 them before their size, hash, header and every tensor's name, type, shape and values have been
-checked against the spec, and the spec against the scenario. Nothing is unpickled.
+checked against the spec, and the spec against the scenario. The weights name the hash of the spec,
+so that the hash of the weights, which a scenario pins, covers both. Nothing is unpickled.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 import hashlib
 import json
 import math
 from pathlib import Path
+import re
 from typing import Any, cast
 
 import torch
 
 from wm_eval_ros import plugins
+from wm_eval_ros.config.bounded import read_bounded, shown
 from wm_eval_ros.config.interface import Interface
+from wm_eval_ros.config.json_text import load_json, parse_json
 from wm_eval_ros.config.schema import build, did_you_mean, to_plain
 from wm_eval_ros.errors import CheckpointError, ConfigError
 from wm_eval_ros.models.protocol import WorldModel, WorldModelSpec
@@ -30,6 +36,16 @@ SPEC_SCHEMA = 1
 #: larger files are refused unread [bytes]
 MAX_WEIGHT_BYTES = 256 << 20
 MAX_SPEC_BYTES = 4 << 20
+#: the header of the weights: names, types and shapes of at most some hundred tensors [bytes]
+MAX_HEADER_BYTES = 1 << 20
+#: tensors are float32 [bytes]
+_FLOAT_BYTES = 4
+#: forms of files that are, or may hold, pickles: to open one is to run what it says
+_PICKLES = ('.pt', '.pth', '.pkl', '.pickle', '.ckpt', '.bin', '.zip', '.tar', '.joblib', '.npy',
+            '.npz')
+#: key in the metadata of the weights
+_SPEC_HASH = 'spec_sha256'
+_SHA256 = re.compile(r'[0-9a-fA-F]{64}')
 #: entry-point group of the families
 GROUP = 'wm_eval_ros.world_models'
 #: folder of the checkpoints that ship with the package
@@ -48,6 +64,10 @@ def find_checkpoint(name_or_path: str) -> Path:
     :raises CheckpointError: there is none; the message lists the shipped ones
     """
     path = Path(name_or_path)
+    if path.suffix.lower() in _PICKLES and not path.is_dir():
+        raise CheckpointError(
+            f'{path}: a {path.suffix} file can run code when it is loaded and is not opened; give '
+            f'the folder of a checkpoint ({WEIGHTS} and {SPEC}), as `wm-eval train` writes it')
     if path.name in (SPEC, WEIGHTS):
         path = path.parent
     if name_or_path and (path / SPEC).is_file():
@@ -69,15 +89,16 @@ def save_checkpoint(
 
     :param spec: its ``sha256`` is replaced by that of the weights written
     :returns: the spec as written
+    :raises CheckpointError: the spec holds what would not be read back, such as NaN
     """
-    from dataclasses import replace
-
     from safetensors.torch import save
-    data = save({name: value.contiguous() for name, value in sorted(tensors.items())})
+    data = save({name: value.contiguous() for name, value in sorted(tensors.items())},
+                metadata={_SPEC_HASH: _spec_hash(spec)})
     spec = replace(spec, sha256=hashlib.sha256(data).hexdigest())
+    text = json.dumps({'schema': SPEC_SCHEMA, **to_plain(spec)}, indent=1, ensure_ascii=False)
+    parse_json(text, f'{folder / SPEC}', CheckpointError)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / WEIGHTS).write_bytes(data)
-    text = json.dumps({'schema': SPEC_SCHEMA, **to_plain(spec)}, indent=1, ensure_ascii=False)
     (folder / SPEC).write_text(text + '\n', encoding='utf-8')
     if card:
         (folder / CARD).write_text(card, encoding='utf-8')
@@ -91,13 +112,10 @@ def load_spec(folder: Path) -> WorldModelSpec:
     :raises CheckpointError: unreadable, not of the schema, or of a newer one
     """
     path = folder / SPEC
-    try:
-        raw = json.loads(_read(path, MAX_SPEC_BYTES).decode('utf-8'))
-        schema = raw.pop('schema', None) if isinstance(raw, dict) else None
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f'{path}: not usable as JSON ({error})') from None
-    if schema != SPEC_SCHEMA:
-        raise CheckpointError(f'{path}: schema {schema!r}; this version reads {SPEC_SCHEMA}')
+    raw = load_json(path, CheckpointError, max_bytes=MAX_SPEC_BYTES)
+    schema = raw.pop('schema', None) if isinstance(raw, dict) else None
+    if schema != SPEC_SCHEMA or isinstance(schema, bool):
+        raise CheckpointError(f'{path}: schema {shown(schema)}; this version reads {SPEC_SCHEMA}')
     try:
         spec = build(WorldModelSpec, raw, str(path))
     except ConfigError as error:
@@ -121,15 +139,37 @@ def load_checkpoint(
     if interface is not None:
         check_interface(spec, interface, str(folder))
     path = folder / WEIGHTS
-    data = _read(path, MAX_WEIGHT_BYTES)
-    have = hashlib.sha256(data).hexdigest()
-    for pin, source in ((sha256, 'the settings pin'), (spec.sha256, f'{SPEC} has')):
-        if (pin or source.startswith(SPEC)) and have != pin.lower():
-            raise CheckpointError(f'{path}: sha256 is {have[:16]}..., {source} {pin[:16]}...; '
-                                  'the file was changed or damaged: get it anew')
+    data = read_bounded(path, MAX_WEIGHT_BYTES, CheckpointError)
+    _check_hash(data, spec.sha256, sha256, path)
     family = plugins.load(GROUP, spec.family)
-    return cast('WorldModel', family(spec, _tensors(data, family.tensor_shapes(spec, str(folder)),
-                                                    str(path))))
+    if not hasattr(family, 'tensor_shapes'):
+        raise CheckpointError(f'{folder / SPEC}: a {spec.family!r} has no weights to load; the '
+                              'scenario names it by itself')
+    shapes = family.tensor_shapes(spec, str(folder))
+    _check_count(data, shapes, str(path))
+    return cast('WorldModel', family(spec, _tensors(data, shapes, spec, str(path))))
+
+
+def _check_hash(data: bytes, own: str, pin: str, path: Path) -> None:
+    """Hold the very bytes that are loaded against the spec's hash and the settings' pin."""
+    have = hashlib.sha256(data).hexdigest()
+    for wanted, source in ((pin, 'the settings pin'), (own, f'{SPEC} has')):
+        if source.startswith(SPEC) or wanted:
+            if not _SHA256.fullmatch(wanted):
+                raise CheckpointError(f'{path}: {source} {shown(wanted)}, which is no sha256; '
+                                      'give its 64 hexadecimal digits')
+            if have != wanted.lower():
+                raise CheckpointError(f'{path}: sha256 is {have[:16]}..., {source} '
+                                      f'{wanted[:16]}...; the file was changed or damaged: get it '
+                                      'anew')
+
+
+def _check_count(data: bytes, shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
+    """Refuse an architecture that calls for more numbers than the file has, before it is made."""
+    wanted = _FLOAT_BYTES * sum(map(math.prod, shapes.values()))
+    if wanted > len(data):
+        raise CheckpointError(f'{where}: {len(data)} bytes, and the architecture in {SPEC} calls '
+                              f'for {wanted} bytes of weights; they belong to another')
 
 
 def check_interface(spec: WorldModelSpec, interface: Interface, where: str) -> None:
@@ -157,20 +197,25 @@ def check_interface(spec: WorldModelSpec, interface: Interface, where: str) -> N
 
 
 def _tensors(
-    data: bytes, shapes: dict[str, tuple[int, ...]], where: str
+    data: bytes, shapes: dict[str, tuple[int, ...]], spec: WorldModelSpec, where: str
 ) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load
     header = _header(data, where)
+    said = header.pop('__metadata__', {})
     if set(header) != set(shapes):
         odd = sorted(set(header) ^ set(shapes))
-        raise CheckpointError(f'{where}: tensors {odd[:4]} are missing or not of this '
+        raise CheckpointError(f'{where}: tensors {shown(odd)} are missing or not of this '
                               'architecture; the weights belong to another spec')
     for name, shape in shapes.items():
         have = (header[name].get('dtype'), header[name].get('shape'))
         if have != ('F32', list(shape)):
-            raise CheckpointError(f'{where}: tensor {name} is {have[0]} {have[1]}, the '
+            raise CheckpointError(f'{where}: tensor {name} is {have[0]} {shown(have[1])}, the '
                                   f'architecture calls for F32 {list(shape)}')
+    # weights of the first version name no spec
+    if said.get(_SPEC_HASH, _spec_hash(spec)) != _spec_hash(spec):
+        raise CheckpointError(f'{where}: was saved with another {SPEC} than this one, which was '
+                              'changed or damaged: get both anew')
     try:
         tensors = load(data)
     except (SafetensorError, ValueError, RuntimeError) as error:
@@ -189,22 +234,24 @@ def _header(data: bytes, where: str) -> dict[str, dict[str, Any]]:
     if len(data) < 8 or size > len(data) - 8:
         raise CheckpointError(f'{where}: {len(data)} bytes are too few for its header; '
                               'the file is truncated: get it anew')
+    if size > MAX_HEADER_BYTES:
+        raise CheckpointError(f'{where}: a header of {size} bytes; at most {MAX_HEADER_BYTES} are '
+                              'read')
     try:
-        header = json.loads(data[8:8 + size])
-    except (ValueError, RecursionError):
+        header = parse_json(data[8:8 + size].decode('utf-8'), where, CheckpointError)
+    except (CheckpointError, UnicodeDecodeError):
         raise CheckpointError(f'{where}: the header is not JSON; not a safetensors file') from None
     if not isinstance(header, dict) or not all(isinstance(v, dict) for v in header.values()):
         raise CheckpointError(f'{where}: the header is no mapping; not a safetensors file')
-    header.pop('__metadata__', None)
     return header
 
 
-def _read(path: Path, limit: int) -> bytes:
-    try:
-        with path.open('rb') as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise CheckpointError(f'{path}: cannot be read ({error.strerror or error})') from None
-    if len(data) > limit:
-        raise CheckpointError(f'{path}: larger than {limit} bytes; no checkpoint is')
-    return data
+def _spec_hash(spec: WorldModelSpec) -> str:
+    """
+    Return what the weights say of the spec they were saved with.
+
+    So the pinned hash of the weights covers the spec too: its scales, names and step.
+    """
+    plain = to_plain(replace(spec, sha256=''))
+    text = json.dumps(plain, sort_keys=True, separators=(',', ':'), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-import json
 from typing import Any
 
+from wm_eval_ros.config.json_text import parse_json
 from wm_eval_ros.errors import BagError
 from wm_eval_ros.scoring import typed
 from wm_eval_ros.scoring.scorecard import (
@@ -26,10 +26,7 @@ def read_card(text: str, where: str) -> Scorecard:
     :param where: how to name the file in an error
     :raises BagError: no scorecard, or one of a newer layout
     """
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BagError(f'{where}: no JSON ({error}); give a scorecard.json or a bag') from None
+    data = parse_json(text, where, BagError)
     if not isinstance(data, dict) or not isinstance(data.get('schema_version'), int):
         raise BagError(f'{where}: no scorecard; give the scorecard.json that `wm-eval score` '
                        'writes, or a bag')

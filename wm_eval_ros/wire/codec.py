@@ -11,11 +11,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 import json
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wm_eval_ros.config.json_text import parse_json
 from wm_eval_ros.config.schema import build, to_plain
 from wm_eval_ros.errors import BagError, ConfigError
 from wm_eval_ros.records import (
@@ -226,13 +227,16 @@ def run_info_to_json(info: RunInfo) -> str:
     """
     Write the manifest as canonical JSON: sorted keys, no spaces, equal runs give equal text.
 
-    :raises ConfigError: it holds a number that is not finite, or a value JSON has no form for
+    :raises ConfigError: it holds a number that is not finite, or a value JSON has no form for, or
+        is beyond the limits of what is read
     """
     try:
-        return json.dumps(to_plain(info), sort_keys=True, separators=(',', ':'),
+        text = json.dumps(to_plain(info), sort_keys=True, separators=(',', ':'),
                           ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ConfigError(f'run info: {error}; it takes plain, finite values') from None
+    parse_json(text, 'run info', ConfigError)
+    return text
 
 
 def run_info_from_json(text: str) -> RunInfo:
@@ -241,10 +245,7 @@ def run_info_from_json(text: str) -> RunInfo:
 
     :raises BagError: not JSON, not a manifest, or of a newer schema
     """
-    try:
-        raw = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise BagError(f'run info: not usable as JSON ({error})') from None
+    raw = parse_json(text, 'run info', BagError)
     version = raw.get('schema_version') if isinstance(raw, dict) else None
     if isinstance(version, int) and version > RUN_INFO_SCHEMA:
         raise BagError(f'run info: schema version {version}; this package reads up to '
@@ -253,10 +254,6 @@ def run_info_from_json(text: str) -> RunInfo:
         return build(RunInfo, raw, 'run info')
     except ConfigError as error:
         raise BagError(str(error)) from None
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f'{name} is not JSON')
 
 
 def _command_stamp(msg: Any) -> int | None:
