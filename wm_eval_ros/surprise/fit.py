@@ -102,7 +102,8 @@ def calibrate(material: Material, wish: Wish, *, created_ns: int,
         threshold=maxima[rank - 1], streams=kept, h_steps=wish.h_steps, detectors=wish.detectors,
         shaped=len(shaping), referred=len(parts[0]), centre=_rows(band.centre),
         spread=_rows(band.spread), scale=tuple(scale.tolist()), maxima=tuple(maxima),
-        nominal=nominal, action_sensitivity=action_sensitivity, created_ns=created_ns, sources=material.sources())
+        nominal=nominal, action_sensitivity=action_sensitivity,
+        created_ns=created_ns, sources=material.sources())
 
 
 def _parts(episodes: Sequence[NominalEpisode], first: int, second: int,

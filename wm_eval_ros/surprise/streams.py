@@ -157,6 +157,8 @@ class StreamFold:
 
     def _given(self, name: str, cycle: CycleRecord,
                measured: Mapping[str, float] | None) -> float:
+        if self._window.back(1) is None:
+            return NAN
         if measured is not None:
             return measured.get(name, NAN)
         at = self.names.index(name)
