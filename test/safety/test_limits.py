@@ -1,0 +1,112 @@
+"""Limits of change and of state, worked out by hand for a period of 50 ms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import math
+
+import pytest
+
+from wm_eval_ros.errors import ConfigError
+from wm_eval_ros.safety.gate import CommandGate, Offer
+from wm_eval_ros.safety.limits import Fault
+
+MS = 1_000_000
+Make = Callable[..., CommandGate]
+
+
+def faults(gate: CommandGate, values: list[float], every_ms: int = 50) -> list[Fault | None]:
+    """Offer a ramp of the first field; the second stays where it was."""
+    found = []
+    for k, value in enumerate(values, start=1):
+        refused = gate.offer(Offer((value, 0.5)), k * every_ms * MS).refused
+        found.append(None if refused is None else refused.fault)
+    return found
+
+
+def test_a_rate_of_two_a_second_is_a_tenth_a_period(make_gate: Make) -> None:
+    assert faults(make_gate(rate=(2.0, 9.0)), [0.1, 0.2, 0.1, 0.0]) == [None] * 4
+    assert faults(make_gate(rate=(2.0, 9.0)), [0.1, 0.21]) == [None, Fault.RATE]
+
+
+def test_an_acceleration_of_four_is_a_hundredth_a_period_squared(make_gate: Make) -> None:
+    # first differences 0.01 0.02 0.03 0.02, second ones 0.01 0.01 0.01 -0.01
+    gate = make_gate(acceleration=(4.0, 9.0))
+    assert faults(gate, [0.01, 0.03, 0.06, 0.08]) == [None] * 4
+    # first differences 0.01 0.03: the second one is 0.02
+    assert faults(make_gate(acceleration=(4.0, 9.0)), [0.01, 0.04]) == [None, Fault.ACCELERATION]
+
+
+def test_a_jerk_of_eighty_is_a_hundredth_a_period_cubed(make_gate: Make) -> None:
+    # second differences 0.01 0.02 0.03, third ones 0.01 each
+    gate = make_gate(jerk=(80.0, 800.0))
+    assert faults(gate, [0.01, 0.04, 0.10]) == [None] * 3
+    # second differences 0.01 then 0.03
+    assert faults(make_gate(jerk=(80.0, 800.0)), [0.01, 0.05]) == [None, Fault.JERK]
+
+
+def test_a_command_that_was_held_counts_once_a_period(make_gate: Make) -> None:
+    # 0.1 a period is the rate; after it a hold of two periods makes its rate zero again, so that
+    # a change of 0.01 is an acceleration of 0.01, and -0.09 without the hold
+    gate = make_gate(acceleration=(36.0, 9.0), stale_periods=9.0, late_periods=9.0)
+    gate.offer(Offer((0.09, 0.5)), 50 * MS)
+    assert gate.offer(Offer((0.18, 0.5)), 200 * MS).forward
+    assert faults(make_gate(acceleration=(36.0, 9.0)), [0.09, 0.08]) == [None, Fault.ACCELERATION]
+
+
+def test_two_commands_within_a_period_are_no_finer_steps(make_gate: Make) -> None:
+    assert faults(make_gate(rate=(2.0, 9.0)), [0.1, 0.2], every_ms=5) == [None, None]
+
+
+def test_the_first_command_starts_from_zero_and_the_return_from_the_fallback(
+    make_gate: Make,
+) -> None:
+    gate = make_gate(rate=(2.0, 100.0), clear_ms=0.0)
+    assert gate.offer(Offer((0.5, 0.5)), 10 * MS).refused is not None
+    assert gate.substitute(10 * MS) == (0.0, 0.5)
+    far = gate.offer(Offer((0.5, 0.5)), 60 * MS)
+    assert (far.forward, far.refused) == (False, None), 'no fault, and out of reach'
+    assert gate.offer(Offer((0.1, 0.5)), 110 * MS).forward
+
+
+LIMIT = {'feature': 'state.position', 'low': -2.0, 'high': 2.0, 'field': 'a'}
+
+
+@pytest.mark.parametrize(('at', 'command', 'passes'), [
+    pytest.param(1.9, 0.5, True, id='inside'), pytest.param(2.0, 0.5, False, id='outwards'),
+    pytest.param(2.5, -0.5, True, id='back-in'), pytest.param(-2.0, -0.5, False, id='low'),
+    pytest.param(2.5, 0.0, True, id='standing'),
+    pytest.param(math.nan, 0.5, False, id='not-known'),
+])
+def test_no_command_drives_a_joint_further_out(make_gate: Make, at: float, command: float,
+                                               passes: bool) -> None:
+    from wm_eval_ros.config.supervisor import StateLimit
+    gate = make_gate(state_limits=(StateLimit(**LIMIT),))
+    gate.observed.update(0, [at], 5 * MS)
+    decision = gate.offer(Offer((command, 0.5)), 10 * MS)
+    assert decision.forward is passes
+    assert passes or decision.refused.fault is Fault.STATE
+
+
+def test_a_position_that_is_old_is_not_known(make_gate: Make) -> None:
+    from wm_eval_ros.config.supervisor import StateLimit
+    gate = make_gate(state_limits=(StateLimit(**LIMIT),))
+    gate.observed.update(0, [0.0], 5 * MS)
+    assert gate.offer(Offer((0.5, 0.5)), 105 * MS).forward
+    refused = gate.offer(Offer((0.5, 0.5)), 106 * MS).refused
+    assert refused is not None
+    assert 'not known' in refused.reason
+
+
+@pytest.mark.parametrize(('settings', 'text'), [
+    pytest.param({'rate': (1.0,)}, 'rate: 1 numbers for 2', id='one-rate'),
+    pytest.param({'limit': LIMIT | {'field': 'c'}}, "no command field 'c'", id='field'),
+    pytest.param({'limit': LIMIT | {'feature': 'elbow'}}, "'elbow' is not observed", id='feature'),
+])
+def test_limits_that_fit_nothing_are_refused_at_the_start(make_gate: Make, settings: dict,
+                                                          text: str) -> None:
+    from wm_eval_ros.config.supervisor import StateLimit
+    if 'limit' in settings:
+        settings = {'state_limits': (StateLimit(**settings['limit']),)}
+    with pytest.raises(ConfigError, match=text):
+        make_gate(**settings)
