@@ -41,7 +41,7 @@ def host_facts() -> dict[str, Any]:
     from rclpy.utilities import get_rmw_implementation_identifier
     import torch
     return {
-        'machine': platform.machine(), 'kernel': platform.release(), 'cpu': _cpu_name(),
+        'machine': platform.machine(), 'kernel': platform.release(), 'cpu': cpu_name(),
         'cores': len(os.sched_getaffinity(0)), 'python': platform.python_version(),
         'rmw': get_rmw_implementation_identifier(), 'device': 'cpu', 'scheduling': _scheduling(),
         'ros_distro': os.environ.get('ROS_DISTRO', 'wheels'),
@@ -104,7 +104,8 @@ def _scheduling() -> str:
     return names.get(os.sched_getscheduler(0), 'other')
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """Return the name of the processor."""
     try:
         lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
     except OSError:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.errors import CheckpointError, WmEvalError
 from wm_eval_ros.metrics.base import missing, Values
 from wm_eval_ros.models.checkpoint import (
@@ -22,7 +23,7 @@ from wm_eval_ros.models.checkpoint import (
 )
 from wm_eval_ros.models.load import load_model
 from wm_eval_ros.models.protocol import WorldModel
-from wm_eval_ros.records import MetricValue
+from wm_eval_ros.records import MetricValue, RunInfo
 from wm_eval_ros.training.fidelity_actions import (
     Contrasts,
     contrasts,
@@ -83,7 +84,21 @@ class Found:
         return bool(self.recorded) and self.recorded == self.model.spec.sha256
 
 
-def find_model(evidence: Evidence, checkpoint: str = '') -> Found:
+class OfRun(Protocol):
+    """Whatever knows the manifest of a run, and the scenario in it."""
+
+    @property
+    def info(self) -> RunInfo:
+        """The manifest."""
+        ...
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario."""
+        ...
+
+
+def find_model(evidence: OfRun, checkpoint: str = '') -> Found:
     """
     Find the model of a run by the sha256 in its manifest, or take the one that is named.
 
