@@ -265,7 +265,7 @@ class RecorderStatus:
     free_bytes: int = 0
 
 
-Record = CycleRecord | EpisodeEvent | SampleRecord | RunInfo
+Record = CycleRecord | EpisodeEvent | SampleRecord | RunInfo | RecorderStatus
 
 
 class Interval(NamedTuple):

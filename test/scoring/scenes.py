@@ -20,6 +20,7 @@ from wm_eval_ros.records import (
     NEVER_NS,
     NO_SEQUENCE,
     Record,
+    RecorderStatus,
     RunInfo,
     SampleRecord,
 )
@@ -191,6 +192,9 @@ def write_bag(folder: Path, records: Iterable[Record]) -> Path:
             elif isinstance(record, RunInfo):
                 topic, kind = '/' + topics.RUN_INFO, 'std_msgs/msg/String'
                 message = types.make(kind, data=codec.run_info_to_json(record))
+            elif isinstance(record, RecorderStatus):
+                topic, kind = '/' + topics.RECORDER_STATUS, codec.STATUS_TYPE
+                message = codec.status_to_msg(record, types)
             else:
                 topic, kind = record.topic, 'geometry_msgs/msg/PointStamped'
                 message = types.make(

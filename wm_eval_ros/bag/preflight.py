@@ -33,7 +33,7 @@ from wm_eval_ros.bag.run_checks import RunChecks
 from wm_eval_ros.bag.watch import TopicWatch
 from wm_eval_ros.errors import BagError
 from wm_eval_ros.records import Record
-from wm_eval_ros.wire.codec import CYCLE_TYPE, EVENT_TYPE, METRICS_TYPE
+from wm_eval_ros.wire.codec import CYCLE_TYPE, EVENT_TYPE, METRICS_TYPE, STATUS_TYPE
 
 __all__ = ['Finding', 'Inspection', 'Preflight', 'Severity', 'clock_finding', 'preflight']
 
@@ -43,7 +43,7 @@ _BYTES_PER_MB = 1e6
 _SEVERAL_WRITERS = frozenset({
     EVENT_TYPE, 'rcl_interfaces/msg/Log', 'rcl_interfaces/msg/ParameterEvent'})
 #: types of topics whose log times keep no rate; slots are judged by the schedule
-_UNPACED = _SEVERAL_WRITERS | {CYCLE_TYPE, METRICS_TYPE}
+_UNPACED = _SEVERAL_WRITERS | {CYCLE_TYPE, METRICS_TYPE, STATUS_TYPE}
 
 
 class Inspection:

@@ -38,6 +38,8 @@ from wm_eval_ros.wire.codec import (
     event_from_msg,
     EVENT_TYPE,
     run_info_from_json,
+    status_from_msg,
+    STATUS_TYPE,
 )
 from wm_eval_ros.wire.topics import RUN_INFO, TYPES
 
@@ -332,6 +334,8 @@ def record_decoder(connection: Connection) -> Any:
         return partial(_record, connection, cycle_from_msg)
     if connection.type == EVENT_TYPE:
         return partial(_record, connection, event_from_msg)
+    if connection.type == STATUS_TYPE:
+        return partial(_record, connection, status_from_msg)
     if connection.type == TYPES[RUN_INFO] and connection.topic.rpartition('/')[2] == RUN_INFO:
         return partial(_record, connection, lambda msg: run_info_from_json(msg.data))
     return None

@@ -8,6 +8,7 @@ from typing import Any
 
 from wm_eval_ros.bag.clocks import SystemClock
 from wm_eval_ros.bag.findings import error, Finding, info, NS_PER_MS, NS_PER_S, warning
+from wm_eval_ros.bag.recorder_checks import RecorderChecks
 from wm_eval_ros.bag.watch import RATE_SHARE, TopicWatch
 from wm_eval_ros.records import (
     ClockMode,
@@ -16,6 +17,7 @@ from wm_eval_ros.records import (
     EpisodeEvent,
     EventKind,
     Record,
+    RecorderStatus,
     RunInfo,
     TERMINAL,
 )
@@ -44,6 +46,7 @@ class RunChecks:
         self._events: Counter[tuple[EventKind, str]] = Counter()
         self._slots = _Slots()
         self._clock = SystemClock()
+        self._recorder = RecorderChecks()
 
     @property
     def simulated(self) -> bool:
@@ -65,6 +68,8 @@ class RunChecks:
                 self._clock.add(record)
         elif isinstance(record, EpisodeEvent):
             self._add_event(record)
+        elif isinstance(record, RecorderStatus):
+            self._recorder.add(record)
         elif isinstance(record, RunInfo) and (
                 len(self._infos) < _NAMED and record not in self._infos):
             self._infos.append(record)
@@ -82,6 +87,7 @@ class RunChecks:
         yield from self._rates(watches)
         yield from self._episodes()
         yield from self._pairs()
+        yield from self._recorder.findings()
         if not self.simulated:
             yield from self._clock.findings(start_ns)
 

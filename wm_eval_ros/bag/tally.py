@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 import re
 
 from wm_eval_ros.records import NO_SEQUENCE, RecorderStatus
+from wm_eval_ros.wire.topics import EPISODE_EVENT, PLANNER_CYCLE, RUN_INFO
 
 #: keys of the custom data of metadata.yaml: of the recording, and with a topic behind it
 KEY = 'wm_eval_ros.recorder'
 #: topics without which the figures of a run are unknown, by the last part of their names
-VITAL = frozenset({'run_info', 'episode_event', 'planner_cycle'})
+VITAL = frozenset({RUN_INFO, EPISODE_EVENT, PLANNER_CYCLE})
 _COUNTS = re.compile(r'received=(\d+) written=(\d+) dropped=(\d+)')
 
 

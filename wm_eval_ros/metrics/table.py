@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -37,6 +38,7 @@ from wm_eval_ros.records import (
     EpisodeEvent,
     EventKind,
     Record,
+    RecorderStatus,
     RUN_INFO_SCHEMA,
     RunInfo,
     SampleRecord,
@@ -145,6 +147,8 @@ class RunTable:
         self.vectors = Vectors()
         #: cycles with a number that 64 bits do not hold
         self.malformed = 0
+        #: messages that the recorder received and did not keep, by topic
+        self.dropped: Counter[str] = Counter()
         self._rows, self._warmup, self._inputs = RowBuffer(ROW), RowBuffer(ROW), RowBuffer(INPUT)
         self._topics: dict[str, int] = {}
         self._events: set[EpisodeEvent] = set()
@@ -161,8 +165,15 @@ class RunTable:
             self._add_cycle(record)
         elif isinstance(record, EpisodeEvent):
             self._events.add(record)
+        elif isinstance(record, RecorderStatus):
+            self._add_status(record)
         else:
             self._add_info(record)
+
+    def _add_status(self, status: RecorderStatus) -> None:
+        # the counts only grow: the order of the statuses does not matter
+        for topic, count in zip(status.topics, status.dropped, strict=False):
+            self.dropped[topic] = max(self.dropped[topic], count)
 
     def _add_info(self, info: RunInfo) -> None:
         if info.schema_version > RUN_INFO_SCHEMA:

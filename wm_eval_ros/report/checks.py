@@ -60,7 +60,7 @@ def _manifest(card: Scorecard) -> Check:
 
 def _episodes(card: Scorecard) -> Check:
     success = card['success_rate']
-    if success.n == 0:
+    if success.value is None:
         return Check('episodes', Verdict.INCONCLUSIVE, success.why)
     return Check('episodes', Verdict.PASS, f'{success.n} of {len(card.episodes)} were decided')
 

@@ -28,6 +28,7 @@ from wm_eval_ros.metrics.table import Run, RunTable, TableMetric
 from wm_eval_ros.metrics.task import steps, Task
 from wm_eval_ros.records import MetricValue, Record, SampleRecord
 from wm_eval_ros.scoring.scorecard import EpisodeResult, Scorecard, split_manifest
+from wm_eval_ros.scoring.unknown import without_gaps
 
 #: the families every run is scored by, in the order of their figures
 FAMILIES: tuple[type[TableMetric], ...] = (
@@ -96,7 +97,7 @@ class Scorer:
     def _values(self, *, identity: bool) -> tuple[MetricValue, ...]:
         return tuple(value for metric in self._metrics
                      if getattr(metric, 'identity', True) == identity
-                     for value in metric.compute())
+                     for value in without_gaps(metric, metric.compute(), self._table.dropped))
 
 
 def score(records: Iterable[Record], metrics: Sequence[Metric] | None = None) -> Scorecard:
@@ -141,4 +142,6 @@ def _counts(table: RunTable) -> dict[str, int]:
               'cycles_malformed': table.malformed, 'events': len(run.events),
               'manifests': run.manifests}
     streams = sorted(run.samples.items())
-    return {**counts, **{f'samples[{topic}]': stream.count for topic, stream in streams}}
+    lost = sorted((+table.dropped).items())
+    return {**counts, **{f'samples[{topic}]': stream.count for topic, stream in streams},
+            **{f'dropped[{topic}]': count for topic, count in lost}}

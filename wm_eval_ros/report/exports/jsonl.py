@@ -7,10 +7,18 @@ from enum import IntEnum
 import json
 from typing import Any
 
-from wm_eval_ros.records import CycleRecord, EpisodeEvent, Record, RunInfo, SampleRecord
+from wm_eval_ros.records import (
+    CycleRecord,
+    EpisodeEvent,
+    Record,
+    RecorderStatus,
+    RunInfo,
+    SampleRecord,
+)
 from wm_eval_ros.scoring.scorecard import clean
 
-_KINDS = {CycleRecord: 'cycle', EpisodeEvent: 'event', SampleRecord: 'sample', RunInfo: 'run_info'}
+_KINDS = {CycleRecord: 'cycle', EpisodeEvent: 'event', SampleRecord: 'sample', RunInfo: 'run_info',
+          RecorderStatus: 'recorder_status'}
 
 
 def line(record: Record) -> str:

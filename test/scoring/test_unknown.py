@@ -1,0 +1,106 @@
+"""Messages the recorder dropped: what rests on them is unknown, and says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+import random
+from types import ModuleType
+
+import pytest
+
+from wm_eval_ros.bag.preflight import preflight, Severity
+from wm_eval_ros.bag.reader import open_bag
+from wm_eval_ros.config.gate import Against, Gate, GateProfile
+from wm_eval_ros.records import NO_SEQUENCE, Record, RecorderStatus, Verdict
+from wm_eval_ros.report.checks import evidence
+from wm_eval_ros.scoring.gates import evaluate
+from wm_eval_ros.scoring.scorer import score
+
+
+def status(dropped: dict[str, int], *, failed: bool = False) -> RecorderStatus:
+    counts = tuple(dropped.values())
+    return RecorderStatus(
+        0, failed, 'disk full' if failed else '', tuple(dropped), (100,) * len(counts),
+        tuple(100 - n for n in counts), tuple(100 - n for n in counts), counts,
+        (NO_SEQUENCE,) * len(counts))
+
+
+@pytest.fixture
+def run(scenes: ModuleType) -> list[Record]:
+    return list(scenes.busy_run())
+
+
+def test_without_drops_every_figure_is_as_without_statuses(run: list[Record]) -> None:
+    told = score([*run, status({'/planner_cycle': 0, '/joint_states': 0})])
+    assert told.identity_bytes() == score(run).identity_bytes()
+    assert told.to_json() == score(run).to_json()
+
+
+def test_a_dropped_slot_leaves_success_and_takes_every_figure_of_slots(run: list[Record]) -> None:
+    before, card = score(run), score([*run, status({'/robot/planner_cycle': 3})])
+    assert card['success_rate'] == before['success_rate']
+    for name in ('deadline_miss_rate', 'plan_latency.p95', 'sense_to_act.max'):
+        assert before[name].value is not None
+        assert card[name].value is None
+        assert card[name].interval is None
+        assert card[name].why == ('unknown: the recorder dropped 3 messages of '
+                                  '/robot/planner_cycle, on which it rests')
+    assert card.counts['dropped[/robot/planner_cycle]'] == 3
+
+
+def test_a_dropped_event_takes_every_figure(run: list[Record]) -> None:
+    card = score([*run, status({'/episode_event': 1})])
+    assert {v.value for v in (*card.values, *card.host)} == {None}
+
+
+def test_a_dropped_sample_takes_the_split_of_its_topic_alone(run: list[Record]) -> None:
+    before, card = score(run), score([*run, status({'/joint_states': 2})])
+    name = 'samples_lost[/joint_states]'
+    assert before[name].value is not None
+    assert card[name].value is None
+    assert card.identity_bytes() == before.identity_bytes()
+
+
+def test_the_order_of_the_statuses_does_not_matter(run: list[Record]) -> None:
+    statuses = [status({'/planner_cycle': n}) for n in (0, 1, 5)]
+    cards = []
+    for seed in range(3):
+        random.Random(seed).shuffle(statuses)
+        cards.append(score([*run, *statuses]).to_json())
+    assert len(set(cards)) == 1
+    assert 'dropped 5 messages' in cards[0]
+
+
+@pytest.mark.parametrize('against', Against)
+def test_no_gate_passes_on_a_figure_with_a_gap(run: list[Record], against: Against) -> None:
+    gate = Gate(metric='plan_latency.max', at_most=1e9, against=against)
+    report = evaluate(GateProfile(name='g', gates=(gate,)),
+                      score([*run, status({'/planner_cycle': 1})]))
+    assert [result.verdict for result in report.results] == [Verdict.INCONCLUSIVE]
+
+
+def test_the_checks_of_the_evidence_do_not_pass_what_is_unknown(run: list[Record]) -> None:
+    found = {c.name: c.verdict for c in evidence(score([*run, status({'/episode_event': 1})]))}
+    assert (found['episodes'], found['slots']) == (Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE)
+
+
+@pytest.mark.parametrize(('dropped', 'failed', 'kinds', 'verdict'), [
+    pytest.param({'/joint_states': 2}, False, [('dropped', Severity.WARNING)], Verdict.PASS,
+                 id='payload'),
+    pytest.param({'/planner_cycle': 2}, False, [('dropped', Severity.WARNING)], Verdict.PASS,
+                 id='slots'),
+    pytest.param({'/episode_event': 1}, False, [('dropped', Severity.ERROR)], Verdict.ERROR,
+                 id='events-decide-what-happened'),
+    pytest.param({'/planner_cycle': 0}, True, [('recorder', Severity.WARNING)], Verdict.PASS,
+                 id='gave-up'),
+])
+def test_preflight_names_what_is_unknown(
+    tmp_path: Path, scenes: ModuleType, run: list[Record], dropped: dict[str, int], failed: bool,
+    kinds: list[tuple[str, Severity]], verdict: Verdict,
+) -> None:
+    made = scenes.write_bag(tmp_path / 'bag', [*run, status(dropped, failed=failed)])
+    with open_bag(made) as bag:
+        found = preflight(bag)
+    assert [(f.kind, f.severity) for f in found.findings
+            if f.kind in ('dropped', 'recorder')] == kinds
+    assert found.verdict is verdict

@@ -1,0 +1,42 @@
+"""What the recorder says of itself: messages it dropped, and whether it went on to the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from wm_eval_ros.bag.findings import error, Finding, warning
+from wm_eval_ros.records import RecorderStatus
+from wm_eval_ros.wire.topics import EPISODE_EVENT, RUN_INFO
+
+#: without one of these messages it is not known what happened: figures would be of another run
+_DECISIVE = frozenset({EPISODE_EVENT, RUN_INFO})
+
+
+class RecorderChecks:
+    """Fold of the recorder's statuses, whatever their order."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._received: Counter[str] = Counter()
+        self._dropped: Counter[str] = Counter()
+        self._failure = ''
+
+    def add(self, status: RecorderStatus) -> None:
+        """Take a status in; its counts only grow from one to the next."""
+        for topic, received, dropped in zip(
+                status.topics, status.received, status.dropped, strict=False):
+            self._received[topic] = max(self._received[topic], received)
+            self._dropped[topic] = max(self._dropped[topic], dropped)
+        if status.failed:
+            self._failure = status.reason
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield what is unknown for it."""
+        for topic, count in sorted((+self._dropped).items()):
+            tell = error if topic.rpartition('/')[2] in _DECISIVE else warning
+            yield tell('dropped', topic, f'the recorder dropped {count} of '
+                       f'{self._received[topic]} messages; what they said is unknown', count)
+        if self._failure:
+            yield warning('recorder', '', f'the recorder gave up ({self._failure}); what came '
+                          'after is unknown')
