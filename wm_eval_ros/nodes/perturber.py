@@ -84,20 +84,35 @@ class Perturber:
             def leave(stamp_ns: int = stamp_ns + copy.stamp_shift_ns) -> None:
                 codec.set_stamp(message.header.stamp, stamp_ns)
                 publish(message)
-            if copy.delay_ns <= 0:
-                leave()
-            else:
-                heapq.heappush(self._held, (task_ns + copy.delay_ns, next(self._count), leave))
+            self._leave(copy.delay_ns, leave)
 
     def image(self, topic: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the image that the camera gives."""
+        """Return the picture that the camera takes."""
         return self._injector.image(topic, pixels, self._plant.time_ns)
 
-    def command(self, action: NDArray[np.float64]) -> NDArray[np.float64] | None:
-        """Return the command that reaches the actuators, shape (A,); None: none does."""
-        changed = self._injector.values(self._command, action, self._units[self._command],
-                                        self._plant.time_ns)
-        return changed if np.isfinite(changed).all() else None
+    def send_image(self, topic: str, message: Any, publish: Callable[[Any], object]) -> None:
+        """Publish an image as the perturbations leave it, cut short or under a wrong name too."""
+        size = len(message.data)
+        if (left := self._injector.size(topic, size)) < size:
+            message.data = message.data[:left]
+        name = 'format' if hasattr(message, 'format') else 'encoding'
+        setattr(message, name, self._injector.encoding(topic, getattr(message, name)))
+        self.send(topic, message, publish)
+
+    def act(self, action: NDArray[np.float64]) -> None:
+        """
+        Let a command, shape (A,), reach the actuators as the perturbations leave it.
+
+        Actuators do not take what is not finite, or too short: the command before stays in force.
+        """
+        topic, task_ns = self._command, self._plant.time_ns
+        changed = self._injector.values(topic, action, self._units[topic], task_ns)
+        keep = self._injector.length(topic)
+        taken = keep is None or keep(len(action)) == len(action)
+        if not taken or not np.isfinite(changed).all():
+            return
+        for copy in self._injector.deliver(topic, task_ns):
+            self._leave(copy.delay_ns, lambda: self._plant.apply(changed))
 
     # live ---------------------------------------------------------------------------------------
 
@@ -117,6 +132,14 @@ class Perturber:
         self._tell(change)
         response.outcome, response.message = str(change.outcome), change.why
         return response
+
+    def _leave(self, delay_ns: int, leave: Callable[[], object]) -> None:
+        """Do something now, or at the first instant of the world after a delay."""
+        if delay_ns <= 0:
+            leave()
+        else:
+            due_ns = self._plant.time_ns + delay_ns
+            heapq.heappush(self._held, (due_ns, next(self._count), leave))
 
     def _edit(self, editor: FieldEditor, topic: str, message: Any) -> None:
         task_ns = self._plant.time_ns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 import gc
+from pathlib import Path
 import sys
 import threading
 import time
@@ -24,10 +25,12 @@ from wm_eval_ros.models.protocol import KnowsDivergence, WorldModel
 from wm_eval_ros.nodes.inputs import InputBuffer
 from wm_eval_ros.nodes.manifest import run_info
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
+from wm_eval_ros.nodes.planner_faults import FaultyPlanner, PlannerFaults
 from wm_eval_ros.nodes.process import run_node, SPIN_S, Stop
 from wm_eval_ros.nodes.ros import Endpoints, message_type, Ready, TYPES
 from wm_eval_ros.planning.charge import LatencyCharge
 from wm_eval_ros.planning.decision import (
+    BUSY,
     cycle_record,
     Decider,
     Decision,
@@ -36,6 +39,7 @@ from wm_eval_ros.planning.decision import (
     skipped,
 )
 from wm_eval_ros.planning.schedule import Schedule, Slot
+from wm_eval_ros.planning.slot_mark import Mark, SlotMark
 from wm_eval_ros.records import (
     ClockMode,
     CycleRecord,
@@ -71,6 +75,9 @@ class StartSettings:
         False, doc='configure and activate without being asked by a lifecycle manager')
     shadow: bool = setting(
         False, doc='label every slot SHADOW: proposals are recorded, no gate passes them on')
+    slot_mark: str = setting(
+        '', doc='file that keeps the last slot, for a planner that is started again amid a run; '
+        'empty: none')
 
 
 class PlannerNode(LifecycleNode):
@@ -86,6 +93,10 @@ class PlannerNode(LifecycleNode):
         self._settings = parameters.declare(PlannerSettings, self.scenario.planner)
         start = parameters.declare(StartSettings)
         self._autostart = start.autostart
+        self._slot_mark = SlotMark(Path(start.slot_mark)) if start.slot_mark else None
+        #: where a predecessor in this run died
+        self._left: Mark | None = None
+        self._why_missed = BUSY
         shadow = start.shadow or self.scenario.supervisor.shadow
         self._mode = Mode.SHADOW if shadow else Mode.PLANNER
         if start.shadow and 'supervisor' in run.nodes and not self.scenario.supervisor.shadow:
@@ -147,7 +158,9 @@ class PlannerNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Send from now on."""
-        self._info.publish(self._manifest)
+        if self._left is None:
+            # a predecessor has told it: one run has one manifest
+            self._info.publish(self._manifest)
         self._active.set()
         if self._realtime:
             self._thread = threading.Thread(target=self._plan_on_schedule, name='planning')
@@ -190,8 +203,9 @@ class PlannerNode(LifecycleNode):
         kind = plugins.load('wm_eval_ros.planners', self._settings.planner)
         self._model = self._load_model() if self._settings.model else None
         self._charge = LatencyCharge(self._settings, self.scenario.clock)
-        self._decider = Decider(interface, self._model,
-                                kind(self._settings, self._model, interface),
+        self._faults = PlannerFaults(self.scenario)
+        planner = FaultyPlanner(kind(self._settings, self._model, interface), self._faults)
+        self._decider = Decider(interface, self._model, planner,
                                 stale_ns=round(self._settings.stale_ms * 1e6))
         self._surprise, facts = detector_of(
             replace(self.scenario, planner=self._settings),
@@ -254,8 +268,10 @@ class PlannerNode(LifecycleNode):
             if decision.status is CycleStatus.EXCEPTION:
                 raise RunError(f'planner {self._settings.planner!r} fails on the warm-up state: '
                                f'{decision.reason}')
-        # warm-up calls are no slots: the schedule's own numbers begin at 0
-        self._schedule = Schedule(self._period_ns)
+        # warm-up calls are no slots: the schedule's own numbers begin at 0, or where they stopped
+        self._left = None if self._slot_mark is None else self._slot_mark.read()
+        first = 0 if self._left is None else self._left.slot.number + 1
+        self._schedule = Schedule(self._period_ns, first)
         gc.collect()
         gc.freeze()
 
@@ -296,6 +312,12 @@ class PlannerNode(LifecycleNode):
         while self._warmups:
             # not earlier: now the recorder listens
             self._record(self._warmups.pop(0))
+        left, self._left = self._left, None
+        if left is not None and left.episode == episode.episode:
+            # the grid of the predecessor: what passed since then was missed
+            self._schedule.anchor(left.slot.due_ns + self._period_ns)
+            self._why_missed = 'the planner was not running'
+            return
         latest_ns = time.monotonic_ns() + self._period_ns
         while self._active.is_set() and time.monotonic_ns() < latest_ns:
             stamps = [r.ref.stamp_ns for r in self._inputs.snapshot().observations if r]
@@ -310,11 +332,16 @@ class PlannerNode(LifecycleNode):
         if episode is None:
             return
         missed, slot = self._schedule.take(time.monotonic_ns())
+        if self._slot_mark is not None:
+            self._slot_mark.write(slot, episode.episode)
         for passed in missed:
             self._record(skipped(passed, stamp_ns=self._ros_ns(), episode=episode.episode,
-                                 period_ns=self._period_ns, deadline_ns=self._deadline_ns))
+                                 period_ns=self._period_ns, deadline_ns=self._deadline_ns,
+                                 reason=self._why_missed))
+        self._why_missed = BUSY
         start_ns, stamp_ns = time.monotonic_ns(), self._ros_ns()
         inputs = self._inputs.snapshot()
+        self._faults.slot(stamp_ns - episode.stamp_ns)
         decision = self._decider.decide(slot.number, inputs, stamp_ns, episode.stamp_ns,
                                         slot.due_ns + self._budget_ns())
         record = cycle_record(slot, decision, stamp_ns=stamp_ns, episode=episode.episode,
@@ -354,10 +381,11 @@ class PlannerNode(LifecycleNode):
     def _charged_slot(self, slot: Slot, episode: EpisodeEvent) -> None:
         now_ns = slot.due_ns
         inputs = self._inputs.snapshot()
+        self._faults.slot(now_ns - episode.stamp_ns)
         begun_ns = time.monotonic_ns()
         until_ns = UNBOUNDED_NS if self._charge.repeatable else begun_ns + self._budget_ns()
         decision = self._decider.decide(slot.number, inputs, now_ns, episode.stamp_ns, until_ns)
-        charge_ns = self._charge.charge_ns(time.monotonic_ns() - begun_ns)
+        charge_ns = self._charge.charge_ns(time.monotonic_ns() - begun_ns) + self._faults.charge_ns
         done_ns = now_ns + charge_ns
         record = _charged(
             cycle_record(slot, decision, stamp_ns=now_ns, episode=episode.episode,
@@ -415,6 +443,7 @@ class PlannerNode(LifecycleNode):
             self._entered = True
             self._busy_until_ns = 0
             self._decider.begin_episode(int(episode.value))
+            self._faults.begin(int(episode.value))
         return episode
 
     # endpoints ----------------------------------------------------------------------------------

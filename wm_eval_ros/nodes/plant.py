@@ -142,9 +142,8 @@ class PlantNode:
 
     def act(self, action: NDArray[np.float64]) -> None:
         """Let a command reach the actuators, as perturbations leave it."""
-        reaching = action if self._perturber is None else self._perturber.command(action)
-        if reaching is not None:
-            self.plant.apply(reaching)
+        if self._perturber is not None:
+            self._perturber.act(action)
 
     def _tell(self, change: Change) -> None:
         realtime = self.scenario.clock is ClockMode.REALTIME
@@ -179,7 +178,7 @@ class PlantNode:
             codec.set_stamp(message.header.stamp, stamp_ns)
             message.header.frame_id, message.format = image.frame, self.settings.camera_encoding
             message.data = array('B', compressed(image, self.settings.camera_encoding))
-        self._perturber.send(topic, message, self._camera.publish)
+        self._perturber.send_image(topic, message, self._camera.publish)
 
     def verdict(self) -> tuple[EventKind, str] | None:
         """Return how the episode ended, None while it goes on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ def kind_of(name: str) -> str:
     return name.partition('.')[0]
 
 
+@functools.cache
 def load(name: str) -> Any:
     """
     Return the class of a perturbation.

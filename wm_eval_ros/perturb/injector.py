@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,16 @@ from wm_eval_ros.perturb import catalogue
 from wm_eval_ros.perturb.host import Host
 from wm_eval_ros.perturb.protocol import (
     ChangesDelivery,
+    ChangesEncoding,
     ChangesImages,
     ChangesLength,
-    ChangesPayload,
+    ChangesPlanning,
+    ChangesSize,
     ChangesValues,
     ChangesWorld,
     Copy,
     Floats,
+    HasDuration,
     Pixels,
     WorldChange,
 )
@@ -141,9 +144,23 @@ class Injector:
 
     def size(self, topic: str, size: int) -> int:
         """Return how many bytes of an image are passed on."""
-        for each in self._acting(topic, ChangesPayload):
+        for each in self._acting(topic, ChangesSize):
             size = each.change_size(size)
         return size
+
+    def encoding(self, topic: str, encoding: str) -> str:
+        """Return the encoding an image says."""
+        for each in self._acting(topic, ChangesEncoding):
+            encoding = each.change_encoding(encoding)
+        return encoding
+
+    def disturb_plan(self, task_ns: int) -> int:
+        """
+        Return how much longer the decision of this instant takes [ns].
+
+        :raises PlanningFault: the planner is to fail
+        """
+        return sum(each.disturb_plan(task_ns) for each in self._acting('', ChangesPlanning))
 
     def deliver(self, topic: str, task_ns: int) -> list[Copy]:
         """Return what leaves for a message of this instant."""
@@ -189,10 +206,10 @@ class Injector:
     def _attach(self, plan: Scheduled) -> _Active:
         kind = catalogue.load(plan.name)
         channels = targets(plan.name, kind, plan.topics, self._host)
-        return _Active(plan, {
-            topic: catalogue.make(plan.name, plan.severity,
-                                  np.random.default_rng([plan.seed, number]), plan.parameters)
-            for number, topic in enumerate([c.topic for c in channels] or [''])})
+        made = {topic: catalogue.make(plan.name, plan.severity,
+                                      np.random.default_rng([plan.seed, number]), plan.parameters)
+                for number, topic in enumerate([c.topic for c in channels] or [''])}
+        return _Active(own_end(plan, next(iter(made.values()))), made)
 
     def _change_world(self) -> str:
         changes = [instance.world_change() for active in self._active.values()
@@ -200,6 +217,13 @@ class Injector:
                    if isinstance(instance, ChangesWorld)]
         assert self._world is not None
         return self._world(changes)
+
+
+def own_end(plan: Scheduled, instance: Any) -> Scheduled:
+    """Give a perturbation without a scheduled end the one of its own, if it has one."""
+    if plan.end_ns is not None or not isinstance(instance, HasDuration):
+        return plan
+    return replace(plan, end_ns=plan.start_ns + round(instance.lasts_s() * 1e9))
 
 
 def request(name: str, severity: float, task_ns: int, duration_ns: int, seed: int,

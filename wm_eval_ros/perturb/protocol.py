@@ -58,11 +58,20 @@ class ChangesImages(Protocol):
 
 
 @runtime_checkable
-class ChangesPayload(Protocol):
-    """Changes the bytes of an image message as it travels, not the picture."""
+class ChangesSize(Protocol):
+    """Cuts the bytes of an image message as it travels."""
 
     def change_size(self, size: int) -> int:
         """Return how many of the image's bytes are passed on."""
+        ...
+
+
+@runtime_checkable
+class ChangesEncoding(Protocol):
+    """Changes what an image message says of its bytes."""
+
+    def change_encoding(self, encoding: str) -> str:
+        """Return the encoding that the message says."""
         ...
 
 
@@ -88,12 +97,21 @@ class ChangesDelivery(Protocol):
 class Quantity(Enum):
     """What of the world a :class:`WorldChange` changes."""
 
+    #: force on the last link, of what the actuators hold against; along `direction`
     IMPULSE = 'impulse'
+    #: weight on the last link; inertia added, of the joint that feels it most
     PAYLOAD = 'payload'
+    #: dry friction of the actuated joints, of their actuators' largest force
     FRICTION = 'friction'
+    #: increase of the coefficients of contact friction, of themselves
+    CONTACT_FRICTION = 'contact_friction'
+    #: decay of the joints' free motion added [1/s]
     DAMPING = 'damping'
+    #: acceleration added to gravity [9.81 m/s^2]; along `direction`
     GRAVITY = 'gravity'
+    #: force lost by the actuator `which`, or by all
     ACTUATOR_GAIN = 'actuator_gain'
+    #: shift of the camera, of its distance to what it looks at; along `direction` in its image
     CAMERA = 'camera'
 
 
@@ -139,11 +157,12 @@ class PlanningFault(Exception):
 class ProcessFault(NameEnum):
     """What is done to a process from outside."""
 
-    #: SIGKILL at the onset, started anew at the end or after the time the perturbation says
+    #: SIGKILL at the onset, started anew at the end
     KILL = 'kill'
     #: SIGSTOP at the onset, SIGCONT at the end
     STOP = 'stop'
-    #: another process publishes commands from the onset to the end
+    #: another process publishes commands from the onset to the end; its parameters are those of
+    #: the perturbation
     SECOND_PUBLISHER = 'second_publisher'
 
 
@@ -156,7 +175,16 @@ class ChangesProcesses(Protocol):
         ...
 
 
+@runtime_checkable
+class HasDuration(Protocol):
+    """Has a duration of its own, which holds where the schedule says none."""
+
+    def lasts_s(self) -> float:
+        """Return how long it lasts [s]."""
+        ...
+
+
 #: every ability
 ABILITIES: tuple[Any, ...] = (
-    ChangesValues, ChangesLength, ChangesImages, ChangesPayload, ChangesDelivery, ChangesWorld,
-    ChangesPlanning, ChangesProcesses)
+    ChangesValues, ChangesLength, ChangesImages, ChangesSize, ChangesEncoding, ChangesDelivery,
+    ChangesWorld, ChangesPlanning, ChangesProcesses)

@@ -11,14 +11,18 @@ from wm_eval_ros.perturb.host import Channel, Host, Role
 from wm_eval_ros.perturb.protocol import (
     ABILITIES,
     ChangesDelivery,
+    ChangesEncoding,
     ChangesImages,
     ChangesLength,
-    ChangesPayload,
+    ChangesSize,
     ChangesValues,
 )
 
 #: abilities that act on messages, and so on a channel
-ON_CHANNELS = (ChangesValues, ChangesLength, ChangesImages, ChangesPayload, ChangesDelivery)
+ON_CHANNELS = (ChangesValues, ChangesLength, ChangesImages, ChangesSize, ChangesEncoding,
+               ChangesDelivery)
+#: of those, the ones that act on images
+_ON_IMAGES = (ChangesImages, ChangesSize, ChangesEncoding)
 
 
 class UnsupportedError(Exception):
@@ -41,6 +45,9 @@ def targets(name: str, kind: Any, topics: Sequence[str], host: Host) -> tuple[Ch
         if ability in host.lacks:
             raise UnsupportedError(host.lacks[ability])
     acts = [ability for ability in able if ability in ON_CHANNELS]
+    cameras = any(channel.role is Role.CAMERA for channel in host.channels)
+    if kind_of(name) == 'visual' and not cameras:
+        raise UnsupportedError('there is no camera')
     if not acts:
         return ()
     known = {channel.topic: channel for channel in host.channels}
@@ -50,7 +57,7 @@ def targets(name: str, kind: Any, topics: Sequence[str], host: Host) -> tuple[Ch
                               f'there are {", ".join(sorted(known)) or "none"}')
     asked = [known[topic] for topic in topics] or [
         c for c in host.channels if c.role in _roles(name, acts)]
-    found, why = [], f'nothing here has what {name} changes'
+    found, why = [], 'there is nothing that it could act on'
     for channel in asked:
         reasons = [_obstacle(channel, ability) for ability in acts]
         if any(reasons):
@@ -65,7 +72,7 @@ def targets(name: str, kind: Any, topics: Sequence[str], host: Host) -> tuple[Ch
 def _roles(name: str, acts: Sequence[Any]) -> tuple[Role, ...]:
     if kind_of(name) == 'command':
         return (Role.COMMAND,)
-    if ChangesImages in acts or ChangesPayload in acts:
+    if any(ability in _ON_IMAGES for ability in acts):
         return (Role.CAMERA,)
     if ChangesDelivery in acts:
         return (Role.OBSERVATION, Role.CAMERA)
@@ -77,7 +84,7 @@ def _obstacle(channel: Channel, ability: Any) -> str:
     camera = channel.role is Role.CAMERA
     if ability is ChangesDelivery:
         return channel.in_step
-    if ability in (ChangesImages, ChangesPayload):
+    if ability in _ON_IMAGES:
         return '' if camera else f'{channel.topic} carries no image'
     if camera or not len(channel.unit):
         return f'{channel.topic} carries no numbers'

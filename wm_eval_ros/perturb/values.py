@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+import math
 
 import numpy as np
 
 from wm_eval_ros.config.schema import setting
 from wm_eval_ros.perturb.protocol import Floats
 
-_S = 1e-9
-
 
 @dataclass(kw_only=True)
 class Noise:
-    """Gaussian noise, standard deviation ``severity * std`` ordinary changes, on every sample."""
+    """Gaussian noise of standard deviation ``s * std`` units on every number of every sample."""
 
     severity: float
     rng: np.random.Generator
-    std: float = setting(1.0, doc='standard deviation at severity 1, in ordinary changes',
-                         low=0.001, high=1000.0)
+    std: float = setting(1.0, doc='standard deviation at severity 1, in units', low=0.001,
+                         high=1000.0)
 
     def change_values(self, values: Floats, unit: Floats, task_ns: int) -> Floats:
         """Add noise, drawn anew for every sample."""
@@ -27,35 +26,156 @@ class Noise:
 
 
 @dataclass(kw_only=True)
+class FaintNoise(Noise):
+    """Gaussian noise that no controller should mind: ``s * std`` units."""
+
+    std: float = setting(0.01, doc='standard deviation at severity 1, in units', low=0.0001,
+                         high=1.0)
+
+
+@dataclass(kw_only=True)
 class Salt:
-    """Outliers: a share ``severity * share`` of the numbers is off by ``size`` units."""
+    """Outliers: each number is off by ``size`` units with probability ``s * share``."""
 
     severity: float
     rng: np.random.Generator
     share: float = setting(0.5, doc='share of the numbers that are hit at severity 1',
                            low=0.001, high=1.0)
-    size: float = setting(5.0, doc='how far off they are, in ordinary changes', low=0.001,
-                          high=1000.0)
+    size: float = setting(5.0, doc='how far off they are, in units', low=0.001, high=1000.0)
 
     def change_values(self, values: Floats, unit: Floats, task_ns: int) -> Floats:
-        """Hit some numbers, upwards or downwards."""
+        """Hit some numbers."""
         hit = self.rng.random(values.shape) < self.severity * self.share
-        sign = np.where(self.rng.random(values.shape) < 0.5, -1.0, 1.0)
-        return np.where(hit, values + sign * self.size * unit, values)
+        return np.where(hit, values + _signs(self.rng, values) * self.size * unit, values)
 
 
 @dataclass(kw_only=True)
 class Bias:
-    """A constant offset of ``severity * size`` ordinary changes; the signs are drawn at onset."""
+    """A constant offset of ``s * size`` units; whether up or down is drawn for each number."""
 
     severity: float
     rng: np.random.Generator
-    size: float = setting(2.0, doc='offset at severity 1, in ordinary changes', low=0.001,
-                          high=1000.0)
+    size: float = setting(2.0, doc='offset at severity 1, in units', low=0.001, high=1000.0)
     _sign: Floats | None = field(default=None, init=False)
 
     def change_values(self, values: Floats, unit: Floats, task_ns: int) -> Floats:
         """Add the offset."""
         if self._sign is None:
-            self._sign = np.where(self.rng.random(values.shape) < 0.5, -1.0, 1.0)
+            self._sign = _signs(self.rng, values)
         return values + self.severity * self.size * unit * self._sign
+
+
+@dataclass(kw_only=True)
+class Drift:
+    """An offset that grows from zero by ``s * rate`` units a second, up or down."""
+
+    severity: float
+    rng: np.random.Generator
+    rate: float = setting(2.0, doc='growth at severity 1', unit='units/s', low=0.001, high=1000.0)
+    _begin: tuple[int, Floats] | None = field(default=None, init=False)
+
+    def change_values(self, values: Floats, unit: Floats, task_ns: int) -> Floats:
+        """Add the offset of this instant."""
+        if self._begin is None:
+            self._begin = task_ns, _signs(self.rng, values)
+        begin_ns, sign = self._begin
+        return values + self.severity * self.rate * (task_ns - begin_ns) * 1e-9 * unit * sign
+
+
+@dataclass(kw_only=True)
+class Freeze:
+    """Numbers stand still while stamps go on; a fresh sample passes with probability 1 - s."""
+
+    severity: float
+    rng: np.random.Generator
+    _held: Floats | None = field(default=None, init=False)
+
+    def change_values(self, values: Floats, unit: Floats, task_ns: int) -> Floats:
+        """Return the numbers of the last sample that was let through."""
+        if self._held is None or self.rng.random() >= self.severity:
+            self._held = values.copy()
+        return self._held
+
+
+@dataclass(kw_only=True)
+class _NotANumber:
+    """Numbers that are none; the first base of what says which."""
+
+    severity: float
+    rng: np.random.Generator
+    share: float = setting(1.0, doc='share of the samples that are hit at severity 1', low=0.001,
+                           high=1.0)
+
+    def _hit(self, values: Floats, bad: float) -> Floats:
+        """Replace one number of some samples."""
+        changed: Floats = values.copy()
+        if self.rng.random() < self.severity * self.share:
+            changed[self.rng.integers(len(changed))] = bad
+        return changed
+
+
+@dataclass(kw_only=True)
+class NotFinite(_NotANumber):
+    """One number of a sample is NaN with probability ``s * share``."""
+
+    def change_values(self, values: Floats, unit: Floats, task_ns: int) -> Floats:
+        """Hit some samples."""
+        return self._hit(values, math.nan)
+
+
+@dataclass(kw_only=True)
+class Infinite(_NotANumber):
+    """One number of a sample is infinite with probability ``s * share``."""
+
+    def change_values(self, values: Floats, unit: Floats, task_ns: int) -> Floats:
+        """Hit some samples."""
+        return self._hit(values, math.inf)
+
+
+@dataclass(kw_only=True)
+class Saturation:
+    """The sensor's range ends ``limit * (1 - s) / s`` units from the number at the onset."""
+
+    severity: float
+    rng: np.random.Generator
+    limit: float = setting(1.0, doc='reach at severity 0.5, in units', low=0.001, high=1000.0)
+    _centre: Floats | None = field(default=None, init=False)
+
+    def change_values(self, values: Floats, unit: Floats, task_ns: int) -> Floats:
+        """Clip."""
+        if self._centre is None:
+            self._centre = values.copy()
+        if self.severity <= 0.0:
+            return values
+        reach = self.limit * (1.0 - self.severity) / self.severity * unit
+        return np.clip(values, self._centre - reach, self._centre + reach)
+
+
+@dataclass(kw_only=True)
+class Ceiling:
+    """The actuators take no more than ``1 - s`` of the largest command, either way."""
+
+    severity: float
+    rng: np.random.Generator
+
+    def change_values(self, values: Floats, unit: Floats, task_ns: int) -> Floats:
+        """Clip; the unit of a command is half its range."""
+        reach = (1.0 - self.severity) * unit
+        return np.clip(values, -reach, reach) if self.severity > 0.0 else values
+
+
+@dataclass(kw_only=True)
+class WrongShape:
+    """Lists of a message lack their last entry with probability s."""
+
+    severity: float
+    rng: np.random.Generator
+
+    def change_length(self, entries: int) -> int:
+        """Return how many entries stay."""
+        return entries - 1 if self.rng.random() < self.severity else entries
+
+
+def _signs(rng: np.random.Generator, values: Floats) -> Floats:
+    """Draw -1 or 1 for each number."""
+    return np.where(rng.random(values.shape) < 0.5, -1.0, 1.0)

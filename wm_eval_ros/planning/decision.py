@@ -18,6 +18,9 @@ from wm_eval_ros.planning.scaling import to_command, to_unit
 from wm_eval_ros.planning.schedule import Slot
 from wm_eval_ros.records import CycleRecord, CycleStatus, InputRef, NEVER_NS
 
+#: why a slot passed
+BUSY = 'busy with an earlier slot'
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -261,10 +264,11 @@ def published(
 
 
 def skipped(
-    slot: Slot, *, stamp_ns: int, episode: int, period_ns: int, deadline_ns: int
+    slot: Slot, *, stamp_ns: int, episode: int, period_ns: int, deadline_ns: int,
+    reason: str = BUSY,
 ) -> CycleRecord:
-    """Return the record of a slot that passed while the planner was busy."""
-    decision = Decision(CycleStatus.SKIPPED, 'busy with an earlier slot')
+    """Return the record of a slot that passed while the planner was busy, or not there."""
+    decision = Decision(CycleStatus.SKIPPED, reason)
     return cycle_record(slot, decision, stamp_ns=stamp_ns, episode=episode, start_ns=NEVER_NS,
                         period_ns=period_ns, deadline_ns=deadline_ns)
 

@@ -22,10 +22,14 @@ class Schedule:
     A pause (no episode) consumes no numbers; after it the grid is anchored anew.
     """
 
-    def __init__(self, period_ns: int) -> None:
-        """Make a schedule that has not begun."""
+    def __init__(self, period_ns: int, first: int = 0) -> None:
+        """
+        Make a schedule that has not begun.
+
+        :param first: number of the first slot
+        """
         self._period_ns = period_ns
-        self._number = 0
+        self._number = first
         self._due_ns: int | None = None
 
     def anchor(self, t0_ns: int) -> None:

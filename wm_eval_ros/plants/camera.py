@@ -90,12 +90,15 @@ class Camera:
         self._mjr = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._mjr)
 
-    def render(self, data: mujoco.MjData, width: int, height: int) -> NDArray[np.uint8]:
+    def render(
+        self, data: mujoco.MjData, width: int, height: int, model: mujoco.MjModel | None = None,
+    ) -> NDArray[np.uint8]:
         """
         Render one image.
 
         :param width: width [px]
         :param height: height [px]
+        :param model: a disturbed copy of the camera's model; None: that itself
         :returns: RGB, shape (height, width, 3), row 0 on top
         """
         if threading.get_ident() != self._thread:
@@ -104,7 +107,7 @@ class Camera:
             raise ValueError(f'image of {width} x {height} px; 1 to {LARGEST_PX} px each way')
         self._gl.make_current()
         self._fit(width, height)
-        mujoco.mjv_updateScene(self._model, data, self._option, None, self._view,
+        mujoco.mjv_updateScene(model or self._model, data, self._option, None, self._view,
                                mujoco.mjtCatBit.mjCAT_ALL, self._scene)
         viewport = mujoco.MjrRect(0, 0, width, height)
         mujoco.mjr_render(viewport, self._scene, self._mjr)

@@ -56,7 +56,6 @@ class MujocoPlant:
         self._camera: Camera | None = None
         self._steps: int = 0
         self._disturber = Disturber(self.model, kind)
-        self._changes: tuple[WorldChange, ...] = ()
         self._command = _Command(task, self.model, kind, interface)
         self._bind_observations(interface)
         self._goal_body = self.model.body(kind.goal).id if kind.goal else None
@@ -69,7 +68,7 @@ class MujocoPlant:
         Starts that the task finds too easy are drawn again, up to 100 times; ask :meth:`solved`
         whether the one that stands is solved already.
         """
-        self.model, self._changes = self._disturber.nominal, ()
+        self.model = self._disturber.reset()
         rng = np.random.default_rng(seed)
         for _ in range(DRAWS):
             mujoco.mj_resetData(self.model, self.data)
@@ -112,9 +111,7 @@ class MujocoPlant:
 
         :raises ValueError: a change has no effect on this model; nothing was changed
         """
-        force = self._disturber.push(self.data, changes)
-        self.model, self._changes = self._disturber.model(changes), tuple(changes)
-        self.data.xfrc_applied[self._disturber.body, :3] = force
+        self.model = self._disturber.disturb(self.data, changes)
 
     @property
     def time_ns(self) -> int:
@@ -163,7 +160,7 @@ class MujocoPlant:
         """
         if self._camera is None:
             self._camera = Camera(self.model)
-        return ImageSample(self._camera.render(self.data, width, height))
+        return ImageSample(self._camera.render(self.data, width, height, self.model))
 
     def close(self) -> None:
         """Free the OpenGL context, if there is one; from the thread that rendered."""

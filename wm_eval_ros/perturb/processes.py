@@ -1,0 +1,63 @@
+"""Faults of processes, carried out by whoever started them (``timing.planner_*`` and others)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wm_eval_ros.config.schema import setting
+from wm_eval_ros.perturb.protocol import ProcessFault
+
+
+@dataclass(kw_only=True)
+class PlannerKill:
+    """The planner is killed by SIGKILL at the onset, and started anew ``s * down`` later."""
+
+    severity: float
+    rng: np.random.Generator
+    down: float = setting(2.0, doc='time until it is started again at severity 1', unit='s',
+                          low=0.001, high=1000.0)
+
+    def lasts_s(self) -> float:
+        """Return its own duration [s]."""
+        return self.severity * self.down
+
+    def process_fault(self) -> ProcessFault:
+        """Return what is done."""
+        return ProcessFault.KILL
+
+
+@dataclass(kw_only=True)
+class PlannerStop:
+    """The planner is stopped by SIGSTOP at the onset, and goes on ``s * down`` later."""
+
+    severity: float
+    rng: np.random.Generator
+    down: float = setting(1.0, doc='how long it stands at severity 1', unit='s', low=0.001,
+                          high=1000.0)
+
+    def lasts_s(self) -> float:
+        """Return its own duration [s]."""
+        return self.severity * self.down
+
+    def process_fault(self) -> ProcessFault:
+        """Return what is done."""
+        return ProcessFault.STOP
+
+
+@dataclass(kw_only=True)
+class SecondPublisher:
+    """Another process publishes random commands, at ``s * rate``, where the planner proposes."""
+
+    severity: float
+    rng: np.random.Generator
+    rate: float = setting(100.0, doc='rate of its commands at severity 1', unit='Hz', low=0.1,
+                          high=1000.0)
+    actuator: float = setting(
+        0.0, doc="1: on the actuators' topic, behind the supervisor; 0: on the proposals'",
+        low=0.0, high=1.0)
+
+    def process_fault(self) -> ProcessFault:
+        """Return what is done."""
+        return ProcessFault.SECOND_PUBLISHER
