@@ -104,7 +104,7 @@ def test_a_file_gives_the_same_calibration_and_the_same_bytes(calibration: Calib
 @pytest.mark.parametrize(('change', 'what'), [
     pytest.param({'threshold': 0.0}, 'threshold', id='threshold-of-another-rank'),
     pytest.param({'n': 71}, 'maxima', id='n-is-not-the-number-of-maxima'),
-    pytest.param({'scale': [0.0] * 14}, 'scale', id='a-scale-of-zero'),
+    pytest.param({'usual_spread': [0.0] * 16}, 'usual_spread', id='a-spread-of-zero'),
     pytest.param({'centre': [[0.0]]}, 'centre', id='a-band-of-other-streams'),
     pytest.param({'alpha': 0.9}, 'alpha', id='alpha-out-of-range'),
     pytest.param({'rule': 'guess'}, 'rule', id='a-rule-nobody-knows'),
@@ -157,6 +157,8 @@ def test_perturbed_runs_and_mixtures_are_refused(nominal_run: Maker, scenes: Mod
         material_of(nominal_run(3, model={}))
     with pytest.raises(CalibrationError, match='no manifest'):
         material_of(run[1:])
+    with pytest.raises(CalibrationError, match=r'of .* slots have no record'):
+        material_of([r for r in run if getattr(r, 'slot', 0) % 30 != 3])
 
 
 def test_the_order_of_the_bags_changes_nothing(nominal_run: Maker) -> None:

@@ -23,6 +23,7 @@ from wm_eval_ros.config.json_text import parse_json
 from wm_eval_ros.config.schema import build, setting, to_plain
 from wm_eval_ros.errors import CalibrationError, ConfigError, RecordingError
 from wm_eval_ros.surprise.band import Band
+from wm_eval_ros.surprise.joint import Scale
 from wm_eval_ros.surprise.reference import Cloud, Reference
 
 #: layout of the file; a newer one is refused
@@ -100,7 +101,9 @@ class Calibration:
     referred: int = setting(doc='episodes that gave the reference', low=0)
     centre: Rows = setting(doc='of the band, (T, S)')
     spread: Rows = setting(doc='of the band, (T, S)')
-    scale: tuple[float, ...] = setting(doc='of each component, (C,)')
+    usual: tuple[float, ...] = setting(
+        doc='median of the logarithm of the largest score of an episode, by component, (C,)')
+    usual_spread: tuple[float, ...] = setting(doc='upper spread of that logarithm, (C,)')
     maxima: tuple[float, ...] = setting(doc='largest score of each ranked episode, ascending')
     nominal: Nominal = setting(Nominal, doc='reference of the streams that need one')
     action_sensitivity: float | None = setting(
@@ -119,7 +122,9 @@ class Calibration:
             ('centre', len(self.centre) >= 1 and _is(self.centre, len(self.centre), streams)),
             ('spread', _is(self.spread, len(self.centre), streams)
              and all(v > 0 for row in self.spread for v in row)),
-            ('scale', len(self.scale) > 0 and all(v > 0 for v in self.scale)),
+            ('usual', len(self.usual) > 0),
+            ('usual_spread', len(self.usual_spread) == len(self.usual)
+             and all(v > 0 for v in self.usual_spread)),
             ('nominal', len(self.nominal.residual_mean) == size
              and _is(self.nominal.latent_whitening, size, size)
              and _is(self.nominal.residual_whitening, size, size)
@@ -137,6 +142,11 @@ class Calibration:
     def band(self) -> Band:
         """The band, ready for use."""
         return Band(np.array(self.centre), np.array(self.spread))
+
+    @property
+    def scale(self) -> Scale:
+        """The scale of the components, ready for use."""
+        return Scale(np.array(self.usual), np.array(self.usual_spread))
 
     def to_json(self) -> str:
         """Return the text of the file: equal calibrations are equal text."""

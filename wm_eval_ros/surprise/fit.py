@@ -20,7 +20,7 @@ from wm_eval_ros.stats.conformal import marginal_rank, runs_needed, tolerance_ra
 from wm_eval_ros.stats.samples import Floats
 from wm_eval_ros.surprise.band import Band, fit_band
 from wm_eval_ros.surprise.calibration import Calibration, HUGE, Nominal
-from wm_eval_ros.surprise.joint import Components, fit_scale, joint, largest
+from wm_eval_ros.surprise.joint import Components, fit_scale, largest, Scale
 from wm_eval_ros.surprise.material import Material, NominalEpisode
 from wm_eval_ros.surprise.monitor import advance, make_detectors
 from wm_eval_ros.surprise.reference import fit_reference, Reference
@@ -101,7 +101,8 @@ def calibrate(material: Material, wish: Wish, *, created_ns: int,
         scope=material.scope, alpha=wish.alpha, rule=wish.rule, n=len(maxima), rank=rank,
         threshold=maxima[rank - 1], streams=kept, h_steps=wish.h_steps, detectors=wish.detectors,
         shaped=len(shaping), referred=len(parts[0]), centre=_rows(band.centre),
-        spread=_rows(band.spread), scale=tuple(scale.tolist()), maxima=tuple(maxima),
+        spread=_rows(band.spread), usual=tuple(scale.centre.tolist()),
+        usual_spread=tuple(scale.spread.tolist()), maxima=tuple(maxima),
         nominal=nominal, action_sensitivity=action_sensitivity,
         created_ns=created_ns, sources=material.sources())
 
@@ -185,9 +186,9 @@ def _components(scored: Scored, band: Band, wish: Wish) -> Floats:
     return np.array(rows)
 
 
-def _largest(scored: Scored, band: Band, scale: Floats, wish: Wish) -> float:
+def _largest(scored: Scored, band: Band, scale: Scale, wish: Wish) -> float:
     """Return the largest joint score of an episode, finite; lowest of all where it has none."""
-    scores = np.array([joint(row, scale) for row in _components(scored, band, wish)])
+    scores = np.array([scale.joint(row) for row in _components(scored, band, wish)])
     found = float(np.max(np.where(np.isnan(scores), -HUGE, scores), initial=-HUGE))
     return min(max(found, -HUGE), HUGE)
 

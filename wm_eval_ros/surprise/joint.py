@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,10 +11,16 @@ from wm_eval_ros.stats.samples import Floats
 from wm_eval_ros.surprise.band import Band
 from wm_eval_ros.surprise.detectors import Detector
 
-#: share of nominal episodes that reach no score of one by any single component
-USUAL = 0.9
-#: a component's scale is never below this [spreads]
-LEAST_SCALE = 1.0
+#: a component below this is as good as none [spreads]
+LEAST = 0.1
+#: of the largest scores of nominal episodes, the share up to which their usual size goes
+HIGH = 0.9
+#: distance of that share from the median, in standard deviations of a normal distribution
+_HIGH_DEVIATIONS = 1.2816
+#: a spread below this, in natural logarithms, is taken as this
+_LEAST_SPREAD = 0.05
+#: what an infinite component counts for in the fit
+_MOST = 1e6
 
 
 class Components:
@@ -47,17 +54,30 @@ class Components:
         return np.concatenate([detector.update(standard) for detector in self._detectors])
 
 
-def joint(components: Floats, scale: Floats) -> float:
-    """
-    Return the largest of some components, each in units of its scale.
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How large the largest score of a nominal episode usually is, of each component."""
 
-    :param components: shape (C,), NaN: none
-    :param scale: shape (C,)
-    :returns: NaN where there is none
-    """
-    known = components / scale
-    known = known[~np.isnan(known)]
-    return float(known.max()) if len(known) else float('nan')
+    #: median of its logarithm, shape (C,)
+    centre: Floats
+    #: upper spread of its logarithm, in standard deviations, positive, shape (C,)
+    spread: Floats
+
+    def joint(self, components: Floats) -> float:
+        """
+        Return the largest of some components, each by how unusual it would be as the largest.
+
+        Sums of drifts have far longer tails than bands; on one scale of their own largest values,
+        in logarithms, no component sets the threshold of all.
+
+        :param components: shape (C,), NaN: none
+        :returns: NaN where there is none
+        """
+        known = ~np.isnan(components)
+        if not known.any():
+            return float('nan')
+        unusual = (np.log(np.maximum(components, LEAST)) - self.centre) / self.spread
+        return float(np.max(unusual[known]))
 
 
 def largest(values: Floats) -> Floats:
@@ -66,12 +86,12 @@ def largest(values: Floats) -> Floats:
                              initial=-np.inf))
 
 
-def fit_scale(maxima: Floats) -> Floats:
+def fit_scale(maxima: Floats) -> Scale:
     """
-    Return the scale of each component: what its largest stays below in most episodes.
+    Fit how large components get in nominal episodes.
 
     :param maxima: largest of each component in each nominal episode, shape (N, C)
-    :returns: shape (C,), positive and finite
     """
-    high = np.quantile(maxima, USUAL, axis=0, method='higher')
-    return np.asarray(np.where(np.isfinite(high), np.maximum(high, LEAST_SCALE), LEAST_SCALE))
+    logs = np.log(np.minimum(np.maximum(maxima, LEAST), _MOST))
+    middle, high = np.quantile(logs, [0.5, HIGH], axis=0, method='higher')
+    return Scale(middle, np.maximum((high - middle) / _HIGH_DEVIATIONS, _LEAST_SPREAD))

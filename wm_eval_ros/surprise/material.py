@@ -22,6 +22,8 @@ from wm_eval_ros.stats.distance import Singles
 from wm_eval_ros.surprise.calibration import interface_sha256, Scope, Source
 from wm_eval_ros.surprise.streams import residual, Window
 
+#: a run that lost more of its slots than this was not recorded well enough
+MOST_LOST = 0.01
 #: gives the records of one run from the begin, every time it is called
 Recording = Callable[[], Iterable[Record]]
 
@@ -68,7 +70,9 @@ class _Listing:
         self.ended: set[int] = set()
         self.latents: dict[int, list[Singles]] = {}
         self.residuals: dict[int, list[Singles]] = {}
-        self._window = Window(1)
+        #: slots without a record, of how many
+        self.lost = self.slots = 0
+        self._window, self._last = Window(1), (-1, -1)
 
     def update(self, record: Record) -> None:
         if isinstance(record, RunInfo):
@@ -82,6 +86,10 @@ class _Listing:
 
     def _add(self, cycle: CycleRecord) -> None:
         self._window.push(cycle)
+        episode, slot = self._last
+        self.lost += max(0, cycle.slot - slot - 1) if cycle.episode == episode else 0
+        self.slots += 1
+        self._last = (cycle.episode, cycle.slot)
         latents = self.latents.setdefault(cycle.episode, [])
         residuals = self.residuals.setdefault(cycle.episode, [])
         if cycle.latent is not None:
@@ -100,6 +108,10 @@ class _Listing:
             raise CalibrationError(
                 f'{self.name}: perturbations were applied or scheduled ({self.perturbed} seen); '
                 'calibrate from runs without any')
+        if self.lost > MOST_LOST * (self.slots + self.lost):
+            raise CalibrationError(
+                f'{self.name}: {self.lost} of {self.slots + self.lost} slots have no record; '
+                'record it anew on a host that keeps up')
         if not info.model.get('sha256'):
             raise CalibrationError(f'{self.name}: its planner used no world model; there is '
                                    'nothing to be surprised at')

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 import math
 
-import numpy as np
-
 from wm_eval_ros import plugins
 from wm_eval_ros.records import CycleRecord, CycleStatus, Mode
+from wm_eval_ros.stats.samples import Floats
 from wm_eval_ros.surprise.calibration import Calibration
 from wm_eval_ros.surprise.detectors import Detector, GROUP
-from wm_eval_ros.surprise.joint import Components, joint
+from wm_eval_ros.surprise.joint import Components
 from wm_eval_ros.surprise.streams import StreamFold
 
 
@@ -32,7 +31,7 @@ class SurpriseFold:
         if calibration is not None:
             streams, h_steps = calibration.streams, calibration.h_steps
             self._components = Components(calibration.band, make_detectors(calibration.detectors))
-            self._scale = np.array(calibration.scale)
+            self._scale = calibration.scale
             self._threshold = calibration.threshold
         reference = None if calibration is None else calibration.nominal.reference()
         self._streams = StreamFold(streams, h_steps, reference)
@@ -54,18 +53,16 @@ class SurpriseFold:
             return cycle
         raw = self._streams.update(cycle, measured)
         surprise = self._joint(cycle, raw)
-        # the records kept for the next slot need not hold on to more than the last
         self._before = cycle
         return replace(cycle, scores=tuple(raw.tolist()), surprise=surprise,
                        surprise_threshold=self._threshold)
 
-    def _joint(self, cycle: CycleRecord, raw: np.ndarray[tuple[int], np.dtype[np.float64]],
-               ) -> float:
+    def _joint(self, cycle: CycleRecord, raw: Floats) -> float:
         components = self._components
         if components is None:
             return math.nan
         advance(components, self._before, cycle)
-        return joint(components.update(raw), self._scale)
+        return self._scale.joint(components.update(raw))
 
 
 def advance(components: Components, before: CycleRecord | None, cycle: CycleRecord) -> None:

@@ -84,6 +84,20 @@ def _error(window: Window, steps: int) -> float:
     return _score(float(squared_error(expected, now.latent)))
 
 
+def _innovation(window: Window) -> float:
+    """Return the largest squared one-step error of an entry, in its predicted variances."""
+    gap, made = residual(window), window.back(1)
+    if gap is None or made is None or made.rollout_std is None or not len(made.rollout_std):
+        return NAN
+    std = made.rollout_std[0].astype(np.float64)
+    told = std > 0
+    if std.shape != gap.shape or not told.any():
+        return NAN
+    with np.errstate(over='ignore', invalid='ignore'):
+        ratio = gap[told] / std[told]
+        return _score(float(np.max(ratio * ratio)))
+
+
 def _ensemble_variance(cycle: CycleRecord) -> float:
     std = cycle.rollout_std
     if std is None or not std.size:
@@ -109,7 +123,7 @@ def _score(value: float) -> float:
 
 
 #: streams of the records alone, and those that need a reference of nominal runs
-FREE = ('one_step', 'h_step', 'ensemble_variance', 'plan_inconsistency')
+FREE = ('one_step', 'innovation', 'h_step', 'ensemble_variance', 'plan_inconsistency')
 REFERRED = ('mahalanobis', 'knn', 'residual')
 STREAMS = (*FREE, *REFERRED, KL)
 
@@ -135,6 +149,7 @@ class StreamFold:
         makers: dict[str, Callable[[CycleRecord], float]] = {
             'one_step': lambda cycle: _error(self._window, 1),
             'h_step': lambda cycle: _error(self._window, self._steps),
+            'innovation': lambda cycle: _innovation(self._window),
             'ensemble_variance': _ensemble_variance,
             'plan_inconsistency': lambda cycle: _plan_inconsistency(self._window),
             'mahalanobis': self._mahalanobis, 'knn': self._knn, 'residual': self._residual}
