@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 import signal
 import time
@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from wm_eval_ros.cli.faults import process_fault, ProcessFaults
 from wm_eval_ros.cli.overrides import require_new
 from wm_eval_ros.cli.processes import (
     end,
@@ -23,9 +24,12 @@ from wm_eval_ros.cli.processes import (
 from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.config.schema import to_plain
 from wm_eval_ros.errors import ConfigError
+from wm_eval_ros.perturb.protocol import ProcessFault
 
 #: nodes of every run beside the plant, in the order of their start
 NODES = ('supervisor', 'planner', 'monitor', 'recorder')
+#: node of the perturbation command.second_publisher
+SECOND_PUBLISHER = 'second_publisher'
 #: nodes that only listen
 LISTENERS = ('monitor', 'recorder')
 
@@ -63,40 +67,58 @@ class GraphRun:
                                  encoding='utf-8')
         robot = scenario.plant.kind == 'hardware'
         with robot_domain(domain) if robot else reserved_domain(domain) as number:
-            self._execute(node_environment(number, robot=robot), tell)
+            self._execute(scenario, node_environment(number, robot=robot), tell)
 
     def _execute(
-        self, environment: dict[str, str], tell: Callable[[dict[str, Any]], None]
+        self, scenario: Scenario, environment: dict[str, str],
+        tell: Callable[[dict[str, Any]], None],
     ) -> None:
         common = {'scenario': str(self.scenario),
                   'run_id': f'{self.folder.name}-{time.strftime("%Y%m%dT%H%M%S")}'}
         own: dict[str, dict[str, Any]] = {
-            'planner': {'autostart': True}, 'monitor': {'scorecard': str(self.live)},
+            'plant': {'process_faults': True},
+            'planner': {'autostart': True, 'slot_mark': str(self.folder / 'log' / 'planner.slot')},
+            'monitor': {'scorecard': str(self.live)},
             'recorder': {'bag': str(self.bag)}}
-        started: list[NodeProcess] = []
+        def start(name: str, count: int = 0) -> NodeProcess:
+            log = self.folder / 'log' / (f'{name}.{count}.log' if count else f'{name}.log')
+            return NodeProcess(name, {**common, **own.get(name, {})}, log, environment,
+                               follow=name == 'plant')
+
+        running: dict[str, NodeProcess] = {}
+        faults = ProcessFaults(running, lambda count: start('planner', count))
+
+        def heed(said: dict[str, Any]) -> None:
+            faults.heed(said)
+            tell(said)
+
         try:
-            for name in (*NODES, 'plant'):
-                log = self.folder / 'log' / f'{name}.log'
-                started += [NodeProcess(name, {**common, **own.get(name, {})}, log, environment,
-                                        follow=name == 'plant')]
-            watch(started[-1], started[:-1], tell)
+            for name in (*NODES, *further_nodes(scenario), 'plant'):
+                running[name] = start(name)
+            watch(running['plant'], running.values(), heed, faults.planned)
         except KeyboardInterrupt:
             # the plant first: its ABORT belongs into the bag
-            end([started[-1]])
+            end([p for name, p in running.items() if name == 'plant'])
             raise
         finally:
-            end_in_order(started)
-        for process in (p for p in started if p.name in LISTENERS):
+            faults.clear()
+            end_in_order(running)
+        for process in (running[name] for name in LISTENERS):
             if not process.finished:
                 raise failure(process)
 
 
-def end_in_order(started: Sequence[NodeProcess]) -> None:
+def further_nodes(scenario: Scenario) -> tuple[str, ...]:
+    """Return the nodes that only the perturbations of a scenario need."""
+    faults = [process_fault(each.name) for each in scenario.perturbations]
+    return (SECOND_PUBLISHER,) if ProcessFault.SECOND_PUBLISHER in faults else ()
+
+
+def end_in_order(running: Mapping[str, NodeProcess]) -> None:
     """End who drives first and who listens last; a second Ctrl-C does not cut the bag."""
     handlers = {number: signal.signal(number, signal.SIG_IGN)
                 for number in (signal.SIGINT, signal.SIGTERM)}
-    named = {process.name: process for process in started}
-    for names in (('planner',), ('supervisor',), ('plant',), LISTENERS):
-        end([named[name] for name in names if name in named])
+    for names in ((SECOND_PUBLISHER, 'planner'), ('supervisor',), ('plant',), LISTENERS):
+        end([running[name] for name in names if name in running])
     for number, handler in handlers.items():
         signal.signal(number, handler)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 import json
 import os
@@ -84,6 +84,16 @@ class NodeProcess:
         if self.code is None:
             self._process.send_signal(signal.SIGINT)
 
+    def kill(self) -> None:
+        """End it at once, by SIGKILL."""
+        self._process.kill()
+        self._process.wait()
+
+    def suspend(self, on: bool) -> None:
+        """Stop it where it is, or let it go on."""
+        if self.code is None:
+            self._process.send_signal(signal.SIGSTOP if on else signal.SIGCONT)
+
     def wait(self) -> int:
         """Wait until it has ended; one that does not is ended, and its log says where it hung."""
         for patience_s, last_resort in ((END_S, signal.SIGABRT), (ABORT_S, signal.SIGKILL)):
@@ -107,12 +117,15 @@ def end(processes: Sequence[NodeProcess]) -> None:
         process.wait()
 
 
-def watch(plant: NodeProcess, others: Sequence[NodeProcess],
-          tell: Callable[[dict[str, Any]], None]) -> None:
+def watch(plant: NodeProcess, processes: Collection[NodeProcess],
+          tell: Callable[[dict[str, Any]], None],
+          planned: Callable[[NodeProcess], bool] = lambda process: False) -> None:
     """
     Follow the plant until it says that it is done.
 
+    :param processes: every node, the plant too; may change meanwhile
     :param tell: called with every line the plant prints
+    :param planned: says whose death is part of the run
     :raises RunError: a node died first; the message holds its last words
     """
     import selectors
@@ -131,8 +144,8 @@ def watch(plant: NodeProcess, others: Sequence[NodeProcess],
                 tell(said)
                 if 'done' in said:
                     return
-        for process in (*others, plant):
-            if process.code is not None:
+        for process in tuple(processes):
+            if process.code is not None and not planned(process):
                 raise failure(process)
 
 

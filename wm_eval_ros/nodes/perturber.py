@@ -12,10 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wm_eval_ros.config.scenario import Scenario
-from wm_eval_ros.errors import FieldPathError, WmEvalError
+from wm_eval_ros.errors import ConfigError, WmEvalError
+from wm_eval_ros.perturb import catalogue
 from wm_eval_ros.perturb.host import Channel, Host, Role
 from wm_eval_ros.perturb.injector import Change, Injector, Outcome, request
-from wm_eval_ros.perturb.protocol import ChangesProcesses, ChangesWorld, WorldChange
+from wm_eval_ros.perturb.protocol import (
+    ChangesPlanning,
+    ChangesProcesses,
+    ChangesWorld,
+    WorldChange,
+)
 from wm_eval_ros.perturb.units import command_units, observation_units, raw_fields
 from wm_eval_ros.plants.protocol import Disturbable, Plant
 from wm_eval_ros.records import ClockMode
@@ -24,16 +30,21 @@ from wm_eval_ros.wire.edit import FieldEditor
 
 #: publishes a change, as an event of now
 Tell = Callable[[Change], None]
+#: carried out by a process of its own
+SECOND_PUBLISHER = 'command.second_publisher'
 
 
 class Perturber:
     """Holds the :class:`Injector` of a simulated plant; asked at every instant of the world."""
 
-    def __init__(self, scenario: Scenario, plant: Plant, tell: Tell) -> None:
+    def __init__(
+        self, scenario: Scenario, plant: Plant, tell: Tell, *, process_faults: bool = False,
+    ) -> None:
         """
         Make a perturber; nothing is on.
 
         :param tell: called with everything that begins, ends, or does not act
+        :param process_faults: somebody listens to that, and does it to the processes
         :raises WmEvalError: the scenario names a perturbation, parameter or topic nobody knows
         """
         interface = scenario.interface
@@ -44,8 +55,8 @@ class Perturber:
                        for topic, editor in self._editors.items()}
         self._command = interface.command.topic
         self._units[self._command] = command_units(interface.command)
-        self._injector = Injector(scenario.perturbations, _host(scenario, plant, self._units),
-                                  self._disturb)
+        host = _host(scenario, plant, self._units, process_faults)
+        self._injector = Injector(scenario.perturbations, host, self._disturb)
         self._open = False
         self._held: list[tuple[int, int, Callable[[], object]]] = []
         self._count = itertools.count()
@@ -122,6 +133,7 @@ class Perturber:
             response.outcome, response.message = str(Outcome.SKIPPED), 'no episode is running'
             return response
         try:
+            _require_live(asked.name)
             parameters = _parameters(asked.parameters)
             plan = request(asked.name, asked.severity, self._plant.time_ns,
                            round(asked.duration_s * 1e9), int(asked.seed), parameters)
@@ -160,16 +172,30 @@ class Perturber:
         return ''
 
 
+def _require_live(name: str) -> None:
+    """
+    Refuse what another process carries out by the schedule, with parameters no event tells.
+
+    :raises ConfigError: it is of that kind
+    """
+    kind = catalogue.load(name)
+    if issubclass(kind, ChangesPlanning) or name == SECOND_PUBLISHER:
+        raise ConfigError(f'{name} is carried out by another process: schedule it in the '
+                          'scenario')
+
+
 def _parameters(text: str) -> dict[str, float]:
     """Read a request's parameters."""
     try:
         raw = json.loads(text or '{}')
     except ValueError as error:
-        raise FieldPathError(f'parameters: {error}') from None
+        raise ConfigError(f'parameters: {error}') from None
     return {str(key): float(value) for key, value in raw.items()}
 
 
-def _host(scenario: Scenario, plant: Plant, units: dict[str, NDArray[np.float64]]) -> Host:
+def _host(
+    scenario: Scenario, plant: Plant, units: dict[str, NDArray[np.float64]], process_faults: bool,
+) -> Host:
     """Return what the simulated plant of a scenario lets be perturbed."""
     realtime = scenario.clock is ClockMode.REALTIME
     in_step = '' if realtime else (f'in {scenario.clock} the planner waits for every observation: '
@@ -189,4 +215,6 @@ def _host(scenario: Scenario, plant: Plant, units: dict[str, NDArray[np.float64]
         lacks[ChangesWorld] = f'the plant {scenario.plant.kind} has no physics to change'
     if not realtime:
         lacks[ChangesProcesses] = f'in {scenario.clock} the world waits for the planner'
+    elif not process_faults:
+        lacks[ChangesProcesses] = 'nobody here starts and ends processes: use wm-eval run'
     return Host(tuple(channels), lacks)

@@ -25,6 +25,7 @@ from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.perturber import Perturber
 from wm_eval_ros.nodes.process import run_node, SPIN_S, Stop
 from wm_eval_ros.nodes.ros import Endpoints, message_type, qos_profile, ready_text, TYPES
+from wm_eval_ros.nodes.topic_list import COMMAND_RELAY, SENSOR_RELAY
 from wm_eval_ros.nodes.worlds import Command, LockstepWorld, RealtimeWorld
 from wm_eval_ros.perturb.injector import Change
 from wm_eval_ros.plants.encode import compressed
@@ -37,9 +38,18 @@ from wm_eval_ros.wire.fields import CommandWriter
 from wm_eval_ros.wire.samples import fill
 
 #: nodes that say so when they have entered an episode; only then the world moves
-EPISODE_NODES = frozenset({'planner', 'supervisor'})
+EPISODE_NODES = frozenset({'planner', 'supervisor', SENSOR_RELAY, COMMAND_RELAY})
 #: how long the acknowledgement of the last event is waited for [s]
 ACK_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LauncherSettings:
+    """What whoever starts the plant does for it."""
+
+    process_faults: bool = setting(
+        False, doc="the launcher follows the plant's output and does to processes what the "
+        'perturbations ask for; false: they are unsupported')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +73,12 @@ class PlantNode:
         self._others = set(run.nodes) - {'plant'}
         self.settings = parameters.declare(PlantSettings, self.scenario.plant)
         self._wait = parameters.declare(WaitSettings)
+        launcher = parameters.declare(LauncherSettings)
         parameters.close()
         self.plant: Plant = plugins.load('wm_eval_ros.plants', self.settings.kind)(
             task=self.settings.task, interface=self.scenario.interface)
         self._perturber = None if isinstance(self.plant, HardwarePlant) else Perturber(
-            self.scenario, self.plant, self._tell)
+            self.scenario, self.plant, self._tell, process_faults=launcher.process_faults)
         self._judge = EpisodeJudge(self.plant, self.settings.time_limit_s)
         self.tick_ns = max(1, round(1e9 / self.settings.observation_hz / self.plant.step_ns)
                             ) * self.plant.step_ns

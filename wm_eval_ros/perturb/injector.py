@@ -170,6 +170,10 @@ class Injector:
                       for c in copies for d in each.deliver(task_ns)]
         return copies
 
+    def acts(self, topic: str, ability: Any) -> bool:
+        """Say whether something changes a topic in this way."""
+        return any(True for _ in self._acting(topic, ability))
+
     def _acting(self, topic: str, ability: Any) -> Iterator[Any]:
         for active in self._active.values():
             instance = active.by_topic.get(topic)

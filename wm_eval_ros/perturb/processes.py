@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wm_eval_ros.config.schema import setting
-from wm_eval_ros.perturb.protocol import ProcessFault
+from wm_eval_ros.perturb.protocol import Floats, ProcessFault
 
 
 @dataclass(kw_only=True)
@@ -23,7 +23,8 @@ class PlannerKill:
         """Return its own duration [s]."""
         return self.severity * self.down
 
-    def process_fault(self) -> ProcessFault:
+    @classmethod
+    def process_fault(cls) -> ProcessFault:
         """Return what is done."""
         return ProcessFault.KILL
 
@@ -41,7 +42,8 @@ class PlannerStop:
         """Return its own duration [s]."""
         return self.severity * self.down
 
-    def process_fault(self) -> ProcessFault:
+    @classmethod
+    def process_fault(cls) -> ProcessFault:
         """Return what is done."""
         return ProcessFault.STOP
 
@@ -55,9 +57,24 @@ class SecondPublisher:
     rate: float = setting(100.0, doc='rate of its commands at severity 1', unit='Hz', low=0.1,
                           high=1000.0)
     actuator: float = setting(
-        0.0, doc="1: on the actuators' topic, behind the supervisor; 0: on the proposals'",
+        0.0, doc="above 0: on the actuators' topic, behind the supervisor; 0: on the proposals'",
         low=0.0, high=1.0)
 
-    def process_fault(self) -> ProcessFault:
+    @classmethod
+    def process_fault(cls) -> ProcessFault:
         """Return what is done."""
         return ProcessFault.SECOND_PUBLISHER
+
+    @property
+    def hz(self) -> float:
+        """Rate of its commands [Hz]."""
+        return max(self.severity, 1e-3) * self.rate
+
+    @property
+    def on_actuators(self) -> bool:
+        """Whether it publishes where the supervisor does."""
+        return self.actuator > 0.0
+
+    def command(self, low: Floats, high: Floats) -> Floats:
+        """Draw a command, uniform between its limits, shape (A,)."""
+        return self.rng.uniform(low, high)

@@ -170,7 +170,8 @@ class ProcessFault(NameEnum):
 class ChangesProcesses(Protocol):
     """Is carried out on processes, by whoever started them."""
 
-    def process_fault(self) -> ProcessFault:
+    @classmethod
+    def process_fault(cls) -> ProcessFault:
         """Return what is done."""
         ...
 
