@@ -20,3 +20,6 @@ class DetectorSettings:
         '', doc='file that `wm-eval calibrate` wrote; empty: scores are logged, none is an alarm')
     calibration_sha256: str = setting(
         '', doc='sha256 the calibration file must have; empty: not pinned')
+    lost_alpha: float = setting(
+        0.01, doc='probability of ever saying of a calibration that holds that it does not',
+        low=1e-9, high=0.5)
