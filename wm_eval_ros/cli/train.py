@@ -59,7 +59,8 @@ def main(args: argparse.Namespace) -> int:
 
 def _from_bags(args: argparse.Namespace) -> dict[str, Any]:
     from wm_eval_ros.training.dataset import load_dataset
-    from wm_eval_ros.training.trainer import train, TrainSettings
+    from wm_eval_ros.training.fit import TrainSettings
+    from wm_eval_ros.training.trainer import train
     dataset = load_dataset(args.bags)
     name = args.name or args.out.resolve().name
     result = train(dataset, _settings(args, TrainSettings()), name, phase_progress('training'))

@@ -17,6 +17,7 @@ from wm_eval_ros.config.schema import build
 from wm_eval_ros.errors import BagError, ConfigError
 from wm_eval_ros.planning.scaling import to_unit
 from wm_eval_ros.records import CycleRecord, CycleStatus, RunInfo
+from wm_eval_ros.training.mined import is_mined, read_mined
 from wm_eval_ros.training.trajectory import Dataset, merge, Trajectory
 from wm_eval_ros.wire.codec import cycle_from_msg, CYCLE_TYPE, run_info_from_json, stamp_ns
 from wm_eval_ros.wire.fields import StreamReader
@@ -69,29 +70,40 @@ class Recording:
 
 def load_dataset(paths: Sequence[Path]) -> Dataset:
     """
-    Read the training data of one or more bags of runs.
+    Read the training data of one or more bags of runs, or folders that `wm-eval mine` wrote.
 
     :raises BagError: no bag of a run, no usable slot, or bags of different interfaces
     """
     if not paths:
         raise BagError('no bag given; `wm-eval collect` records some')
-    parts = []
-    for path in paths:
-        with open_bag(path) as bag:
-            recording = read_recording(bag)
-        part = Dataset(
-            recording.interface,
-            tuple(n for s in recording.interface.observations for n in StreamReader(s).names),
-            recording.period_ns * 1e-9, tuple(trajectories(recording)), (path.name,))
-        if not part.transitions:
-            raise BagError(f'{path}: {len(recording.cycles)} slots, no two consecutive ones with '
-                           'state and command; `wm-eval score` says what is missing')
-        parts.append(part)
+    parts = [read_mined(path) if is_mined(path) else _of_bag(path) for path in paths]
     for path, part in zip(paths, parts, strict=True):
         if part.interface != parts[0].interface or part.dt_s != parts[0].dt_s:
             raise BagError(f'{path}: another interface or period than {paths[0]}; '
                            'train on bags of one scenario')
     return merge(parts)
+
+
+def _of_bag(path: Path) -> Dataset:
+    with open_bag(path) as bag:
+        return dataset_of(read_recording(bag), path)
+
+
+def dataset_of(recording: Recording, path: Path) -> Dataset:
+    """
+    Return the data set of one bag.
+
+    :param path: of the bag, for its name and for errors
+    :raises BagError: no two consecutive slots with state and command
+    """
+    interface = recording.interface
+    found = Dataset(
+        interface, tuple(n for s in interface.observations for n in StreamReader(s).names),
+        recording.period_ns * 1e-9, tuple(trajectories(recording)), (path.name,))
+    if not found.transitions:
+        raise BagError(f'{path}: {len(recording.cycles)} slots, no two consecutive ones with '
+                       'state and command; `wm-eval score` says what is missing')
+    return found
 
 
 def read_recording(bag: Bag) -> Recording:

@@ -15,8 +15,9 @@ from wm_eval_ros.models.ensemble import EnsembleModel
 from wm_eval_ros.planning.baselines import ExplorePlanner
 from wm_eval_ros.planning.cem import CemPlanner
 from wm_eval_ros.records import EventKind
+from wm_eval_ros.training.fit import Progress, TrainSettings
 from wm_eval_ros.training.simulate import Outcome, rollout_episodes, Timing, to_dataset
-from wm_eval_ros.training.trainer import Progress, train, TrainResult, TrainSettings
+from wm_eval_ros.training.trainer import train, TrainResult
 from wm_eval_ros.training.trajectory import Dataset, merge
 
 #: folder of the recipes inside the config folder
