@@ -6,6 +6,8 @@ from rclpy.node import Node
 
 #: looks between two full questions where the number of publishers stays the same
 LOOKS_A_FULL_ONE = 20
+#: looks for which an endpoint may be known before its node is
+PATIENT_LOOKS = 40
 #: what the graph calls an endpoint whose node it does not know (yet)
 _UNKNOWN = '_NODE_NAME_UNKNOWN_'
 
@@ -33,7 +35,7 @@ class Authorship:
         self._only_one = only_one
         self._count = -1
         self._looks = 0
-        self._unknown = False
+        self._unknown = 0
 
     def trouble(self) -> str | None:
         """Return who should not be there, empty: nobody; None: nothing new since the last look."""
@@ -42,11 +44,12 @@ class Authorship:
         if count == self._count and self._looks < LOOKS_A_FULL_ONE and not self._unknown:
             return None
         self._count, self._looks = count, 0
-        names = [info.node_namespace.rstrip('/') + '/' + info.node_name
-                 for info in self._node.get_publishers_info_by_topic(self._topic)]
-        # an endpoint may be known a moment before its node is
-        known = [name for name in names if self._unknown or not name.endswith(_UNKNOWN)]
-        self._unknown = any(name.endswith(_UNKNOWN) for name in names)
+        infos = self._node.get_publishers_info_by_topic(self._topic)
+        names = [info.node_namespace.rstrip('/') + '/' + info.node_name for info in infos]
+        strange = [name for name in names if name.endswith(_UNKNOWN)]
+        self._unknown = self._unknown + 1 if strange else 0
+        known = names if self._unknown > PATIENT_LOOKS else [
+            name for name in names if name not in strange]
         return self._told(known)
 
     def _told(self, names: list[str]) -> str:

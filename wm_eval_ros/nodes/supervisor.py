@@ -21,6 +21,7 @@ from wm_eval_ros.nodes.authorship import Authorship
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.process import run_node, spin_until, Stop
 from wm_eval_ros.nodes.ros import Endpoints, message_type, Ready, TYPES
+from wm_eval_ros.nodes.topic_list import gated
 from wm_eval_ros.records import (
     ClockMode,
     CycleRecord,
@@ -48,7 +49,7 @@ ACK_S = 0.5
 
 
 class SupervisorNode:
-    """Holds a :class:`CommandGate`; forwards proposals unchanged, or commands the fallback."""
+    """Holds a :class:`CommandGate`; passes good proposals on, or commands the fallback."""
 
     def __init__(self) -> None:
         """Read the parameters, make the gate and the endpoints."""
@@ -70,6 +71,7 @@ class SupervisorNode:
         self._refusals = RefusalLog(REFUSALS_NS)
         self._episode = 0
         self._substituted_ns = 0
+        self._gated = gated(self.scenario.interface.command.topic, run.nodes)
         self._make_endpoints(Endpoints(self.node, self.scenario, run.nodes))
 
     def spin(self, executor: SingleThreadedExecutor, stop: Stop) -> None:
@@ -107,7 +109,7 @@ class SupervisorNode:
         event = topics.TYPES[topics.EPISODE_EVENT]
         self._events = ends.publisher(event, topics.EPISODE_EVENT, topics.LATCHED)
         self._commands = None if settings.shadow else ends.publisher(
-            command.type, command.topic, topics.COMMAND if self._realtime else topics.TELEMETRY)
+            command.type, self._gated, topics.COMMAND if self._realtime else topics.TELEMETRY)
         ends.subscription(event, topics.EPISODE_EVENT, topics.LATCHED, self._on_event)
         ends.subscription(topics.TYPES[topics.PLANNER_CYCLE], topics.PLANNER_CYCLE,
                           topics.TELEMETRY, self._on_cycle)
@@ -143,7 +145,7 @@ class SupervisorNode:
         self._authors = [Authorship(self.node, topics.proposed(command.topic),
                                     settings.authorised, only_one=False)]
         if not settings.shadow:
-            self._authors.append(Authorship(self.node, command.topic, self.node.get_name(),
+            self._authors.append(Authorship(self.node, self._gated, self.node.get_name(),
                                             only_one=True))
         # a stopped or stepping ROS clock must not blind the watchdogs
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -191,7 +193,7 @@ class SupervisorNode:
     def _on_proposal(self, message: Any) -> None:
         decision = self._judge(message, time.monotonic_ns())
         if decision.forward:
-            self._forward(message)
+            self._pass_on(message)
         self._act(decision)
 
     def _judge(self, proposal: Any, now_ns: int) -> Decision:
@@ -214,7 +216,7 @@ class SupervisorNode:
         except FieldPathError as error:
             decision = Decision(refused=Refusal(Fault.UNREADABLE, str(error)))
         if decision.forward:
-            self._forward(message)
+            self._pass_on(message)
             self._substituted_ns = time.monotonic_ns()
         self._act(decision)
 
@@ -273,16 +275,24 @@ class SupervisorNode:
 
     # all of a run's commands and events ---------------------------------------------------------
 
-    def _forward(self, message: Any) -> None:
-        if self._commands is not None:
-            self._commands.publish(message)
+    def _pass_on(self, proposal: Any) -> None:
+        """Send what was judged, and nothing else the proposal may hold."""
+        message = self._type()
+        self._writer.write(message, self._writer.read(proposal))
+        if self._stamped:
+            message.header = proposal.header
+        self._publish_command(message)
 
     def _send(self, action: tuple[float, ...], stamp_ns: int) -> None:
         message = self._type()
         self._writer.write(message, np.asarray(action))
         if self._stamped:
             codec.set_stamp(message.header.stamp, stamp_ns)
-        self._forward(message)
+        self._publish_command(message)
+
+    def _publish_command(self, message: Any) -> None:
+        if self._commands is not None:
+            self._commands.publish(message)
 
     def _note(self, decision: Decision, stamp_ns: int) -> None:
         for change in decision.changes:
@@ -333,7 +343,7 @@ class SupervisorNode:
         if decision.forward:
             self._in_force.send(self._offer(proposal).action,
                                 codec.stamp_ns(proposal.header.stamp), now_ns)
-            self._forward(proposal)
+            self._pass_on(proposal)
         else:
             if self.gate.commands(now_ns):
                 self._in_force.send(self.gate.substitute(now_ns), now_ns, now_ns)
