@@ -136,7 +136,7 @@ def edit_metadata(folder: Path, old: str, new: str) -> None:
     ('version: 9', 'version: x', "version 'x'"),
     ('rosbag2_bagfile_information', 'something', 'no metadata of rosbag2'),
     ('message_count: 50', 'message_count: 51', 'declares 51 messages, the files hold 50'),
-    ('joints_0.mcap', '../other_0.mcap', 'is not there'),
+    ('joints_0.mcap', '../other_0.mcap', 'not in the folder'),
     ('storage_identifier', 'storage', 'incomplete'),
     ('version: 9', 'version: [', 'not usable as YAML'),
     ("compression_format: ''", 'compression_format: lzo', 'zstd is read'),
@@ -154,7 +154,7 @@ def test_metadata_that_does_not_fit_is_refused(
 def test_nothing_outside_of_the_folder_is_opened(make_joint_bag: Callable[..., Path]) -> None:
     other, folder = make_joint_bag(50, 'other'), make_joint_bag(50, 'joints')
     edit_metadata(folder, 'joints_0.mcap', str(other / 'other_0.mcap'))
-    with pytest.raises(BagError, match=r'other_0\.mcap, which is not there'):
+    with pytest.raises(BagError, match=r'other_0\.mcap.*, which is not in the folder'):
         open_bag(folder)
 
 

@@ -18,6 +18,7 @@ from wm_eval_ros.bag.definitions import (
     register,
     starts_with_header,
 )
+from wm_eval_ros.bag.extent import check_extent
 from wm_eval_ros.bag.message import Connection, RawMessage
 from wm_eval_ros.errors import BagError
 from wm_eval_ros.wire.header import header_stamp_ns as stamp_of
@@ -98,6 +99,7 @@ class _Types:
 
     def _complete(self, name: str) -> None:
         complete(self.store, name)
+        check_extent(self.store, name)
         self.stamped[name] = starts_with_header(self.store, name)
 
     def _try(self, name: str, learn: Callable[..., None], *what: str) -> None:

@@ -28,8 +28,10 @@ from wm_eval_ros.errors import BagError
 
 PACKAGE = 'wm_eval_ros'
 HEADER = 'std_msgs/msg/Header'
-#: a definition larger than this is refused unread [bytes]
-MAX_DEFINITION_BYTES = 1 << 20
+#: a definition larger than this is refused unread, as parsing takes the square of it; the longest
+#: of ROS, with all its parts and comments, have some 60 kB and 1500 lines
+MAX_DEFINITION_BYTES = 256 << 10
+MAX_DEFINITION_LINES = 5000
 #: longest part of a parser's complaint that is passed on [characters]
 _MAX_REASON = 80
 
@@ -95,9 +97,10 @@ def register(store: Any, type_name: str, text: str, encoding: str = '') -> None:
     """
     check_type_name(type_name)
     encoding = encoding or ('ros2idl' if _IDL_MODULE.search(text) else 'ros2msg')
-    if len(text) > MAX_DEFINITION_BYTES:
-        raise BagError(f'{type_name}: a definition of {len(text)} characters; at most '
-                       f'{MAX_DEFINITION_BYTES} are read')
+    lines = text.count('\n')
+    if len(text) > MAX_DEFINITION_BYTES or lines > MAX_DEFINITION_LINES:
+        raise BagError(f'{type_name}: a definition of {len(text)} characters in {lines} lines; at '
+                       f'most {MAX_DEFINITION_BYTES} in {MAX_DEFINITION_LINES} are read')
     try:
         found = _parsed(text, type_name, encoding)
         for name in found:

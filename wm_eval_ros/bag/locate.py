@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+import shutil
 from tempfile import TemporaryDirectory
 
 from wm_eval_ros.bag.mcap_file import McapFile
 from wm_eval_ros.bag.mcap_record import MAGIC as MCAP_MAGIC
-from wm_eval_ros.bag.message import check_size, Damage, MAX_RATIO, StorageFile
+from wm_eval_ros.bag.message import Damage, MAX_BYTES, MAX_RATIO, SMALL_BYTES, StorageFile
 from wm_eval_ros.bag.metadata import Metadata, read_metadata
 from wm_eval_ros.bag.metadata import NAME as METADATA
 from wm_eval_ros.bag.sqlite_file import MAGIC as SQLITE_MAGIC
 from wm_eval_ros.bag.sqlite_file import SqliteFile
+from wm_eval_ros.config.bounded import open_regular, shown
 from wm_eval_ros.errors import BagError
 
 _ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
@@ -35,10 +37,11 @@ def contents(path: Path, damage: Damage) -> tuple[Metadata | None, list[Path]]:
         return None, [path]
     if not path.is_dir():
         raise BagError(f'{path}: neither a file nor a folder; give a rosbag2 folder or its file')
-    if (path / METADATA).is_file():
+    if (path / METADATA).exists():
         metadata = read_metadata(path)
         return metadata, _listed(path, metadata, damage)
-    found = sorted((p for p in path.iterdir() if p.name.endswith(_SUFFIXES)), key=_split_number)
+    found = sorted((_inside(p, path) for p in path.iterdir() if p.name.endswith(_SUFFIXES)),
+                   key=_split_number)
     if not found:
         raise BagError(f'{path}: no bag: it holds neither {METADATA} nor a storage file '
                        f'({", ".join(_SUFFIXES)})')
@@ -94,17 +97,32 @@ def _listed(path: Path, metadata: Metadata, damage: Damage) -> list[Path]:
         raise BagError(f'{path}: compression {metadata.compression_format!r}; zstd is read')
     files = []
     for listed in metadata.files:
-        # Old bags list the folder too; nothing outside of it is ever opened.
+        # old bags list the folder too
         name = Path(listed).name
+        if Path(listed).is_absolute() or '..' in Path(listed).parts or not name:
+            raise BagError(f'{path}: {METADATA} lists {shown(listed)}, which is not in the folder '
+                           'of the bag; nothing outside of it is opened')
         there = [p for p in (path / name, path / f'{name}.zstd') if p.is_file()]
         if there:
-            files.append(there[0])
+            files.append(_inside(there[0], path))
         else:
             damage.found(f'{path}: {METADATA} lists {name}, which is not there; restore it, or '
                          'read the rest with --salvage')
     if not files:
         raise BagError(f'{path}: none of its storage files is there')
     return files
+
+
+def _inside(file: Path, folder: Path) -> Path:
+    """
+    Return the file; one in a bag's folder may be a link, but not to somewhere else.
+
+    :raises BagError: it leads out of the folder
+    """
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise BagError(f'{file}: a link to {file.resolve()}, which is not in the folder of the '
+                       'bag; give that file itself')
+    return file
 
 
 def _split_number(path: Path) -> tuple[int, str]:
@@ -115,7 +133,7 @@ def _split_number(path: Path) -> tuple[int, str]:
 
 def _head(path: Path) -> bytes:
     try:
-        with path.open('rb') as file:
+        with open_regular(path) as file:
             return file.read(len(SQLITE_MAGIC))
     except OSError as error:
         raise BagError(f'{path}: cannot be read ({error.strerror or error})') from None
@@ -129,6 +147,7 @@ def _decompressed(path: Path, folder: Path) -> Path:
         declared = zstandard.frame_content_size(source.read(18))
     if declared > 0:
         _check_size(path, declared, packed)
+        _check_space(path, declared, folder)
     target = folder / path.name.removesuffix('.zstd')
     written = 0
     try:
@@ -136,6 +155,9 @@ def _decompressed(path: Path, folder: Path) -> Path:
             for block in zstandard.ZstdDecompressor().read_to_iter(source, write_size=_COPY_BYTES):
                 written += len(block)
                 _check_size(path, written, packed)
+                if declared <= 0 and written > MAX_BYTES:
+                    raise BagError(f'{path}: declares no size and has more than {MAX_BYTES} '
+                                   'bytes; decompress it with `zstd -d`')
                 sink.write(block)
     except (zstandard.ZstdError, OSError) as error:
         raise BagError(f'{path}: not decompressed ({error})') from None
@@ -144,8 +166,16 @@ def _decompressed(path: Path, folder: Path) -> Path:
     return target
 
 
+def _check_space(path: Path, size: int, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise BagError(f'{path}: {size} bytes when decompressed, and {free} are free in {folder}; '
+                       'make room there, or name another folder in TMPDIR')
+
+
 def _check_size(path: Path, size: int, packed: int) -> None:
     if size > _MAX_FILE_BYTES:
         raise BagError(f'{path}: declares {size} bytes; at most {_MAX_FILE_BYTES} are read')
-    check_size(str(path), min(size, MAX_RATIO * packed + 1) if size > MAX_RATIO * packed else 0,
-               packed)
+    if size > max(MAX_RATIO * packed, SMALL_BYTES):
+        raise BagError(f'{path}: {size} bytes or more out of {packed} compressed ones; at most '
+                       f'{MAX_RATIO} to 1 are read')

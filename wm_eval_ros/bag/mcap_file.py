@@ -41,6 +41,8 @@ Segments = NDArray[np.void]
 
 #: chunks are unpacked together up to this size [bytes]
 _BLOCK_BYTES = 4 << 20
+#: messages that wait for an earlier one, which may stand at the end of the file [bytes]
+_MAX_PENDING_BYTES = 1 << 30
 #: a place in the file is the number of a segment and the offset in it
 _PLACE_SHIFT = 32
 _MAX_CHANNELS = 1 << 16
@@ -98,6 +100,9 @@ class McapFile:
             self._count(batch)
             watch.stored(batch)
             pending = in_order(joined((pending.released(), batch)))
+            if sum(map(len, pending.buffers)) > _MAX_PENDING_BYTES:
+                raise BagError(f'{self.path}: more than {_MAX_PENDING_BYTES} bytes of messages '
+                               'stand before earlier ones; put them in order with `mcap sort`')
             cut = len(pending) if last == len(order) else int(np.searchsorted(
                 pending.log_ns, self._starts[order[last]]))
             if cut:
@@ -187,10 +192,10 @@ class McapFile:
         for segment in self._index.segments:
             try:
                 data = self._contents(segment)
+                places, _ = self._places(segment, data, 0, len(data))
             except BagError as error:
                 self.damage.found(str(error), int(segment['size']))
                 continue
-            places, _ = record_places(data, 0, len(data))
             for at in places.tolist():
                 if data[at] in (Opcode.SCHEMA, Opcode.CHANNEL):
                     self._learn(segment, data, at)
@@ -251,7 +256,7 @@ class McapFile:
         places: list[Ints] = []
         at = 0
         for segment, piece in zip(segments, pieces, strict=True):
-            found, end = record_places(data, at, at + len(piece))
+            found, end = self._places(segment, data, at, at + len(piece))
             at += len(piece)
             if end != at:
                 self._break_off(segment, at - end)
@@ -259,6 +264,12 @@ class McapFile:
         owners = np.repeat(np.arange(len(numbers)), [len(found) for found in places])
         starts = np.cumsum([0, *map(len, pieces)])[:-1]
         return self._columns(numbers, data, np.concatenate(places), owners, starts, wanted)
+
+    def _places(self, segment: np.void, data: bytes, at: int, end: int) -> tuple[Ints, int]:
+        try:
+            return record_places(data, at, end)
+        except BagError as error:
+            raise BagError(f'{self._where(segment)}: {error}') from None
 
     def _break_off(self, segment: np.void, lost: int) -> None:
         self.damage.found(f'{self._where(segment)}: a record is longer than what is left of '

@@ -40,6 +40,10 @@ _SEGMENT = Struct('<qqQQqqq')
 #: loose messages are gathered into runs of this size [bytes]
 _RUN_BYTES = 1 << 20
 _FOOTER_BYTES = 20
+#: a count for each of 65536 channels, and what else is in statistics [bytes]
+_MAX_STATISTICS = 1 << 20
+#: a schema, or a channel with its metadata: as objects they take many times this [bytes]
+_MAX_DECLARATION = 4 << 20
 #: opcodes above are not defined
 _LAST_OPCODE = 15
 
@@ -168,6 +172,7 @@ class McapIndex:
             self._data_end = at - RECORD.size
             self.data_crc = int.from_bytes(self._file.peek(at, 4), 'little')
         elif opcode == Opcode.STATISTICS:
+            _require_small(at, length, _MAX_STATISTICS)
             self.statistics = Statistics.read(self._stream(at, length))
         elif opcode == Opcode.FOOTER:
             self._footer = Footer.read(self._stream(at, length))
@@ -175,6 +180,7 @@ class McapIndex:
         elif opcode == Opcode.METADATA:
             self.metadata.append((at, length))
         elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
+            _require_small(at, length, _MAX_DECLARATION)
             self.learn(opcode, self._contents(at, length))
             self.summary_channels |= self._data_end is not None and opcode == Opcode.CHANNEL
         elif opcode > _LAST_OPCODE and self._damage.salvage:
@@ -296,3 +302,7 @@ class McapIndex:
     def _stream(self, at: int, length: int) -> ReadDataStream:
         return ReadDataStream(BytesIO(self._contents(at, length)))
 
+
+def _require_small(at: int, length: int, limit: int) -> None:
+    if length > limit:
+        raise ValueError(f'{length} bytes at byte {at}; at most {limit} are read')

@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 from struct import error as StructError
 from struct import Struct
-from typing import BinaryIO
 import zlib
 
 from mcap.exceptions import McapError
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from wm_eval_ros.bag.columns import Ints
 from wm_eval_ros.bag.message import check_size, MAX_BYTES, unzstd
+from wm_eval_ros.config.bounded import open_regular
 from wm_eval_ros.errors import BagError
 
 MAGIC = b'\x89MCAP0\r\n'
@@ -34,6 +34,9 @@ _LENGTH = Struct('<Q')
 #: small reads are served from a window of this size [bytes]
 _WINDOW_BYTES = 64 << 10
 _CRC_BYTES = 1 << 20
+#: records of one chunk, at most: chunks have some MB, and a message takes at least 31 bytes
+MAX_RECORDS = 1 << 20
+_STRETCH_BYTES = 1 << 20
 
 
 class RecordFile:
@@ -42,7 +45,7 @@ class RecordFile:
     def __init__(self, path: Path) -> None:
         """Open the file."""
         self.path = path
-        self._file: BinaryIO = path.open('rb')
+        self._file = open_regular(path)
         self.size = os.fstat(self._file.fileno()).st_size
         self._window, self._window_at = b'', 0
 
@@ -108,15 +111,21 @@ def record_places(data: bytes, at: int, end: int) -> tuple[Ints, int]:
     Return where the whole records of a stretch begin, and where the last of them ends.
 
     The innermost loop of all reading: each length says where the next record is.
+
+    :raises BagError: there are too many: each takes a hundred bytes of memory, and nine of a chunk
     """
     found = array('q')
     add, length_at, last = found.append, _LENGTH.unpack_from, end - RECORD.size
     while at <= last:
-        after = at + 9 + length_at(data, at + 1)[0]
-        if after > end:
-            break
-        add(at)
-        at = after
+        stop = min(last, at + _STRETCH_BYTES)
+        while at <= stop:
+            after = at + 9 + length_at(data, at + 1)[0]
+            if after > end:
+                return np.array(found, np.int64), at
+            add(at)
+            at = after
+        if len(found) > MAX_RECORDS:
+            raise BagError(f'more than {MAX_RECORDS} records in one chunk; so many are not read')
     return np.array(found, np.int64), at
 
 

@@ -19,7 +19,7 @@ MAX_BYTES = 256 << 20
 #: and at most this many times its compressed size
 MAX_RATIO = 1000
 #: below this size the ratio does not matter [bytes]
-_SMALL_BYTES = 1 << 20
+SMALL_BYTES = 1 << 20
 #: so many things that are wrong with a file are told one by one
 _TOLD = 100
 
@@ -148,7 +148,7 @@ def check_size(where: str, size: int, compressed: int) -> None:
     """
     if size > MAX_BYTES:
         raise BagError(f'{where}: declares {size} bytes; at most {MAX_BYTES} are read')
-    if size > _SMALL_BYTES and size > MAX_RATIO * compressed:
+    if size > SMALL_BYTES and size > MAX_RATIO * compressed:
         raise BagError(f'{where}: declares {size} bytes out of {compressed} compressed ones; '
                        f'at most {MAX_RATIO} to 1 are read')
 
@@ -166,7 +166,7 @@ def unzstd(where: str, data: bytes, size: int | None = None) -> bytes:
         expected = size if size is not None else declared
         check_size(where, max(expected, declared), len(data))
         if expected < 0:
-            expected = min(MAX_BYTES, max(_SMALL_BYTES, MAX_RATIO * len(data)))
+            expected = min(MAX_BYTES, max(SMALL_BYTES, MAX_RATIO * len(data)))
         found = zstandard.ZstdDecompressor().decompress(data, max_output_size=max(expected, 1))
     except zstandard.ZstdError as error:
         raise BagError(f'{where}: not decompressed ({error}); the file is damaged') from None

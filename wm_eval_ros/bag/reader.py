@@ -45,6 +45,8 @@ from wm_eval_ros.wire.topics import RUN_INFO, TYPES
 
 #: connections are numbered in 16 bits
 _MAX_CONNECTIONS = 1 << 16
+#: messages that are compressed one by one are decompressed together up to this size [bytes]
+_UNZIPPED_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -227,7 +229,8 @@ class Bag:
             if not isinstance(file, McapFile):
                 raise BagError(f'{file.path}: not MCAP; it keeps no order of messages')
             for columns in file.stored():
-                yield file, self._renumbered(number, columns)
+                for block in self._renumbered(number, columns):
+                    yield file, block
 
     def metadata_records(self, name: str) -> Iterator[tuple[int, dict[str, str]]]:
         """
@@ -256,17 +259,23 @@ class Bag:
     def _numbered(self, number: int, topics: Collection[str] | None) -> Iterator[Columns]:
         """Yield one file's messages with the bag's own numbers of connections."""
         for columns in self._files[number].columns(topics):
-            yield self._renumbered(number, columns)
+            yield from self._renumbered(number, columns)
 
-    def _renumbered(self, number: int, columns: Columns) -> Columns:
+    def _renumbered(self, number: int, columns: Columns) -> Iterator[Columns]:
         columns.rows['connection'] = self._numbers[number][columns.rows['connection']]
         packed = self.metadata is not None and self.metadata.compression_mode == 'message'
-        return self._unzipped(columns) if packed else columns
+        return self._unzipped(columns) if packed else iter((columns,))
 
-    def _unzipped(self, columns: Columns) -> Columns:
-        payloads = [unzstd(f'{self.path}: {m.topic} at {m.log_ns} ns', m.data)
-                    for m in columns.messages(self.connections)]
-        return from_payloads(columns.rows, payloads)
+    def _unzipped(self, columns: Columns) -> Iterator[Columns]:
+        """Decompress messages a few at a time: thousands of small ones may become large."""
+        first = size = 0
+        payloads: list[bytes] = []
+        for number, m in enumerate(columns.messages(self.connections), 1):
+            payloads.append(unzstd(f'{self.path}: {m.topic} at {m.log_ns} ns', m.data))
+            size += len(payloads[-1])
+            if size >= _UNZIPPED_BYTES or number == len(columns):
+                yield from_payloads(columns.rows[first:number], payloads)
+                first, size, payloads = number, 0, []
 
     def _check(self) -> None:
         """Hold metadata.yaml against the files."""

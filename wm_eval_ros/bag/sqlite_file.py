@@ -15,6 +15,7 @@ import numpy as np
 from wm_eval_ros.bag.columns import Columns, from_payloads, ROW
 from wm_eval_ros.bag.message import Connection, Damage, Disorder
 from wm_eval_ros.bag.sqlite_salvage import surviving
+from wm_eval_ros.bag.sqlite_schema import check_schema, restrict
 from wm_eval_ros.errors import BagError
 from wm_eval_ros.records import NEVER_NS, NO_SEQUENCE
 
@@ -143,9 +144,11 @@ class SqliteFile:
 
     def _open(self) -> sqlite3.Connection:
         try:
-            return self._connected()
+            database = self._connected()
+            restrict(database)
         except (sqlite3.Error, OSError) as error:
             raise self._damaged(error) from None
+        return database
 
     def _connected(self) -> sqlite3.Connection:
         path = self.path.resolve()
@@ -172,7 +175,8 @@ class SqliteFile:
             self.damage.found(str(self._damaged(what)), max(0, wanted - self.size))
 
     def _check(self) -> None:
-        """Refuse a file whose pages do not hold together, or that is of no bag."""
+        """Refuse a file that computes, whose pages do not hold together, or that is of no bag."""
+        check_schema(self._database, self.path)
         try:
             verdict = str(self._database.execute('PRAGMA quick_check(1)').fetchone()[0])
         except sqlite3.DatabaseError as error:

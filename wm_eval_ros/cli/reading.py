@@ -67,7 +67,12 @@ def read(path: Path | str, *, salvage: bool = False) -> Scored:
     with open_bag(path, salvage=salvage) as bag:
         _require_ours(bag)
         inspection = Inspection(bag)
-        _fold(bag, inspection, scorer, trace)
+        try:
+            _fold(bag, inspection, scorer, trace)
+        except BagError as error:
+            # a record that is none knows its topic, not its bag
+            told = str(error)
+            raise BagError(told if str(path) in told else f'{path}: {told}') from None
         findings = inspection.result().findings
         if not salvage:
             _refuse_broken(bag, findings)
