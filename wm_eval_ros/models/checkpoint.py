@@ -61,8 +61,11 @@ def find_checkpoint(name_or_path: str) -> Path:
     """
     Return the folder of a checkpoint, given its path or the name of a shipped one.
 
+    A registry stands for its version in force.
+
     :raises CheckpointError: there is none; the message lists the shipped ones
     """
+    from wm_eval_ros.models.registry import in_force
     path = Path(name_or_path)
     if path.suffix.lower() in _PICKLES and not path.is_dir():
         raise CheckpointError(
@@ -72,6 +75,8 @@ def find_checkpoint(name_or_path: str) -> Path:
         path = path.parent
     if name_or_path and (path / SPEC).is_file():
         return path
+    if name_or_path and (found := in_force(path)) is not None:
+        return found
     if name_or_path and path.name == name_or_path and (SHIPPED / path / SPEC).is_file():
         return SHIPPED / path
     if path.is_dir() and name_or_path:
