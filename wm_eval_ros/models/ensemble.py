@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from wm_eval_ros.config.bounded import shown
 from wm_eval_ros.config.interface import CommandStream
 from wm_eval_ros.errors import CheckpointError
 from wm_eval_ros.models.protocol import Latent, WorldModelSpec
@@ -66,16 +67,16 @@ def parse_architecture(raw: Mapping[str, Any], where: str) -> EnsembleArchitectu
     """
     known = {f.name for f in fields(EnsembleArchitecture)}
     if set(raw) - known or {'features', 'actions'} - set(raw):
-        raise CheckpointError(f'{where}: architecture has keys {sorted(raw)}; '
+        raise CheckpointError(f'{where}: architecture has keys {shown(sorted(raw))}; '
                               f'an ensemble has {sorted(known)}')
     for name, limit in LIMITS.items():
         value = raw.get(name, 1)
         if type(value) is not int or not 1 <= value <= limit:
-            raise CheckpointError(f'{where}: architecture.{name} is {value!r}; '
+            raise CheckpointError(f'{where}: architecture.{name} is {shown(value)}; '
                                   f'give a whole number from 1 to {limit}')
     if raw.get('activation', 'silu') not in ('silu', 'relu'):
-        raise CheckpointError(f'{where}: architecture.activation is {raw["activation"]!r}; '
-                              'known: silu, relu')
+        raise CheckpointError(f'{where}: architecture.activation is '
+                              f'{shown(raw["activation"])}; known: silu, relu')
     return EnsembleArchitecture(**raw)
 
 
