@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+import random
+import signal
 import time
 from typing import Any
 
@@ -11,8 +14,10 @@ import pytest
 rclpy = pytest.importorskip('rclpy', reason='no ROS 2 here')
 
 from wm_eval_ros.bag.reader import open_bag  # noqa: E402
+from wm_eval_ros.bag.recover import Outcome, recover  # noqa: E402
+from wm_eval_ros.cli.processes import node_environment, NodeProcess  # noqa: E402
 from wm_eval_ros.config.scenario import find_scenario, load_scenario  # noqa: E402
-from wm_eval_ros.errors import RunError  # noqa: E402
+from wm_eval_ros.errors import RecordingError, RunError  # noqa: E402
 from wm_eval_ros.nodes.process import Stop  # noqa: E402
 from wm_eval_ros.nodes.recorder import RecorderNode  # noqa: E402
 from wm_eval_ros.nodes.ros import message_type, TYPES  # noqa: E402
@@ -20,6 +25,8 @@ from wm_eval_ros.nodes.topic_list import run_topics  # noqa: E402
 from wm_eval_ros.records import EpisodeEvent, EventKind  # noqa: E402
 from wm_eval_ros.wire import codec, topics  # noqa: E402
 
+#: the contract's share of kills over DDS is run with WM_EVAL_NODE_KILLS=20
+NODE_KILLS = int(os.environ.get('WM_EVAL_NODE_KILLS', '3'))
 TOPICS = run_topics(load_scenario(find_scenario('reacher')))
 
 
@@ -78,3 +85,112 @@ def test_a_topic_that_never_comes_is_named(make_graph: Any, tmp_path: Path) -> N
     with pytest.raises(RunError, match='/tip_pose'):
         recorder.spin(graph.executor, Stop())
     recorder.finish(graph.executor)
+
+
+class Until:
+    """Runs the probe's part at every look; stops the recorder once that is done."""
+
+    def __init__(self, play: Any) -> None:
+        self._play, self._end = play, time.monotonic() + 60
+
+    def __bool__(self) -> bool:
+        assert time.monotonic() < self._end, 'it never happened'
+        return bool(self._play())
+
+
+def test_what_is_on_the_disk_is_published_and_in_the_bag(make_graph: Any, tmp_path: Path) -> None:
+    graph = make_graph(scenario='reacher', bag=str(tmp_path / 'bag'))
+    ends = offers(graph)
+    heard = graph.listen(topics.TYPES[topics.RECORDER_STATUS], topics.RECORDER_STATUS,
+                         topics.TELEMETRY)
+    ready = graph.listen(topics.TYPES[topics.NODE_READY], topics.NODE_READY, topics.LATCHED)
+    recorder = graph.add(RecorderNode())
+    sent: list[int] = []
+
+    def play() -> bool:
+        if ready and not sent:
+            for k in range(50):
+                ends[topics.EPISODE_EVENT].publish(codec.event_to_msg(
+                    EpisodeEvent(k, 0, EventKind.START, 'x'), TYPES))
+                sent.append(k)
+        statuses = [codec.status_from_msg(m) for m in heard]
+        return any(dict(zip(s.topics, s.durable, strict=True)).get('/episode_event') == 50
+                   for s in statuses)
+
+    recorder.spin(graph.executor, Until(play))
+    recorder.finish(graph.executor)
+    with open_bag(tmp_path / 'bag') as bag:
+        told = [codec.status_from_msg(m) for _, m in bag.decoded(['/recorder_status'])]
+    assert codec.status_from_msg(heard[0]) in told
+    assert dict(zip(told[-1].topics, told[-1].written, strict=True))['/episode_event'] == 50
+
+
+def test_a_recording_that_fails_says_so_to_everybody_within_a_second(
+    make_graph: Any, tmp_path: Path,
+) -> None:
+    graph = make_graph(scenario='reacher', bag=str(tmp_path / 'bag'), min_free_gib=1e9)
+    ends = offers(graph)
+    events = graph.listen(topics.TYPES[topics.EPISODE_EVENT], topics.EPISODE_EVENT, topics.LATCHED)
+    heard = graph.listen(topics.TYPES[topics.RECORDER_STATUS], topics.RECORDER_STATUS,
+                         topics.TELEMETRY)
+    ends[topics.EPISODE_EVENT].publish(codec.event_to_msg(
+        EpisodeEvent(5, 7, EventKind.START), TYPES))
+    recorder = graph.add(RecorderNode())
+    with pytest.raises(RecordingError, match='GiB free') as raised:
+        recorder.spin(graph.executor, Until(lambda: False))
+    with pytest.raises(RecordingError):
+        recorder.finish(graph.executor)
+    assert raised.value.exit_code == 74
+    graph.until(lambda: len(events) >= 2 and heard)
+    failed = [e for e in map(codec.event_from_msg, events)
+              if e.kind is EventKind.RECORDER_FAILED]
+    assert [(e.source, 'GiB free' in e.label) for e in failed] == [('recorder', True)]
+    assert codec.status_from_msg(heard[-1]).failed
+
+
+@pytest.mark.slow
+def test_the_node_killed_at_any_instant_loses_nothing_acknowledged(
+    make_graph: Any, tmp_path: Path, domain_id: int,
+) -> None:
+    graph = make_graph(scenario='reacher')
+    ends = offers(graph)
+    heard = graph.listen(topics.TYPES[topics.RECORDER_STATUS], topics.RECORDER_STATUS,
+                         topics.TELEMETRY)
+    pick = random.Random(3)
+    kind = message_type(TOPICS['joint_states'])
+    acknowledged = 0
+    for number in range(NODE_KILLS):
+        heard.clear()
+        folder = tmp_path / f'b{number}'
+        node = NodeProcess('recorder', {'scenario': 'reacher', 'bag': str(folder)},
+                           tmp_path / f'{number}.log', node_environment(domain_id))
+        # the subscription of the one killed before is known for a while yet
+        graph.until(lambda: any('/joint_states' in m.topics for m in heard), 60)
+        end = time.monotonic() + pick.uniform(0.0, 2.0)
+        count = 0
+        while time.monotonic() < end:
+            message = kind(name=['joint0'], position=[float(count)])
+            codec.set_stamp(message.header.stamp, count)
+            ends['joint_states'].publish(message)
+            count += 1
+            graph.executor.spin_once(timeout_sec=0.002)
+        node._process.send_signal(signal.SIGKILL)
+        node.wait()
+        for _ in range(20):
+            graph.executor.spin_once(timeout_sec=0.01)
+        last = codec.status_from_msg(heard[-1]) if heard else None
+        durable = 0 if last is None else dict(
+            zip(last.topics, last.durable, strict=True)).get('/joint_states', 0)
+        acknowledged += durable
+        found = recover(folder, tmp_path / f'r{number}')
+        if found.outcome is Outcome.NOTHING:
+            assert durable == 0
+            continue
+        with open_bag(tmp_path / f'r{number}') as bag:
+            if '/joint_states' not in bag.topics:
+                assert durable == 0
+                continue
+            read = [m.position[0] for _, m in bag.decoded(['/joint_states'])]
+        assert len(read) >= durable, 'acknowledged and lost'
+        assert read == [read[0] + k for k in range(len(read))]
+    assert acknowledged > 0

@@ -60,8 +60,8 @@ class RecorderNode:
         settings = parameters.declare(RecorderSettings, scenario.recorder)
         self._settings = parameters.declare(BagSettings)
         parameters.close()
-        self._wanted = {self.node.resolve_topic_name(name): kind
-                        for name, kind in run_topics(scenario, settings.exclude).items()}
+        wanted = run_topics(scenario, settings.exclude, run.nodes)
+        self._wanted = {self.node.resolve_topic_name(name): kind for name, kind in wanted.items()}
         self._subscriptions: dict[str, Any] = {}
         self._count = 0
         self._event_topic = self.node.resolve_topic_name(topics.EPISODE_EVENT)
@@ -84,6 +84,7 @@ class RecorderNode:
         while (missing := self._unmatched()) and not stop:
             self._discover()
             executor.spin_once(timeout_sec=SPIN_S / 2)
+            self._look()
             if time.monotonic() > end:
                 raise RunError(f'nobody publishes within {self._settings.match_timeout_s:g} s: '
                                f'{", ".join(sorted(missing))}')
@@ -142,7 +143,8 @@ class RecorderNode:
                 continue
             offers = self.node.get_publishers_info_by_topic(topic)
             if offers:
-                self._subscribe(topic, kind, [offer.qos_profile for offer in offers])
+                self._subscribe(topic, kind or offers[0].topic_type,
+                                [offer.qos_profile for offer in offers])
 
     def _subscribe(self, topic: str, kind: str, offers: list[Any]) -> None:
         """Ask for the most that every publisher offers, as `ros2 bag record` does."""
