@@ -21,6 +21,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.errors import EXIT_BAD_INPUT, EXIT_RUN_FAILED, WmEvalError
+from wm_eval_ros.nodes.security import refusal, require_enclave
 from wm_eval_ros.records import ClockMode
 
 #: longest sleep of the spin loop: how late a signal or a lost parent is noticed [s]
@@ -32,7 +33,8 @@ BATCH_S = 0.02
 #: longest a thread keeps the interpreter from another one of its process [s]
 SWITCH_S = 0.0005
 #: real-time priorities, the one nearest to the actuators first; nodes not named have none
-PRIORITIES = {'plant': 12, 'supervisor': 11, 'planner': 10}
+PRIORITIES = {'plant': 12, 'command_relay': 11, 'perturb_relay': 11, 'supervisor': 11,
+              'planner': 10}
 #: somebody may go on publishing for ever [s]
 DRAIN_S = 3.0
 #: longest the middleware may take to go away once a node's work is done and its files are closed:
@@ -106,12 +108,17 @@ def spin_in_batches(
     """
     with contextlib.suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    idle = 0
     while not stop:
         before = count()
         executor.spin_once(timeout_sec=0.0)
         then()
-        if count() == before:
+        idle = idle + 1 if count() == before else 0
+        # the executor takes one message of each topic, then ends that pass with a spin that takes
+        # none: only a second one says that nothing waits
+        if idle > 1:
             time.sleep(BATCH_S)
+            idle = 1
 
 
 def settle(name: str, scenario: Scenario) -> None:
@@ -140,7 +147,7 @@ def make_executor(name: str) -> Any:
     The events executor costs a fraction, but fails on callbacks that take the message info
     (rclpy 7.1.6: SystemError), and planner, monitor and recorder need the info.
     """
-    if name in ('plant', 'supervisor'):
+    if name in ('plant', 'supervisor', 'perturb_relay', 'command_relay'):
         with contextlib.suppress(ImportError):
             from rclpy.experimental.events_executor import EventsExecutor
             return EventsExecutor()
@@ -173,12 +180,13 @@ def run_node(make: Callable[[], Runnable], argv: Sequence[str] | None = None) ->
     os.environ.setdefault('AMENT_PREFIX_PATH', sys.prefix)
     stop = Stop()
     stop.install()
+    words = list(sys.argv if argv is None else argv)
     try:
-        rclpy.init(args=list(sys.argv if argv is None else argv),
-                   signal_handler_options=SignalHandlerOptions.NO)
+        require_enclave(os.environ, words)
+        rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
         return _run(make, stop)
     except rclpy_implementation.RCLError as error:
-        print(f'rclpy: {str(error).partition(", at ")[0]}', file=sys.stderr, flush=True)
+        print(f'rclpy: {refusal(str(error))}', file=sys.stderr, flush=True)
         return EXIT_BAD_INPUT
     except WmEvalError as error:
         print(f'{type(error).__name__}: {error}', file=sys.stderr, flush=True)

@@ -159,6 +159,17 @@ class RecorderNode:
 
     def _callback(self, topic: str) -> Callable[[bytes, dict[str, Any]], None]:
         def write(data: bytes, info: dict[str, Any]) -> None:
+            put(data, info)
+            # the executor makes a wait set for each message; what else waits is taken at once
+            subscription = self._subscriptions[topic]
+            with subscription.handle:
+                for _ in range(DEPTH):
+                    more = subscription.handle.take_message(subscription.msg_type, True)
+                    if more is None:
+                        return
+                    put(*more)
+
+        def put(data: bytes, info: dict[str, Any]) -> None:
             log_ns = info.get('received_timestamp') or time.time_ns()
             self._recording.put(topic, data, log_ns, info.get('source_timestamp') or log_ns,
                                 sequence_of(info))
