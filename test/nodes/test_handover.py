@@ -1,0 +1,83 @@
+"""The real planner, frozen and killed mid-motion: the fallback commands in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+import time
+from typing import Any
+
+import pytest
+
+rclpy = pytest.importorskip('rclpy', reason='no ROS 2 here')
+
+from wm_eval_ros.cli.processes import end, node_environment, NodeProcess  # noqa: E402
+from wm_eval_ros.records import EventKind  # noqa: E402
+from wm_eval_ros.wire import codec, topics  # noqa: E402
+
+NODES = ('supervisor', 'planner', 'plant')
+#: from the last command on: a period to the next one, its deadline, 50 ms: docs/supervisor.md
+WITHIN_NS = 150_000_000
+#: freezes before the kill
+FREEZES = 9
+
+
+class Audience:
+    """Hears what the plant hears."""
+
+    def __init__(self, graph: Any) -> None:
+        self.graph = graph
+        self.commands: list[tuple[int, tuple[float, ...]]] = []
+        graph.ends.subscription('sensor_msgs/msg/JointState', 'joint_command', topics.COMMAND,
+                                self._on_command)
+        self.told = graph.listen(topics.TYPES[topics.EPISODE_EVENT], topics.EPISODE_EVENT,
+                                 topics.LATCHED)
+
+    def _on_command(self, message: Any) -> None:
+        self.commands.append((time.monotonic_ns(), tuple(message.effort)))
+
+    def moving(self) -> bool:
+        """Say whether the planner has driven for a while in the newest episode."""
+        kinds = [codec.event_from_msg(m).kind for m in self.told]
+        last = [effort for _, effort in self.commands[-4:]]
+        return bool(kinds) and kinds[-1] is EventKind.START and len(last) == 4 and all(
+            any(effort) for effort in last)
+
+    def fallback(self, since: int) -> list[int]:
+        """Return when the commands since a moment came that are the fallback's."""
+        return [at for at, effort in self.commands if at > since and not any(effort)]
+
+
+@pytest.fixture
+def processes(domain_id: int, tmp_path: Path) -> Iterator[dict[str, NodeProcess]]:
+    environment = node_environment(domain_id)
+    common = {'scenario': 'reacher', 'nodes': list(NODES), 'episodes': 1000}
+    made = {name: NodeProcess(name, common | ({'autostart': True} if name == 'planner' else {}),
+                              tmp_path / f'{name}.log', environment) for name in NODES}
+    yield made
+    end([made['plant'], made['supervisor']])
+    made['planner'].kill()
+
+
+@pytest.mark.slow
+def test_the_fallback_is_out_in_time_whenever_the_planner_dies(
+    make_graph: Any, processes: dict[str, NodeProcess], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    audience = Audience(make_graph())
+    waits = []
+    for number in range(FREEZES + 1):
+        audience.graph.until(audience.moving, timeout_s=60.0)
+        if number < FREEZES:
+            processes['planner'].suspend(True)
+        else:
+            processes['planner'].kill()
+        last = max(at for at, effort in audience.commands if any(effort))
+        audience.graph.until(lambda: audience.fallback(last))  # noqa: B023 it is asked at once
+        last = max(at for at, effort in audience.commands if any(effort))
+        waits.append(audience.fallback(last)[0] - last)
+        if number < FREEZES:
+            processes['planner'].suspend(False)
+    assert max(waits) <= WITHIN_NS, [f'{w / 1e6:.1f} ms' for w in waits]
+    kinds = [codec.event_from_msg(m).kind for m in audience.told]
+    assert kinds.count(EventKind.FALLBACK_ON) >= FREEZES + 1
