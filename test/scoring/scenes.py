@@ -137,7 +137,8 @@ PRICES = {'currency': 'EUR', 'compute_per_hour': 0.5, 'energy_per_kwh': 0.3,
 def rich_run(seed: int = 0, episodes: int = 16, slots: int = 30, **changes: Any) -> list[Record]:
     """Make a busy run with everything in it that any family of figures asks for."""
     rng = np.random.default_rng(seed)
-    fields = {'settings': {'prices': PRICES}, 'observation_names': ('tip', 'speed', 'still')}
+    fields = {'settings': {'prices': PRICES}, 'observation_names': ('tip', 'speed', 'still'),
+              'detector': {'streams': ['one_step', 'knn']}}
     records: list[Record] = []
     for record in busy_run(seed, episodes, slots, **{**fields, **changes}):
         records.append(record)
@@ -167,6 +168,7 @@ def _enriched(cycle: CycleRecord, rng: np.random.Generator) -> CycleRecord:
         cycle, observation=(float(z[0] + 0.1 * noise[0]), float(z[0] - z[1]), 1.0),
         action=(float(z[1] + 0.1 * noise[1]),) if sent else (), energy_uj=int(rng.integers(9000)),
         peak_memory_bytes=int(rng.integers(1, 9)) * 2**20,
+        scores=(float(z[0]**2), float(np.sum(z * z)) if sent else float('nan')),
         rollout_std=spread * (1 + rng.random(spread.shape)).astype(np.float32))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -28,6 +29,8 @@ from wm_eval_ros.stats.matched import matched_auroc
 from wm_eval_ros.stats.roc import auroc, average_precision
 
 _AREAS = ('auroc', 'slot_auroc', 'slot_auprc', 'tpr_at_fpr_5pct')
+#: scores that have figures without being logged streams
+_OWN = ('surprise', 'one_step')
 _NO_CALM = 'every scored episode was perturbed: none to compare with'
 _DELONG = 'logit-DeLong'
 _CLUSTERS = 'logit-DeLong, episodes as clusters'
@@ -46,6 +49,33 @@ def one_step_trials(run: Run) -> tuple[Trial, ...]:
     at = row_of(run.slots, errors.slots + 1)
     return _trials(run, run.slots['episode'][at], run.slots['stamp'][at], errors.model,
                    np.full(len(at), np.nan))
+
+
+def logged_streams(run: Run) -> dict[str, int]:
+    """
+    Return the raw score streams that the run logged, with their places among the scores.
+
+    The one-step error is not among them: it is paired anew from the latents.
+    """
+    names = run.info.detector.get('streams', ()) if run.info is not None else ()
+    if not isinstance(names, (list, tuple)) or len(names) != run.vectors.scores.width:
+        return {}
+    return {str(name): at for at, name in enumerate(names) if name not in _OWN}
+
+
+def logged_trials(run: Run, stream: int) -> tuple[Trial, ...]:
+    """
+    Return one raw score stream of each episode, without a threshold of its own.
+
+    :param stream: its place in :func:`logged_streams`
+    """
+    slots, scores = run.vectors.scores.column(stream)
+    at = row_of(run.slots, slots)
+    keep = (at >= 0) & ~np.isnan(scores)
+    keep[keep] = run.driven.inside[at[keep]]
+    rows = run.slots[at[keep]]
+    return _trials(run, rows['episode'], rows['stamp'], scores[keep],
+                   np.full(len(rows), np.nan))
 
 
 def _trials(run: Run, episodes: Ints, stamps: Ints, scores: Floats,
@@ -146,13 +176,16 @@ def _labels(trials: Sequence[Trial], scores: Sequence[Floats]) -> Ints:
 
 
 class Detector(TableMetric):
-    """Recorded surprise and one-step error as detectors, over all anomalies and by kind."""
+    """Surprise, one-step error and logged streams as detectors, over all anomalies and by kind."""
 
     def values(self, run: Run) -> Values:
         """Return the figures; of kinds only those that were applied."""
         return (*_stream('surprise', run, surprise_trials, 'no detector ran', alarms=True),
                 *_stream('one_step', run, one_step_trials,
-                         'no state foreseen one slot earlier was driven to', alarms=False))
+                         'no state foreseen one slot earlier was driven to', alarms=False),
+                *(value for name, at in logged_streams(run).items()
+                  for value in _stream(name, run, partial(logged_trials, stream=at),
+                                       'the stream has no score', alarms=False)))
 
 
 def _stream(name: str, run: Run, make: Callable[[Run], tuple[Trial, ...]], why: str, *,

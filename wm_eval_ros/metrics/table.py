@@ -30,6 +30,7 @@ from wm_eval_ros.metrics.rows import (
     Rows,
 )
 from wm_eval_ros.metrics.samples import SampleLog, Stream
+from wm_eval_ros.metrics.score_log import ScoreLog
 from wm_eval_ros.metrics.spells import Spell, spells
 from wm_eval_ros.metrics.vectors import PlanSample, StateSample
 from wm_eval_ros.records import (
@@ -55,9 +56,13 @@ class Vectors:
     states: StateSample = field(default_factory=StateSample)
     #: rollouts and their predicted spread, of a sample of the slots
     plans: PlanSample = field(default_factory=PlanSample)
+    #: raw score streams, of every slot
+    scores: ScoreLog = field(default_factory=ScoreLog)
 
     def update(self, cycle: CycleRecord) -> None:
         """Take one cycle of the schedule in; warm-up calls are none."""
+        if cycle.scores:
+            self.scores.update(cycle)
         if cycle.latent is not None:
             self.pairing.update(cycle)
             self.states.update(cycle)
