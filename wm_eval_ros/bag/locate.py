@@ -46,8 +46,8 @@ def contents(path: Path, damage: Damage) -> tuple[Metadata | None, list[Path]]:
         raise BagError(f'{path}: no bag: it holds neither {METADATA} nor a storage file '
                        f'({", ".join(_SUFFIXES)})')
     damage.found(f'{path}: no {METADATA}, so it was not closed; it holds '
-                 f'{", ".join(p.name for p in found)}: read it with --salvage, or restore it with '
-                 '`ros2 bag reindex`')
+                 f'{", ".join(p.name for p in found)}: read it with --salvage, or write it anew '
+                 'with `wm-eval recover`')
     return None, found
 
 

@@ -118,7 +118,7 @@ class McapIndex:
         self._damage.found(
             f'{self._where}: ends at byte {size} without a footer (whole up to byte {whole}, '
             f'{chunks} chunks): it was not closed, or is cut off; --salvage reads it, '
-            '`ros2 bag reindex` or `mcap recover` restores it', max(0, size - end))
+            '`wm-eval recover` writes it anew', max(0, size - end))
 
     def _walk_records(self) -> tuple[int, int]:
         """Visit every record; return the end of the last whole one, and how far was looked."""
