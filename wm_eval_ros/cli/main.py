@@ -15,6 +15,8 @@ VERBS: dict[str, tuple[str, str]] = {
     'run': ('run', 'run a scenario: start the nodes, record, score, print the scorecard'),
     'collect': ('collect', 'drive the plant with exploration and record bags to train on'),
     'train': ('train', 'train a world model from bags'),
+    'mine': ('mine', 'cut the hard cases out of bags, into a data set to train on'),
+    'retrain': ('retrain', 'retrain a model for a shift, and promote it if it is good again'),
     'calibrate': ('calibrate', 'set the thresholds of the surprise detectors from nominal runs'),
     'score': ('score', 'recompute every figure from a bag alone'),
     'verify': ('verify', 'say whether a bag is what was recorded, and if not, from where on'),
@@ -28,8 +30,13 @@ VERBS: dict[str, tuple[str, str]] = {
     'learning-curve': ('learning_curve', 'success over the environment steps of training'),
     'openloop': ('openloop', 'train and score a small model on a robot bag, against persistence'),
     'list': ('list', 'list tasks, models, planners and scenarios'),
+    'policy': ('policy', 'write the SROS 2 policy of a run: what each node may say and hear'),
     'doctor': ('doctor', 'say what is installed, and what to do about what is missing'),
 }
+
+
+#: longest line that says why a verb ended [characters]
+_LONGEST = 4000
 
 
 def parser(verb: str | None = None) -> argparse.ArgumentParser:
@@ -62,7 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(import_module(f'wm_eval_ros.cli.{VERBS[args.verb][0]}').main(args))
     except WmEvalError as error:
-        print(f'wm-eval {args.verb}: {error}', file=sys.stderr)
+        # one line, whatever an untrusted name or value brought along
+        print(f'wm-eval {args.verb}: {" ".join(str(error).splitlines())[:_LONGEST]}',
+              file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print(f'wm-eval {args.verb}: interrupted', file=sys.stderr)

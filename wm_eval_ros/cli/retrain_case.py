@@ -1,0 +1,165 @@
+"""The stages of a retraining case, each on disk: from nominal runs to the registry's pointer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+import shutil
+from typing import Any, TYPE_CHECKING
+
+from wm_eval_ros.cli.collect import exploring, write_trace
+from wm_eval_ros.cli.sides import evidence_of
+from wm_eval_ros.cli.sweep_runs import run_points, Wanted
+from wm_eval_ros.cli.train import phase_progress
+from wm_eval_ros.config.detector import DetectorSettings
+from wm_eval_ros.config.scenario import Scenario
+from wm_eval_ros.errors import ConfigError
+from wm_eval_ros.models.checkpoint import find_checkpoint, load_spec, save_checkpoint
+from wm_eval_ros.models.load import load_model
+from wm_eval_ros.models.registry import Registry
+from wm_eval_ros.training.case import Case, scenario_of
+
+if TYPE_CHECKING:
+    from wm_eval_ros.training.trajectory import Dataset
+
+CALIBRATION = 'calibration.json'
+#: seeds of the last runs, with the promoted model, lie this far from those it was judged on
+CONFIRM_SEEDS = 500_000
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checkpoint on disk."""
+
+    folder: Path
+    sha256: str
+
+
+class Stages:
+    """The folder of a case and what is made in it; what is finished there is not run again."""
+
+    def __init__(self, case: Case, folder: Path, domain: int | None, old: Path) -> None:
+        self.case, self.folder, self._domain = case, folder, domain
+        self.old = Model(old, load_spec(old).sha256)
+
+    def scenario(self, model: Model, *, shifted: bool, calibration: Path | None = None,
+                 ) -> Scenario:
+        """Return the scenario with a model, and with its detector where a calibration is given."""
+        found = scenario_of(self.case, str(model.folder.resolve()), model.sha256, shifted=shifted)
+        if calibration is None:
+            return found
+        return replace(found, detector=replace(found.detector,
+                                               calibration=str(calibration.resolve())))
+
+    def run(self, label: str, scenario: Scenario, title: str) -> Path:
+        """Run a scenario on the graph; return its bag."""
+        point = Wanted(label, title, '', scenario)
+        return run_points([point], self.folder, self._domain)[0][0]
+
+    def collect(self, label: str, episodes: int, seed: int, title: str, *,
+                shifted: bool) -> Path | None:
+        """Drive with the planner `explore`; return the bag, None for no episodes."""
+        if not episodes:
+            return None
+        trace = self.folder / f'{label}_latency_ms.txt'
+        trace.parent.mkdir(parents=True, exist_ok=True)
+        write_trace(trace, seed)
+        scenario = replace(self.scenario(self.old, shifted=shifted), seed=seed, episodes=episodes)
+        scenario = replace(scenario, detector=DetectorSettings())
+        return self.run(label, exploring(scenario, str(self.old.folder.resolve()), trace), title)
+
+    def calibrate(self, bag: Path, path: Path) -> dict[str, Any]:
+        """Calibrate the detectors from nominal runs of a model; return what is told of it."""
+        from wm_eval_ros.surprise.calibration import write_calibration
+        from wm_eval_ros.surprise.fit import Wish
+        from wm_eval_ros.training.calibration import calibrate_bags
+        found = calibrate_bags([bag], Wish(alpha=self.case.alpha, rule=self.case.rule))
+        return found.facts(write_calibration(path, found))
+
+    def mine(self, bag: Path) -> tuple[Path, dict[str, Any]]:
+        """Cut the hard cases out of the guarded runs."""
+        from wm_eval_ros.cli.mine import summary
+        from wm_eval_ros.training.mined import write_mined
+        from wm_eval_ros.training.mining import mine
+        folder = self.folder / 'mined'
+        found = mine([bag], self.case.mine)
+        return folder, summary(found.manifest, folder,
+                               write_mined(folder, found.data, found.manifest))
+
+    def train(self, data: Sequence[Path], replayed: Dataset | None, version: int,
+              ) -> tuple[Model, dict[str, Any]]:
+        """Train the old model further; write the candidate beside the runs."""
+        from wm_eval_ros.training.card import card
+        from wm_eval_ros.training.continued import continue_training
+        from wm_eval_ros.training.dataset import load_dataset
+        from wm_eval_ros.training.mined import is_mined, manifest_sha256
+        old = load_model(self.scenario(self.old, shifted=False))
+        facts = {'parent_sha256': self.old.sha256, 'parent_version': old.spec.version,
+                 'mined_sha256': [manifest_sha256(p) for p in data if is_mined(p)]}
+        result = continue_training(old, load_dataset(data), replayed, self.case.train, facts,
+                                   phase_progress('training'))
+        spec = replace(result.model.spec, version=str(version))
+        folder = self.folder / 'candidate'
+        spec = save_checkpoint(folder, spec, result.model.tensors,
+                               card(spec, result, 'wm-eval retrain'))
+        made = spec.provenance
+        told = {'sha256': spec.sha256, 'steps': result.steps, 'episodes': made['episodes'],
+                'transitions': made['transitions'], 'wall_s': made['train_wall_s'],
+                'cpu_s': made['train_cpu_s'], 'trained_at_ns': made['trained_at_ns'],
+                'rmse': result.report['rmse'][0], 'persistence': result.report['persistence'][0]}
+        return Model(folder, spec.sha256), told
+
+
+def open_registry(folder: Path, scenario_model: str, given: str) -> tuple[Registry, Path]:
+    """
+    Return the registry and the model to begin with; a new registry begins with that model.
+
+    :param scenario_model: what the scenario names
+    :param given: what was given on the command line; empty: the version in force, or else the
+        scenario's
+    :raises CheckpointError: there is no such model
+    :raises ConfigError: neither names one
+    """
+    registry = Registry(folder)
+    current = registry.current()
+    if not given and current is not None:
+        return registry, registry.path(current)
+    name = given or scenario_model
+    if not name:
+        raise ConfigError('the scenario names no planner.model to begin with; give --model')
+    source = find_checkpoint(name)
+    if current is not None:
+        return registry, source
+    version = registry.add(lambda to: shutil.copytree(source, to), {'why': f'copy of {name}'})
+    registry.promote(version, {'why': 'the model to begin with'})
+    return registry, registry.path(version)
+
+
+def replay_of(names: Sequence[str], own: Sequence[Path]) -> Dataset | None:
+    """
+    Return the old data that is replayed.
+
+    :param names: bags, mined folders, or names of recipes, whose data are collected anew in
+        process; empty: what the case itself ran under the old condition
+    :param own: bags of the case's own runs under the old condition
+    """
+    from wm_eval_ros.training.dataset import load_dataset
+    from wm_eval_ros.training.recipe import load_recipe, recipe_names, RecipeRunner
+    from wm_eval_ros.training.trajectory import merge
+    if not names:
+        return load_dataset(own) if own else None
+    recipes = [n for n in names if not Path(n).exists()]
+    if unknown := [n for n in recipes if n not in recipe_names()]:
+        raise ConfigError(f'--replay {unknown[0]}: no bag or mined folder of that path, and no '
+                          f'recipe; recipes: {", ".join(recipe_names())}')
+    parts = [RecipeRunner(load_recipe(n)).gather(n, phase_progress) for n in recipes]
+    if paths := [Path(n) for n in names if Path(n).exists()]:
+        parts.append(load_dataset(paths))
+    return merge(parts)
+
+
+def success_of(bag: Path) -> tuple[int, int]:
+    """Return successes and decided episodes of a run."""
+    counted = [e for e in evidence_of(bag).episodes if e.decided]
+    return sum(e.succeeded for e in counted), len(counted)
