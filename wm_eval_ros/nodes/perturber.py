@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-import heapq
-import itertools
-import json
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wm_eval_ros.config.scenario import Scenario
-from wm_eval_ros.errors import ConfigError, WmEvalError
-from wm_eval_ros.perturb import catalogue
+from wm_eval_ros.nodes.injecting import answer
+from wm_eval_ros.perturb.held import Held
 from wm_eval_ros.perturb.host import Channel, Host, Role
-from wm_eval_ros.perturb.injector import Change, Injector, Outcome, request
+from wm_eval_ros.perturb.injector import Change, Injector
 from wm_eval_ros.perturb.protocol import (
-    ChangesPlanning,
     ChangesProcesses,
     ChangesWorld,
     WorldChange,
@@ -30,8 +26,6 @@ from wm_eval_ros.wire.edit import FieldEditor
 
 #: publishes a change, as an event of now
 Tell = Callable[[Change], None]
-#: carried out by a process of its own
-SECOND_PUBLISHER = 'command.second_publisher'
 
 
 class Perturber:
@@ -58,8 +52,8 @@ class Perturber:
         host = _host(scenario, plant, self._units, process_faults)
         self._injector = Injector(scenario.perturbations, host, self._disturb)
         self._open = False
-        self._held: list[tuple[int, int, Callable[[], object]]] = []
-        self._count = itertools.count()
+        # in a simulator the rates are known, and so is what is held back at most
+        self._held: Held[Callable[[], object]] = Held(0)
 
     # the episode --------------------------------------------------------------------------------
 
@@ -74,8 +68,8 @@ class Perturber:
         task_ns = self._plant.time_ns
         for change in self._injector.step(task_ns):
             self._tell(change)
-        while self._held and self._held[0][0] <= task_ns:
-            heapq.heappop(self._held)[2]()
+        for leave in self._held.due(task_ns):
+            leave()
 
     def end(self) -> None:
         """End everything; to be told before the event that ends the episode."""
@@ -129,20 +123,10 @@ class Perturber:
 
     def on_request(self, asked: Any, response: Any) -> Any:
         """Answer the service: begin a perturbation now; severity 0 ends it."""
-        if not self._open:
-            response.outcome, response.message = str(Outcome.SKIPPED), 'no episode is running'
-            return response
-        try:
-            _require_live(asked.name)
-            parameters = _parameters(asked.parameters)
-            plan = request(asked.name, asked.severity, self._plant.time_ns,
-                           round(asked.duration_s * 1e9), int(asked.seed), parameters)
-            change = self._injector.inject(plan, self._plant.time_ns)
-        except WmEvalError as error:
-            response.outcome, response.message = str(Outcome.UNSUPPORTED), str(error)
-            return response
-        self._tell(change)
-        response.outcome, response.message = str(change.outcome), change.why
+        change = answer(self._injector, self._plant.time_ns if self._open else None, asked,
+                        response)
+        if change is not None:
+            self._tell(change)
         return response
 
     def _leave(self, delay_ns: int, leave: Callable[[], object]) -> None:
@@ -150,8 +134,7 @@ class Perturber:
         if delay_ns <= 0:
             leave()
         else:
-            due_ns = self._plant.time_ns + delay_ns
-            heapq.heappush(self._held, (due_ns, next(self._count), leave))
+            self._held.put(self._plant.time_ns + delay_ns, 0, leave)
 
     def _edit(self, editor: FieldEditor, topic: str, message: Any) -> None:
         task_ns = self._plant.time_ns
@@ -170,27 +153,6 @@ class Perturber:
         except ValueError as error:
             return str(error)
         return ''
-
-
-def _require_live(name: str) -> None:
-    """
-    Refuse what another process carries out by the schedule, with parameters no event tells.
-
-    :raises ConfigError: it is of that kind
-    """
-    kind = catalogue.load(name)
-    if issubclass(kind, ChangesPlanning) or name == SECOND_PUBLISHER:
-        raise ConfigError(f'{name} is carried out by another process: schedule it in the '
-                          'scenario')
-
-
-def _parameters(text: str) -> dict[str, float]:
-    """Read a request's parameters."""
-    try:
-        raw = json.loads(text or '{}')
-    except ValueError as error:
-        raise ConfigError(f'parameters: {error}') from None
-    return {str(key): float(value) for key, value in raw.items()}
 
 
 def _host(

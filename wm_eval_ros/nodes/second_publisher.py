@@ -37,6 +37,10 @@ class SecondPublisherNode:
         parameters.close()
         self._command = self.scenario.interface.command
         self._writer = CommandWriter(self._command, message_type)
+        # another quality of service would not be heard
+        self._as_the_planner = topics.proposal(
+            round(self.scenario.planner.period_ms * 1e6),
+            round(self.scenario.supervisor.liveliness_ms * 1e6))
         self._seed = 0
         self._acting: tuple[Publisher, Timer] | None = None
         self.node.create_subscription(
@@ -70,7 +74,8 @@ class SecondPublisherNode:
         topic = self._command.topic
         publisher = self.node.create_publisher(
             message_type(self._command.type),
-            topic if made.on_actuators else topics.proposed(topic), qos_profile(topics.COMMAND))
+            topic if made.on_actuators else topics.proposed(topic),
+            qos_profile(topics.COMMAND if made.on_actuators else self._as_the_planner))
         timer = self.node.create_timer(1.0 / made.hz, lambda: self._publish(publisher, made),
                                        clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._acting = publisher, timer

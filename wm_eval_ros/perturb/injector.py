@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -120,7 +120,9 @@ class Injector:
         return changes
 
     def inject(self, plan: Scheduled, task_ns: int) -> Change:
-        """Begin a perturbation now, that was not scheduled."""
+        """Begin a perturbation now that was not scheduled; severity 0 ends that of its name."""
+        if plan.severity == 0.0 and plan.name in self._active:
+            return self._stop(plan.name)
         return self._start(plan, task_ns)
 
     # what acts ----------------------------------------------------------------------------------
@@ -185,7 +187,7 @@ class Injector:
     def _start(self, plan: Scheduled, task_ns: int) -> Change:
         if plan.name in self._active:
             return _skipped(plan, Outcome.SKIPPED, 'it is on already')
-        if plan.severity <= 0.0:
+        if plan.severity == 0.0:
             return _skipped(plan, Outcome.SKIPPED, 'severity 0 changes nothing')
         if plan.end_ns is not None and plan.end_ns <= task_ns:
             return _skipped(plan, Outcome.SKIPPED, 'it ends before the world gets to it')
@@ -228,13 +230,6 @@ def own_end(plan: Scheduled, instance: Any) -> Scheduled:
     if plan.end_ns is not None or not isinstance(instance, HasDuration):
         return plan
     return replace(plan, end_ns=plan.start_ns + round(instance.lasts_s() * 1e9))
-
-
-def request(name: str, severity: float, task_ns: int, duration_ns: int, seed: int,
-            parameters: Mapping[str, float]) -> Scheduled:
-    """Return a perturbation that begins now, as if it had been scheduled."""
-    return Scheduled(name, severity, task_ns, task_ns + duration_ns if duration_ns else None,
-                     seed, (), parameters)
 
 
 def _skipped(plan: Scheduled, outcome: Outcome, why: str) -> Change:
