@@ -1,9 +1,10 @@
 """A robot instead of a simulator: its own topics are the plant, episodes are kept by time."""
 
 from launch.actions import DeclareLaunchArgument, EmitEvent, RegisterEventHandler, Shutdown
+from launch.conditions import IfCondition
 from launch.event_handlers import OnProcessStart
 from launch.events import matches_action
-from launch.substitutions import LaunchConfiguration
+from launch.substitutions import LaunchConfiguration, PythonExpression
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
@@ -15,9 +16,16 @@ from launch import LaunchDescription
 
 def generate_launch_description():
     """Declare the arguments, start the nodes, take the planner to active."""
+    relays = {name: LaunchConfiguration(argument) for name, argument in (
+        ('perturb_relay', 'perturb'), ('command_relay', 'perturb_commands'))}
+    # evaluates to a list, which is read as YAML
+    nodes = ["['plant', 'planner', 'supervisor', 'monitor', 'recorder']"]
+    for name, asked in relays.items():
+        nodes += [f" + (['{name}'] if '", asked, "' == 'true' else [])"]
     run = {
         'scenario': LaunchConfiguration('scenario'),
         'episodes': ParameterValue(LaunchConfiguration('episodes'), value_type=int),
+        'nodes': ParameterValue(PythonExpression(nodes)),
     }
     bag = {'bag': ParameterValue(LaunchConfiguration('bag'), value_type=str)}
     patience = {'ready_timeout_s': ParameterValue(LaunchConfiguration('ready_timeout_s'),
@@ -40,12 +48,21 @@ def generate_launch_description():
         DeclareLaunchArgument('ready_timeout_s', default_value='60.0',
                               description="how long the robot's topics and the nodes are waited "
                                           'for [s]'),
+        DeclareLaunchArgument('perturb', default_value='false', choices=['false', 'true'],
+                              description="pass the robot's sensors through the relay that "
+                                          "carries out the scenario's perturbations"),
+        DeclareLaunchArgument('perturb_commands', default_value='false',
+                              choices=['false', 'true'],
+                              description='also perturb commands, behind the supervisor: nothing '
+                                          'checks them any more; needs perturb:=true'),
         RegisterEventHandler(OnProcessStart(
             target_action=planner, on_start=[change(Transition.TRANSITION_CONFIGURE)])),
         RegisterEventHandler(OnStateTransition(
             target_lifecycle_node=planner, goal_state='inactive',
             entities=[change(Transition.TRANSITION_ACTIVATE)])),
         planner,
+        *(Node(package='wm_eval_ros', executable=f'{name}_node', parameters=[run],
+               output='screen', condition=IfCondition(asked)) for name, asked in relays.items()),
         Node(package='wm_eval_ros', executable='supervisor_node', parameters=[run],
              output='screen'),
         Node(package='wm_eval_ros', executable='monitor_node', parameters=[run], output='screen'),

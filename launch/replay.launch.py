@@ -7,9 +7,10 @@ from launch.actions import (
     RegisterEventHandler,
     Shutdown,
 )
+from launch.conditions import IfCondition
 from launch.event_handlers import OnProcessStart
 from launch.events import matches_action
-from launch.substitutions import LaunchConfiguration
+from launch.substitutions import LaunchConfiguration, PythonExpression
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
@@ -21,8 +22,12 @@ from launch import LaunchDescription
 
 def generate_launch_description():
     """Declare the arguments, start the nodes, play the bag once the planner is active."""
+    asked = LaunchConfiguration('perturb')
+    # evaluates to a list, which is read as YAML
+    nodes = ["['plant', 'planner', 'monitor', 'recorder'] + (['perturb_relay'] if '", asked,
+             "' == 'true' else [])"]
     run = {'scenario': LaunchConfiguration('scenario'), 'use_sim_time': True,
-           'nodes': ['plant', 'planner', 'monitor', 'recorder']}
+           'nodes': ParameterValue(PythonExpression(nodes))}
     bag = {'bag': ParameterValue(LaunchConfiguration('bag'), value_type=str),
            'exclude': ParameterValue(LaunchConfiguration('exclude'))}
     planner = LifecycleNode(package='wm_eval_ros', executable='planner_node', name='planner',
@@ -49,6 +54,9 @@ def generate_launch_description():
         DeclareLaunchArgument('delay_s', default_value='5.0',
                               description='pause before the bag is played: its first messages '
                                           'are lost while the nodes match [s]'),
+        DeclareLaunchArgument('perturb', default_value='false', choices=['false', 'true'],
+                              description="pass the bag's sensors through the relay that carries "
+                                          "out the scenario's perturbations"),
         RegisterEventHandler(OnProcessStart(
             target_action=planner, on_start=[change(Transition.TRANSITION_CONFIGURE)])),
         RegisterEventHandler(OnStateTransition(
@@ -57,6 +65,8 @@ def generate_launch_description():
         RegisterEventHandler(OnStateTransition(
             target_lifecycle_node=planner, goal_state='active', entities=[play])),
         planner,
+        Node(package='wm_eval_ros', executable='perturb_relay_node', parameters=[run],
+             output='screen', condition=IfCondition(asked)),
         Node(package='wm_eval_ros', executable='monitor_node', parameters=[run], output='screen'),
         Node(package='wm_eval_ros', executable='recorder_node', parameters=[run, bag],
              output='screen'),

@@ -30,6 +30,8 @@ from wm_eval_ros.perturb.protocol import ProcessFault
 NODES = ('supervisor', 'planner', 'monitor', 'recorder')
 #: node of the perturbation command.second_publisher
 SECOND_PUBLISHER = 'second_publisher'
+#: node that perturbs the messages of a robot
+RELAY = 'perturb_relay'
 #: nodes that only listen
 LISTENERS = ('monitor', 'recorder')
 
@@ -73,13 +75,17 @@ class GraphRun:
         self, scenario: Scenario, environment: dict[str, str],
         tell: Callable[[dict[str, Any]], None],
     ) -> None:
-        common = {'scenario': str(self.scenario),
-                  'run_id': f'{self.folder.name}-{time.strftime("%Y%m%dT%H%M%S")}'}
+        further = further_nodes(scenario)
+        common: dict[str, Any] = {
+            'scenario': str(self.scenario),
+            'nodes': [*NODES, 'plant', *(name for name in further if name == RELAY)],
+            'run_id': f'{self.folder.name}-{time.strftime("%Y%m%dT%H%M%S")}'}
         own: dict[str, dict[str, Any]] = {
             'plant': {'process_faults': True},
             'planner': {'autostart': True, 'slot_mark': str(self.folder / 'log' / 'planner.slot')},
             'monitor': {'scorecard': str(self.live)},
             'recorder': {'bag': str(self.bag)}}
+
         def start(name: str, count: int = 0) -> NodeProcess:
             log = self.folder / 'log' / (f'{name}.{count}.log' if count else f'{name}.log')
             return NodeProcess(name, {**common, **own.get(name, {})}, log, environment,
@@ -93,7 +99,7 @@ class GraphRun:
             tell(said)
 
         try:
-            for name in (*NODES, *further_nodes(scenario), 'plant'):
+            for name in (*NODES, *further, 'plant'):
                 running[name] = start(name)
             watch(running['plant'], running.values(), heed, faults.planned)
         except KeyboardInterrupt:
@@ -110,6 +116,9 @@ class GraphRun:
 
 def further_nodes(scenario: Scenario) -> tuple[str, ...]:
     """Return the nodes that only the perturbations of a scenario need."""
+    if scenario.plant.kind == 'hardware':
+        # between a robot and the planner; nothing else is done to a robot
+        return (RELAY,) if scenario.perturbations else ()
     faults = [process_fault(each.name) for each in scenario.perturbations]
     return (SECOND_PUBLISHER,) if ProcessFault.SECOND_PUBLISHER in faults else ()
 
@@ -118,7 +127,7 @@ def end_in_order(running: Mapping[str, NodeProcess]) -> None:
     """End who drives first and who listens last; a second Ctrl-C does not cut the bag."""
     handlers = {number: signal.signal(number, signal.SIG_IGN)
                 for number in (signal.SIGINT, signal.SIGTERM)}
-    for names in ((SECOND_PUBLISHER, 'planner'), ('supervisor',), ('plant',), LISTENERS):
+    for names in ((SECOND_PUBLISHER, 'planner'), ('supervisor',), (RELAY, 'plant'), LISTENERS):
         end([running[name] for name in names if name in running])
     for number, handler in handlers.items():
         signal.signal(number, handler)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 import threading
 import time
 from typing import Any
@@ -12,6 +12,7 @@ from rclpy.node import Node
 from wm_eval_ros.config.interface import Interface, Stream
 from wm_eval_ros.errors import FieldPathError
 from wm_eval_ros.nodes.ros import Endpoints, sequence_of
+from wm_eval_ros.nodes.topic_list import sensed
 from wm_eval_ros.planning.decision import Inputs, Reading
 from wm_eval_ros.records import InputRef, NEVER_NS
 from wm_eval_ros.wire import codec, topics
@@ -22,19 +23,24 @@ class InputBuffer:
     """Subscribes to the interface's observations and goal; holds the newest reading of each."""
 
     def __init__(
-        self, node: Node, ends: Endpoints, interface: Interface, qos: topics.Qos
+        self, node: Node, ends: Endpoints, interface: Interface, qos: topics.Qos,
+        nodes: Collection[str],
     ) -> None:
-        """Subscribe; `qos` is for the observations, the goal is latched."""
+        """
+        Subscribe; `qos` is for the observations, the goal is latched.
+
+        :param nodes: the nodes that take part in the run
+        """
         self._node = node
         self._lock = threading.Lock()
         self._names = [s.topic for s in interface.observations]
         self._goal_name = None if interface.goal is None else interface.goal.topic
         self._newest: dict[str, Reading] = {}
-        streams = [(s, qos) for s in interface.observations]
+        heard = [(s, sensed(s.topic, nodes), qos) for s in interface.observations]
         if interface.goal is not None:
-            streams.append((interface.goal, topics.LATCHED))
-        for stream, wanted in streams:
-            ends.subscription(stream.type, stream.topic, wanted, self._callback(stream))
+            heard.append((interface.goal, interface.goal.topic, topics.LATCHED))
+        for stream, topic, wanted in heard:
+            ends.subscription(stream.type, topic, wanted, self._callback(stream, topic))
 
     def snapshot(self) -> Inputs:
         """Return the newest readings."""
@@ -49,9 +55,9 @@ class InputBuffer:
                       for n in self._names}
         return stamps.pop() if len(stamps) == 1 else None
 
-    def _callback(self, stream: Stream) -> Callable[[Any, dict[str, Any]], None]:
+    def _callback(self, stream: Stream, topic: str) -> Callable[[Any, dict[str, Any]], None]:
         reader = StreamReader(stream)
-        resolved = self._node.resolve_topic_name(stream.topic)
+        resolved = self._node.resolve_topic_name(topic)
 
         def store(message: Any, info: dict[str, Any]) -> None:
             steady_ns = time.monotonic_ns()

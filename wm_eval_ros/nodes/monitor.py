@@ -12,13 +12,17 @@ from typing import Any
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
+from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.config.schema import setting
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.process import drain, run_node, spin_in_batches, Stop
 from wm_eval_ros.nodes.ros import Endpoints, Ready, sequence_of, TYPES
-from wm_eval_ros.records import Record, SampleRecord
+from wm_eval_ros.nodes.topic_list import sensed
+from wm_eval_ros.records import EpisodeEvent, EventKind, Record, SampleRecord
 from wm_eval_ros.scoring.live import slot_values
 from wm_eval_ros.scoring.scorer import Scorer
+from wm_eval_ros.surprise.calibration import read_calibration
+from wm_eval_ros.surprise.exchangeability import CalibrationWatch
 from wm_eval_ros.wire import codec, topics
 from wm_eval_ros.wire.header import header_stamp_ns
 
@@ -43,7 +47,10 @@ class MonitorNode:
         parameters.close()
         self._scorer = Scorer()
         self._count = 0
+        self._watch = _watch(scenario)
         ends = Endpoints(self.node, scenario, run.nodes)
+        self._events = None if self._watch is None else ends.publisher(
+            topics.TYPES[topics.EPISODE_EVENT], topics.EPISODE_EVENT, topics.LATCHED)
         self._metrics = ends.publisher(topics.TYPES[topics.METRICS], topics.METRICS,
                                        topics.TELEMETRY)
         for topic, qos, callback in (
@@ -53,9 +60,10 @@ class MonitorNode:
             ends.subscription(topics.TYPES[topic], topic, qos, callback)
         robot = scenario.plant.kind == 'hardware'
         for stream in scenario.interface.observations:
+            topic = sensed(stream.topic, run.nodes)
             ends.subscription(
-                stream.type, stream.topic, topics.ROBOT_SENSOR if robot else topics.SENSOR_OFFER,
-                self._on_sample(self.node.resolve_topic_name(stream.topic)), raw=True)
+                stream.type, topic, topics.ROBOT_SENSOR if robot else topics.SENSOR_OFFER,
+                self._on_sample(self.node.resolve_topic_name(topic)), raw=True)
         self._ready = Ready(self.node, ends)
 
     def spin(self, executor: SingleThreadedExecutor, stop: Stop) -> None:
@@ -73,6 +81,13 @@ class MonitorNode:
     def _update(self, record: Record) -> None:
         self._count += 1
         self._scorer.update(record)
+        if self._watch is None or self._events is None:
+            return
+        loss = self._watch.update(record)
+        if loss is not None and isinstance(record, EpisodeEvent):
+            self._events.publish(codec.event_to_msg(EpisodeEvent(
+                record.stamp_ns, loss.episode, EventKind.CALIBRATION_LOST, loss.label,
+                loss.evidence, 'monitor'), TYPES))
 
     def _on_run_info(self, message: Any) -> None:
         self._update(codec.run_info_from_json(message.data))
@@ -93,6 +108,15 @@ class MonitorNode:
                 sequence_of(info)))
 
         return take
+
+
+def _watch(scenario: Scenario) -> CalibrationWatch | None:
+    """Return the watch over the calibration in use; the planner refuses one that does not fit."""
+    settings = scenario.detector
+    if not settings.calibration:
+        return None
+    found, _ = read_calibration(Path(settings.calibration), settings.calibration_sha256)
+    return CalibrationWatch(found, settings.lost_alpha)
 
 
 def main() -> int:

@@ -228,7 +228,7 @@ class PlannerNode(LifecycleNode):
         ends.subscription(topics.TYPES[topics.EPISODE_EVENT], topics.EPISODE_EVENT,
                           topics.LATCHED, self._on_event)
         sensor = topics.SENSOR if self._realtime else topics.SENSOR_OFFER
-        self._inputs = InputBuffer(self, ends, interface, sensor)
+        self._inputs = InputBuffer(self, ends, interface, sensor, self._nodes)
         proposed = topics.proposed(interface.command.topic)
         self._command_topic = self.resolve_topic_name(proposed)
         # offered as tight as it gets, so that the supervisor may ask for any of its watches

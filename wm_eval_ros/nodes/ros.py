@@ -82,9 +82,8 @@ class Endpoints:
         :param nodes: the nodes that take part in the run
         """
         self._node = node
-        self._readers = {topic: names & set(nodes)
-                         for topic, names in readers(scenario).items()}
-        self._writers = {topic for topic, name in writers(scenario).items() if name in nodes}
+        self._readers = readers(scenario, nodes)
+        self._writers = set(writers(scenario, nodes))
         self._publishers: list[tuple[Publisher, int]] = []
         self._subscriptions: list[tuple[Subscription, int]] = []
 
@@ -145,6 +144,11 @@ class Ready:
         self._said = False
         self._publisher = endpoints.publisher(
             topics.TYPES[topics.NODE_READY], topics.NODE_READY, topics.LATCHED)
+
+    @property
+    def announced(self) -> bool:
+        """Whether this node has said that it can take part."""
+        return self._said
 
     def announce_when_matched(self) -> bool:
         """Announce the node once all its endpoints have met the others; say whether it has."""

@@ -8,21 +8,53 @@ from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.records import ClockMode
 from wm_eval_ros.wire import topics
 
+#: nodes of a run that perturb messages between a robot and the others: its sensors, its commands
+SENSOR_RELAY, COMMAND_RELAY = 'perturb_relay', 'command_relay'
 
-def run_topics(scenario: Scenario, exclude: Collection[str] = ()) -> dict[str, str]:
-    """Return topic -> type of everything that belongs into the bag of a run."""
+
+def sensed(topic: str, nodes: Collection[str]) -> str:
+    """Return the topic on which the planner hears an observation: that of the relay, if any."""
+    return topics.perturbed(topic) if SENSOR_RELAY in nodes else topic
+
+
+def gated(topic: str, nodes: Collection[str]) -> str:
+    """Return the topic on which the supervisor publishes the command."""
+    return topics.unperturbed(topic) if COMMAND_RELAY in nodes else topic
+
+
+def relayed_images(scenario: Scenario) -> tuple[str, ...]:
+    """Return the camera topics of a robot that perturbations name; of its types nobody tells."""
     interface = scenario.interface
-    listed = {s.topic: s.type for s in interface.observations}
+    numbers = {s.topic for s in interface.observations} | {interface.command.topic}
+    named = {topic for each in scenario.perturbations for topic in each.topics}
+    return tuple(sorted(named - numbers))
+
+
+def run_topics(
+    scenario: Scenario, exclude: Collection[str] = (), nodes: Collection[str] = ()
+) -> dict[str, str]:
+    """
+    Return topic -> type of everything that belongs into the bag of a run of these nodes.
+
+    An empty type is that which the topic is published with.
+    """
+    interface = scenario.interface
+    listed = {topic: s.type for s in interface.observations
+              for topic in (s.topic, sensed(s.topic, nodes))}
     if interface.goal is not None:
         listed[interface.goal.topic] = interface.goal.type
     command = interface.command
-    listed[command.topic] = listed[topics.proposed(command.topic)] = command.type
+    for topic in (command.topic, topics.proposed(command.topic), gated(command.topic, nodes)):
+        listed[topic] = command.type
     ours = [topics.RUN_INFO, topics.EPISODE_EVENT, topics.PLANNER_CYCLE, topics.METRICS]
     if scenario.clock is not ClockMode.REALTIME:
         ours.append(topics.CLOCK)
     if scenario.plant.camera_hz > 0:
         ours.append(topics.camera(scenario.plant.camera_encoding))
     listed.update({name: topics.TYPES[name] for name in ours})
+    if SENSOR_RELAY in nodes:
+        listed |= {name: '' for image in relayed_images(scenario)
+                   for name in (image, sensed(image, nodes))}
     return {name: kind for name, kind in listed.items() if name not in exclude}
 
 
@@ -30,31 +62,36 @@ def run_topics(scenario: Scenario, exclude: Collection[str] = ()) -> dict[str, s
 ALL_NODES = ('plant', 'planner', 'supervisor', 'monitor', 'recorder')
 
 
-def readers(scenario: Scenario) -> dict[str, set[str]]:
+def readers(scenario: Scenario, nodes: Collection[str] = ALL_NODES) -> dict[str, set[str]]:
     """Return topic -> nodes that read it; latched topics reach late readers and are left out."""
     command = scenario.interface.command.topic
-    read: dict[str, set[str]] = {s.topic: {'planner', 'monitor'}
-                                 for s in scenario.interface.observations}
+    observations = [s.topic for s in scenario.interface.observations]
+    read: dict[str, set[str]] = {t: {SENSOR_RELAY} for t in observations}
+    read |= {sensed(t, nodes): {'planner', 'monitor'} for t in observations}
     read |= {topics.PLANNER_CYCLE: {'monitor', 'supervisor'}, topics.METRICS: set(),
-             command: {'plant'}, topics.proposed(command): {'supervisor'}}
+             gated(command, nodes): {COMMAND_RELAY}, topics.proposed(command): {'supervisor'}}
+    read.setdefault(command, set()).add('plant')
     if scenario.clock is ClockMode.REALTIME and (
             scenario.supervisor.state_limits or scenario.supervisor.brake):
-        for stream in scenario.interface.observations:
-            read[stream.topic].add('supervisor')
-    for topic in run_topics(scenario, scenario.recorder.exclude):
+        for topic in observations:
+            read[topic].add('supervisor')
+    for topic in run_topics(scenario, scenario.recorder.exclude, nodes):
         if topic not in _LATCHED:
             read.setdefault(topic, set()).add('recorder')
-    return read
+    return {topic: names & set(nodes) for topic, names in read.items()}
 
 
-def writers(scenario: Scenario) -> dict[str, str]:
+def writers(scenario: Scenario, nodes: Collection[str] = ALL_NODES) -> dict[str, str]:
     """Return topic -> the one node that writes it, for the topics of `readers`."""
     command = scenario.interface.command.topic
-    written = {s.topic: 'plant' for s in scenario.interface.observations}
+    observations = [s.topic for s in scenario.interface.observations]
+    written = {sensed(t, nodes): SENSOR_RELAY for t in observations}
+    written |= dict.fromkeys(observations, 'plant')
     if not scenario.supervisor.shadow:
-        written[command] = 'supervisor'
-    return written | {topics.PLANNER_CYCLE: 'planner', topics.METRICS: 'monitor',
-                      topics.proposed(command): 'planner'}
+        written |= {command: COMMAND_RELAY, gated(command, nodes): 'supervisor'}
+    written |= {topics.PLANNER_CYCLE: 'planner', topics.METRICS: 'monitor',
+                topics.proposed(command): 'planner'}
+    return {topic: name for topic, name in written.items() if name in nodes}
 
 
 _LATCHED = (topics.RUN_INFO, topics.EPISODE_EVENT)

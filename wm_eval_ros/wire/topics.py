@@ -18,6 +18,8 @@ CAMERA_COMPRESSED = 'camera/image_raw/compressed'
 #: services of the plant (or of the relay before a robot)
 RESET_EPISODE = 'reset_episode'
 INJECT_PERTURBATION = 'inject_perturbation'
+#: service of the relay of commands
+INJECT_COMMAND_PERTURBATION = 'inject_command_perturbation'
 #: services of the supervisor: an operator takes over (SetBool), a stop is lifted (Trigger)
 TAKE_OVER = 'take_over'
 CLEAR_STOP = 'clear_stop'
@@ -45,6 +47,16 @@ def camera(encoding: str) -> str:
 def proposed(command_topic: str) -> str:
     """Return the topic of the planner's proposal for a command topic."""
     return f'proposed/{command_topic.lstrip("/")}'
+
+
+def perturbed(topic: str) -> str:
+    """Return the topic on which the relay passes a robot's topic on to the planner."""
+    return f'perturbed/{topic.lstrip("/")}'
+
+
+def unperturbed(command_topic: str) -> str:
+    """Return the topic on which the supervisor hands its command to the relay of commands."""
+    return f'unperturbed/{command_topic.lstrip("/")}'
 
 
 @dataclass(frozen=True)
