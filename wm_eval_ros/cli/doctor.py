@@ -9,12 +9,16 @@ from importlib.metadata import PackageNotFoundError, version
 import importlib.util
 import json
 import os
+from pathlib import Path
 import subprocess
 import sys
 import time
 
 from wm_eval_ros.cli.processes import reserved_domain
 from wm_eval_ros.errors import EXIT_FAIL, EXIT_PASS, WmEvalError
+from wm_eval_ros.nodes import security
+from wm_eval_ros.nodes.policy import enclave
+from wm_eval_ros.nodes.topic_list import ALL_NODES
 
 EXAMPLE = """example:
   wm-eval doctor --json
@@ -29,6 +33,7 @@ MODULES = {
     'safetensors': ('safetensors', 'checkpoints', 'learn'),
     'mujoco': ('mujoco', 'the mujoco plant', 'sim'),
     'gymnasium': ('gymnasium', 'models of the tasks', 'sim'),
+    'cryptography': ('cryptography', 'signatures of the audit trail', 'audit'),
     'cv2': ('opencv-python-headless', 'compressed camera images', 'vision'),
     'plotly': ('plotly', 'the HTML report', 'report'),
 }
@@ -58,7 +63,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run the verb; exit code 1 where something is missing."""
     looks: list[Callable[[], list[Finding]]] = [
-        _python, _modules, _ros, _messages, _rendering, _clocks, _threads, _domain]
+        _python, _modules, _ros, _messages, _security, _rendering, _clocks, _threads, _domain]
     findings = [finding for look in looks for finding in look()]
     if args.json:
         print(json.dumps([asdict(f) for f in findings], indent=2))
@@ -114,6 +119,27 @@ def _messages() -> list[Finding]:
     return [Finding('messages of wm_eval_ros', present,
                     'built' if present else 'not built',
                     '' if present else 'make setup, or colcon build')]
+
+
+def _security() -> list[Finding]:
+    """Say whether nodes would run secured, as asked for, or not at all."""
+    kept = os.environ.get(security.KEYSTORE, '') or 'no keystore'
+    present = security.middleware_has_security(
+        [Path(p) / 'lib' for p in (*os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep),
+                                   sys.prefix) if p])
+    built = {None: 'Fast DDS not found', True: 'built into Fast DDS',
+             False: 'not built into this Fast DDS'}[present]
+    try:
+        asked = security.enabled(os.environ)
+        strategy = 'Enforce' if security.enforced(os.environ) else 'Permissive'
+        for node in ALL_NODES if asked else ():
+            security.require_enclave(os.environ, ['--enclave', enclave(node)])
+    except WmEvalError as error:
+        return [Finding('ROS security', False, str(error), 'see docs/security.md')]
+    if not asked:
+        return [Finding('ROS security', True, f'off ({built})')]
+    remedy = '' if present else 'use a ROS 2 distribution, or unset ROS_SECURITY_ENABLE'
+    return [Finding('ROS security', bool(present), f'on, {strategy}, {kept}; {built}', remedy)]
 
 
 def _rendering() -> list[Finding]:

@@ -22,6 +22,8 @@ from wm_eval_ros.errors import (
     RunError,
     WmEvalError,
 )
+from wm_eval_ros.nodes.policy import enclave
+from wm_eval_ros.nodes.security import enabled
 
 #: a node that does not end this long after SIGINT is told to write its stacks and abort [s]
 END_S = 20.0
@@ -56,6 +58,8 @@ class NodeProcess:
         self.name = name
         self.log = log
         words = [sys.executable, '-m', f'wm_eval_ros.nodes.{name}', '--ros-args']
+        if enabled(environment):
+            words += ['--enclave', enclave(name)]
         for key, value in parameters.items():
             words += ['-p', f'{key}:={json.dumps(value)}']
         with log.open('wb') as sink:
