@@ -88,15 +88,18 @@ def check_names(scenario: Scenario, baselines: Sequence[str] = ()) -> None:
 
 def check_planners(scenario: Scenario, baselines: Sequence[str] = ()) -> None:
     """
-    Make the planners as their node will: what it would refuse is refused before the start.
+    Make planners and detectors as their node will: what it would refuse is refused at once.
 
-    :raises WmEvalError: the model or the planner that cannot be made
+    :raises WmEvalError: the model or planner that cannot be made, the calibration that is not for
+        this run
     """
     from wm_eval_ros.models.load import load_model
+    from wm_eval_ros.surprise.assemble import detector_of
     for each in (scenario, *(with_planner(scenario, name) for name in baselines)):
         settings = each.planner
         model = load_model(each) if settings.model else None
         plugins.load('wm_eval_ros.planners', settings.planner)(settings, model, each.interface)
+        detector_of(each, '' if model is None else model.spec.sha256)
 
 
 def default_folder(name: str) -> Path:

@@ -215,9 +215,10 @@ def load_scenario(path: Path, overrides: Mapping[str, object] | None = None) -> 
 
 
 def with_planner(scenario: Scenario, planner: str) -> Scenario:
-    """Return the scenario under another planner, without a model: a baseline."""
+    """Return the scenario under another planner, without model and detector: a baseline."""
     return dataclasses.replace(
-        scenario, planner=dataclasses.replace(scenario.planner, planner=planner, model=''))
+        scenario, planner=dataclasses.replace(scenario.planner, planner=planner, model=''),
+        detector=DetectorSettings())
 
 
 def _set(raw: object, keys: list[str], value: object, where: str) -> None:
