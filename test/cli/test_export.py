@@ -216,7 +216,8 @@ def test_nothing_asked_for_is_refused_in_one_line(
         bag: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(['export', str(bag)]) == 2
     assert capsys.readouterr().err == (
-        'wm-eval export: nothing to write: give one of --parquet, --rerun, --foxglove, --jsonl\n')
+        'wm-eval export: nothing to write: give one of --parquet, --rerun, --foxglove, --jsonl, '
+        '--audit, --ocsf\n')
 
 
 @pytest.mark.parametrize('form', ['--parquet', '--jsonl', '--foxglove'])

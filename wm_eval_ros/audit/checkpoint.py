@@ -11,6 +11,7 @@ from typing import Any
 
 from wm_eval_ros.audit.chain import LINK_BYTES
 from wm_eval_ros.audit.keys import Signer
+from wm_eval_ros.config.json_text import parse_json
 from wm_eval_ros.errors import BagError
 
 #: version of the form; a newer one is refused
@@ -94,7 +95,8 @@ def checkpoint_from_text(text: Mapping[str, Any], where: str) -> Checkpoint:
     try:
         found = Checkpoint(
             number=int(text['number']), index=int(text['index']), head=text['head'],
-            counts=_counts(text['counts']), links=base64.b64decode(text['links'], validate=True),
+            counts=_counts(text['counts'], where),
+            links=base64.b64decode(text['links'], validate=True),
             salt=text['salt'], previous=text['previous'], time_ns=int(text['time_ns']),
             final=text['final'] == '1', key=text['key'], signature=text['signature'])
         bytes.fromhex(found.head + found.salt + found.key + found.signature)
@@ -106,8 +108,8 @@ def checkpoint_from_text(text: Mapping[str, Any], where: str) -> Checkpoint:
     return found
 
 
-def _counts(text: str) -> dict[str, int]:
-    found = json.loads(text)
+def _counts(text: str, where: str) -> dict[str, int]:
+    found = parse_json(text, where, BagError)
     if not isinstance(found, dict) or not all(
             isinstance(n, int) and n >= 0 for n in found.values()):
         raise ValueError('counts are no mapping of topics to numbers')

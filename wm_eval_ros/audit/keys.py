@@ -12,6 +12,7 @@ from pathlib import Path
 import stat
 from typing import Any, TYPE_CHECKING
 
+from wm_eval_ros.config.bounded import open_regular
 from wm_eval_ros.errors import MissingExtraError, SecurityError
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def _library(what: str) -> None:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open('rb') as file:
+        with open_regular(path) as file:
             data = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise SecurityError(f'{path}: the key cannot be read ({error.strerror}); {_HOW}') from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,8 @@ from wm_eval_ros.audit.keys import key_id, signature_holds
 from wm_eval_ros.audit.seal import SIDECAR
 from wm_eval_ros.bag.reader import Bag
 from wm_eval_ros.bag.seal import RECORD
+from wm_eval_ros.config.bounded import open_regular
+from wm_eval_ros.config.json_text import parse_json
 from wm_eval_ros.errors import BagError
 
 #: a longer line is none of ours [bytes]
@@ -87,15 +88,15 @@ def sidecar_source(path: Path, pinned: bytes | None) -> Source | None:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, Any]]:
-    with path.open('rb') as file:
+    with open_regular(path) as file:
         number = 0
         while line := file.readline(_MAX_LINE_BYTES):
             number += 1
             if not line.endswith(b'\n') and len(line) < _MAX_LINE_BYTES:
                 return
             try:
-                text = json.loads(line)
-            except (ValueError, RecursionError):
+                text = parse_json(line.decode('utf-8'), f'line {number}', BagError)
+            except (BagError, UnicodeDecodeError):
                 text = None
             yield f'line {number}', text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Iterator
 import contextlib
 import json
 from pathlib import Path
@@ -15,7 +16,7 @@ from wm_eval_ros.errors import BagError, ConfigError, EXIT_PASS, RecordingError
 if TYPE_CHECKING:
     from wm_eval_ros.bag.message import RawMessage
     from wm_eval_ros.bag.reader import Bag
-    from wm_eval_ros.records import RunInfo
+    from wm_eval_ros.records import Record, RunInfo
     from wm_eval_ros.report.exports.rerun_log import RerunLog
 
 EXAMPLE = """example:
@@ -38,6 +39,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help='Foxglove layout (.json) with panels for the topics of this bag')
     parser.add_argument('--jsonl', metavar='FILE', type=Path,
                         help='every record of this package as a line of JSON')
+    parser.add_argument('--audit', metavar='FILE', type=Path,
+                        help='the audit record of every slot as a line of JSON, with its hash')
+    parser.add_argument('--ocsf', metavar='FILE', type=Path,
+                        help='alarms, hand-overs and refused commands as OCSF detection findings, '
+                             'a line of JSON each')
     parser.add_argument('--salvage', action='store_true',
                         help='export what can be read of a damaged bag')
     parser.add_argument('--json', action='store_true', help='print the paths written as JSON')
@@ -45,7 +51,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Export the bag in every form that was asked for."""
-    wanted = {'parquet': _parquet, 'rerun': _rerun, 'foxglove': _foxglove, 'jsonl': _jsonl}
+    wanted = {'parquet': _parquet, 'rerun': _rerun, 'foxglove': _foxglove, 'jsonl': _jsonl,
+              'audit': _audit, 'ocsf': _ocsf}
     asked = {name: path for name in wanted if (path := getattr(args, name)) is not None}
     if not asked:
         raise ConfigError(f'nothing to write: give one of --{", --".join(wanted)}')
@@ -95,17 +102,54 @@ def _jsonl(source: Path, path: Path, salvage: bool) -> list[Path]:
     from wm_eval_ros.report.exports.jsonl import line
     with open_bag(source, salvage=salvage) as bag:
         records = progress(bag.records(), sum(bag.declared.values()))
-        part = path.with_name(f'{path.name}.part')
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with part.open('w', encoding='utf-8') as file:
-                file.writelines(line(r) for r in records if not isinstance(r, SampleRecord))
-            part.replace(path)
-        except OSError as error:
-            raise RecordingError(f'{path}: cannot be written ({error.strerror})') from None
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
+        return _write_lines(path, (line(r) for r in records if not isinstance(r, SampleRecord)))
+
+
+def _audit(source: Path, path: Path, salvage: bool) -> list[Path]:
+    from wm_eval_ros.bag.reader import open_bag
+    from wm_eval_ros.records import CycleRecord
+    from wm_eval_ros.report.exports.audit import audit_line, run_facts
+    with open_bag(source, salvage=salvage) as bag:
+        facts = run_facts(manifest_of(bag))
+        return _write_lines(path, (
+            audit_line(record, message.data, message.log_ns, facts)
+            for message, record in _ours(bag) if isinstance(record, CycleRecord)))
+
+
+def _ocsf(source: Path, path: Path, salvage: bool) -> list[Path]:
+    from wm_eval_ros.bag.reader import open_bag
+    from wm_eval_ros.report.exports.ocsf import finding_lines, found_spells
+    with open_bag(source, salvage=salvage) as bag:
+        spells = found_spells((message.log_ns, record) for message, record in _ours(bag))
+        return _write_lines(path, finding_lines(spells, manifest_of(bag)))
+
+
+def _ours(bag: Bag) -> Iterator[tuple[RawMessage, Record]]:
+    """Yield the records of this package with the messages they are made of."""
+    from wm_eval_ros.bag.reader import record_decoder
+    from wm_eval_ros.cli.reading import progress
+    ours = {c.topic: decode for c in bag.connections if (decode := record_decoder(c))}
+    if not ours:
+        raise BagError(f'{bag.path}: no record of this package; it holds '
+                       f'{", ".join(sorted(bag.topics)) or "nothing"}')
+    total = sum(bag.declared.get(topic, 0) for topic in ours)
+    for message in progress(bag.messages(ours), total):
+        yield message, ours[message.topic](bag.decoder.decode(message))
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> list[Path]:
+    """Write lines; the file is there whole or not at all."""
+    part = path.with_name(f'{path.name}.part')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open('w', encoding='utf-8') as file:
+            file.writelines(lines)
+        part.replace(path)
+    except OSError as error:
+        raise RecordingError(f'{path}: cannot be written ({error.strerror})') from None
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
     return [path]
 
 

@@ -21,6 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     'score': ('score', 'recompute every figure from a bag alone'),
     'verify': ('verify', 'say whether a bag is what was recorded, and if not, from where on'),
     'recover': ('recover', 'write what can be read of a damaged bag into a new one'),
+    'attest': ('attest', 'say where a scorecard comes from, signed; or check that'),
     'compare': ('compare', 'say which of two or more systems is better, and how sure that is'),
     'power': ('power', 'say how many episodes a question needs'),
     'export': ('export', 'write a bag as Parquet tables, a Rerun recording or a Foxglove layout'),
