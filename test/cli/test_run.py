@@ -294,3 +294,16 @@ def test_a_topic_left_out_of_the_bag_is_not_waited_for(tmp_path: Path) -> None:
     with open_bag(out / 'bag') as bag:
         assert not {'/metrics', '/tip_pose'} & set(bag.topics)
     check_live_equals_offline(out)
+
+
+@pytest.mark.slow
+def test_a_disk_with_too_little_room_ends_the_run_with_74_and_one_line(tmp_path: Path) -> None:
+    out = tmp_path / 'run'
+    done = wm_eval('run', 'reacher', '--episodes', '3', '--out', str(out), *RANDOM,
+                   '--set', 'recorder.min_free_gib=1000000000')
+    assert done.returncode == 74
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert 'GiB free' in done.stderr
+    with open_bag(out / 'bag') as bag:
+        assert bag.metadata is not None
+        assert bag.metadata.custom['wm_eval_ros.recorder'].startswith('state=failed: ')
