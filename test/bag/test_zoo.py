@@ -21,6 +21,7 @@ import yaml
 
 from wm_eval_ros.bag.preflight import preflight, Severity
 from wm_eval_ros.bag.reader import Bag, open_bag
+from wm_eval_ros.bag.recover import Outcome, recover
 from wm_eval_ros.errors import BagError
 
 SERVICE = 'a service event: counted and timed, not decoded'
@@ -222,3 +223,14 @@ def test_an_unreadable_type_is_still_timed_and_a_definition_may_be_passed(
     assert max(map(abs, speeds)) < 20
 
 
+@pytest.mark.parametrize('name', READ + SALVAGED)
+def test_a_recovered_bag_gives_rosbags_every_message(
+    shared_data: Path, tmp_path: Path, name: str,
+) -> None:
+    found = recover(shared_data / name, tmp_path / 'new')
+    assert (found.outcome, found.messages) == (Outcome.FULL, EVERY[name].count)
+    with Reader(tmp_path / 'new') as reader:
+        theirs = Counter((log, connection.topic, bytes(data))
+                         for connection, log, data in reader.messages())
+    with open_bag(shared_data / name, salvage=True) as bag:
+        assert theirs == Counter(messages(bag))
