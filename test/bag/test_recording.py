@@ -51,24 +51,31 @@ class Put(NamedTuple):
     vital: bool
 
 
-@given(st.lists(st.one_of(st.none(), st.builds(Put, st.integers(0, 60), st.booleans()))))
+class Take(NamedTuple):
+    most: int
+
+
+@given(st.lists(st.one_of(st.builds(Take, st.integers(1, 120)),
+                          st.builds(Put, st.integers(0, 60), st.booleans()))))
 def test_a_queue_keeps_order_and_bound_and_its_reserve_for_what_is_vital(
-    steps: list[Put | None],
+    steps: list[Put | Take],
 ) -> None:
-    queue: ByteQueue[int] = ByteQueue(100, 0.25)
-    waiting: list[int] = []
-    held = 0
+    queue: ByteQueue[tuple[int, int]] = ByteQueue(100, 0.25)
+    waiting: list[tuple[int, int]] = []
     for number, step in enumerate(steps):
-        if step is None:
-            assert queue.take() == waiting
-            waiting, held = [], 0
-            continue
-        fits = held + step.size <= (100 if step.vital else 75)
-        assert queue.put(number, step.size, vital=step.vital) is fits
-        if fits:
-            waiting.append(number)
-            held += step.size
-        assert queue.bytes == held
+        held = sum(size for _, size in waiting)
+        if isinstance(step, Take):
+            taken = queue.take(step.most)
+            assert taken == waiting[:len(taken)]
+            # as many as reach the limit, and no more
+            assert len(taken) == len(waiting) or sum(s for _, s in taken) >= step.most
+            assert sum(s for _, s in taken[:-1]) < step.most
+            waiting = waiting[len(taken):]
+        else:
+            fits = held + step.size <= (100 if step.vital else 75)
+            assert queue.put((number, step.size), step.size, vital=step.vital) is fits
+            waiting += [(number, step.size)] if fits else []
+        assert queue.bytes == sum(size for _, size in waiting)
 
 
 @pytest.mark.parametrize(('topic', 'vital'), [

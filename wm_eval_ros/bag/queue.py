@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -25,7 +26,7 @@ class ByteQueue(Generic[T]):
         self._limit = limit_bytes
         self._common = round((1 - reserved_share) * limit_bytes)
         self._lock = Lock()
-        self._items: list[T] = []
+        self._items: deque[tuple[T, int]] = deque()
         self._bytes = 0
 
     @property
@@ -44,11 +45,20 @@ class ByteQueue(Generic[T]):
             if self._bytes + size > (self._limit if vital else self._common):
                 return False
             self._bytes += size
-            self._items.append(item)
+            self._items.append((item, size))
             return True
 
-    def take(self) -> list[T]:
-        """Return everything that waits, in order; the room is free again."""
+    def take(self, most: int) -> list[T]:
+        """
+        Return what waits, in order; its room is free again.
+
+        :param most: no more is taken once it is this much [bytes]
+        """
+        taken: list[T] = []
         with self._lock:
-            items, self._items, self._bytes = self._items, [], 0
-            return items
+            least = self._bytes - most
+            while self._items and (self._bytes > least or not taken):
+                item, size = self._items.popleft()
+                self._bytes -= size
+                taken.append(item)
+        return taken

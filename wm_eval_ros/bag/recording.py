@@ -30,6 +30,8 @@ from wm_eval_ros.wire.topics import Qos, TELEMETRY
 PAUSE_S = 0.01
 #: between two waits for the disk [ns, steady]; with the pause and the wait it stays below 1 s
 SYNC_NS = 500_000_000
+#: taken out of the queue at once: what memory may hold beside it [bytes]
+PORTION_BYTES = 4 << 20
 #: share of the queue that only what is vital may take
 RESERVED_SHARE = 0.25
 #: what a message costs in memory beside its payload [bytes]
@@ -159,14 +161,18 @@ class Recording:
 
     def _pass(self) -> None:
         """Write what has come, and wait for the disk when it is time."""
-        for item in self._queue.take():
-            if isinstance(item, _Declaration):
-                self._writer.add_topic(item.topic, item.type, qos=item.qos)
-                continue
-            self._writer.write(*item)
-            self._tally.written(item.topic, item.sequence)
-            self._sync_when_due()
+        while items := self._queue.take(PORTION_BYTES):
+            for item in items:
+                self._write(item)
         self._writer.tick()
+        self._sync_when_due()
+
+    def _write(self, item: _Message | _Declaration) -> None:
+        if isinstance(item, _Declaration):
+            self._writer.add_topic(item.topic, item.type, qos=item.qos)
+            return
+        self._writer.write(*item)
+        self._tally.written(item.topic, item.sequence)
         self._sync_when_due()
 
     def _sync_when_due(self) -> None:
