@@ -232,8 +232,8 @@ def tampered(m: list[Any], other: list[Any], rng: np.random.Generator) -> tuple[
     """Change a list of messages in one of many ways; return it and the first that differs."""
     n = len(m)
     i = int(rng.integers(0, n))
-    kind = rng.choice(['data', 'log', 'publish', 'sequence', 'topic', 'insert', 'copy', 'delete',
-                       'swap', 'move', 'truncate', 'splice'])
+    kind = rng.choice(['data', 'log', 'publish', 'sequence', 'topic', 'definition', 'insert',
+                       'copy', 'delete', 'swap', 'move', 'truncate', 'splice'])
     new = list(m)
     if kind == 'data':
         data = bytearray(m[i].data)
@@ -246,6 +246,8 @@ def tampered(m: list[Any], other: list[Any], rng: np.random.Generator) -> tuple[
         new[i] = replace(m[i], sequence=m[i].sequence + int(rng.integers(1, 1000)))
     elif kind == 'topic':
         new[i] = replace(m[i], topic=m[i].topic + '_')
+    elif kind == 'definition':
+        new = [replace(x, text=x.text + '#') if x.topic == m[i].topic else x for x in m]
     elif kind == 'insert':
         new.insert(i, other[int(rng.integers(0, len(other)))])
     elif kind == 'copy':
@@ -276,7 +278,7 @@ def test_every_change_is_located_to_the_first_bad_record(
     content = tools.content(bag)
     other = [replace(m, log_ns=m.log_ns + 7, sequence=m.sequence + 100) for m in run_messages]
     located = changes = 0
-    for number in range(TAMPERS):
+    while changes < TAMPERS:
         new, first = tampered(list(content.messages), other, rng)
         if new == list(content.messages):
             continue
@@ -285,13 +287,12 @@ def test_every_change_is_located_to_the_first_bad_record(
             content.seals)
         sidecar = bag / SIDECAR if rng.random() < 0.7 or len(kept) < len(content.seals) else None
         changed = replace(content, messages=tuple(new), seals=kept)
-        found = verify(tools.write(f'bad{number}', changed, sidecar))
+        found = verify(tools.write(f'bad{changes}', changed, sidecar))
         assert found.outcome is Outcome.TAMPERED
         located += found.bad is not None and found.bad.index == first
-        for path in (tools.folder / f'bad{number}').iterdir():
+        for path in (tools.folder / f'bad{changes}').iterdir():
             path.unlink()
-    assert located == changes
-    assert changes > 0.9 * TAMPERS
+    assert located == TAMPERS
 
 
 def test_bags_as_recorded_are_never_reported(tools: Any, run_messages: Any, signer: Any) -> None:
