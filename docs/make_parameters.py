@@ -87,6 +87,7 @@ def main() -> int:
 def document() -> str:
     """Return the whole file."""
     from wm_eval_ros.config.interface import CommandStream, Interface, Stream
+    from wm_eval_ros.config.perturbation import PerturbationSettings
     from wm_eval_ros.config.robot_map import Agreement, RobotMap
     from wm_eval_ros.config.scenario import (
         ObjectiveTerm,
@@ -103,7 +104,8 @@ def document() -> str:
         'scenario': Scenario, 'interface': Interface,
         'interface.observations[], interface.goal': Stream,
         'interface.command': CommandStream, 'plant': PlantSettings, 'planner': PlannerSettings,
-        'planner.objective[]': ObjectiveTerm, 'supervisor': SupervisorSettings,
+        'planner.objective[]': ObjectiveTerm, 'perturbations[]': PerturbationSettings,
+        'supervisor': SupervisorSettings,
         'supervisor.state_limits[]': StateLimit, 'supervisor.brake[]': BrakeTerm,
         'supervisor.reflex[]': ReflexTerm,
         'recorder': RecorderSettings}

@@ -28,7 +28,8 @@ def main(args: argparse.Namespace) -> int:
         'scenarios': _scenarios, 'tasks': _tasks, 'checkpoints': _checkpoints,
         'planners': lambda: _plugins('wm_eval_ros.planners'),
         'model families': lambda: _plugins('wm_eval_ros.world_models'),
-        'plants': lambda: _plugins('wm_eval_ros.plants'), 'gate profiles': _gates,
+        'plants': lambda: _plugins('wm_eval_ros.plants'), 'perturbations': _perturbations,
+        'gate profiles': _gates,
     }
     found = {kind: make() for kind, make in kinds.items()}
     if args.json:
@@ -79,6 +80,17 @@ def _checkpoints() -> dict[str, str]:
     for name in shipped_checkpoints():
         spec = load_spec(find_checkpoint(name))
         listed[name] = f'{spec.family} {spec.version}, sha256 {spec.sha256[:12]}'
+    return listed
+
+
+def _perturbations() -> dict[str, str]:
+    from wm_eval_ros.perturb import catalogue
+    listed = {}
+    for name in catalogue.names():
+        try:
+            listed[name] = catalogue.summary(name)
+        except WmEvalError as error:
+            listed[name] = f'not usable: {error}'
     return listed
 
 

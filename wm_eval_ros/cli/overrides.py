@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+from wm_eval_ros.config.perturbation import PerturbationSettings
 from wm_eval_ros.config.scenario import find_scenario, load_scenario, Scenario
+from wm_eval_ros.config.schema import build
 from wm_eval_ros.config.yaml_file import parse_yaml
 from wm_eval_ros.errors import ConfigError
 
 #: the largest DDS domain
 MAX_DOMAIN = 232
+#: of a setting so much is shown in an error [characters]
+_SHOWN = 80
 
 
 def add_overrides(
@@ -65,13 +70,37 @@ def scenario_of(
     for entry in args.set:
         key, equals, text = entry.partition('=')
         if not equals:
-            raise ConfigError(f'--set {entry}: write KEY=VALUE')
-        overrides[key] = yaml_value(text, f'--set {entry}')
+            raise ConfigError(f'--set {entry[:_SHOWN]}: write KEY=VALUE')
+        overrides[key] = yaml_value(text, f'--set {entry[:_SHOWN]}')
     overrides.update(further)
     if 'planner.model' in overrides:
         # the scenario pins the weights of its own model, not of another
         overrides.setdefault('planner.model_sha256', '')
-    return load_scenario(find_scenario(args.scenario), overrides)
+    scenario = load_scenario(find_scenario(args.scenario), overrides)
+    asked = tuple(perturbation_of(text) for text in getattr(args, 'perturb', ()))
+    return replace(scenario, perturbations=(*scenario.perturbations, *asked))
+
+
+def perturbation_of(text: str) -> PerturbationSettings:
+    """
+    Read a perturbation as it is given on the command line.
+
+    :raises ConfigError: not of the form, or a number out of its range
+
+    >>> found = perturbation_of('sensor.bias:0.5:1.0')
+    >>> found.name, found.severity, found.start_s, found.duration_s
+    ('sensor.bias', 0.5, 1.0, 0.0)
+    """
+    name, *words = text.split(':')
+    try:
+        numbers = [float(word) for word in words]
+        if not 1 <= len(numbers) <= 3:
+            raise ValueError
+    except ValueError:
+        raise ConfigError(f'--perturb {text}: write NAME:SEVERITY[:START_S[:DURATION_S]], such '
+                          'as sensor.bias:0.5:1.0:0.5') from None
+    given = zip(('severity', 'start_s', 'duration_s'), numbers, strict=False)
+    return build(PerturbationSettings, {'name': name, **dict(given)}, f'--perturb {name}')
 
 
 def yaml_value(text: str, where: str) -> object:

@@ -21,10 +21,12 @@ from wm_eval_ros.cli.until_decided import add_until_decided, refuse_stray, run_u
 from wm_eval_ros.config.scenario import Scenario, with_planner
 from wm_eval_ros.config.schema import did_you_mean
 from wm_eval_ros.errors import EXIT_PASS, UnknownNameError
+from wm_eval_ros.perturb import catalogue
 from wm_eval_ros.records import TERMINAL
 
 EXAMPLE = """example:
   wm-eval run reacher --episodes 20 --baselines --out runs/reacher
+  wm-eval run reacher --clock lockstep --perturb physical.payload:0.5
   wm-eval run reacher --until-decided --against-set planner.samples=16 --max-episodes 100
 """
 
@@ -33,6 +35,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
     parser.epilog = EXAMPLE
     add_overrides(parser)
+    parser.add_argument('--perturb', action='append', default=[],
+                        metavar='NAME:SEVERITY[:START_S[:DURATION_S]]',
+                        help="a perturbation beside the scenario's; may be given more than once")
     parser.add_argument('--baselines', action='store_true',
                         help="also run the scenario's baselines, on the same starts")
     add_gates(parser)
@@ -77,6 +82,7 @@ def check_names(scenario: Scenario, baselines: Sequence[str] = ()) -> None:
     Refuse plug-ins nobody registered before anything is started.
 
     :raises UnknownNameError: naming the key and what is known
+    :raises ConfigError: a perturbation with parameters that it does not have
     """
     asked = [('plant.kind', 'wm_eval_ros.plants', scenario.plant.kind),
              ('planner.planner', 'wm_eval_ros.planners', scenario.planner.planner),
@@ -84,6 +90,8 @@ def check_names(scenario: Scenario, baselines: Sequence[str] = ()) -> None:
     for key, group, name in asked:
         if name not in (known := plugins.names(group)):
             raise UnknownNameError(f'{key}: no {name!r}{did_you_mean(name, known)}')
+    for each in scenario.perturbations:
+        catalogue.check(each.name, each.parameters)
 
 
 def check_planners(scenario: Scenario, baselines: Sequence[str] = ()) -> None:

@@ -44,6 +44,17 @@ def parameters_of(name: str) -> dict[str, dataclasses.Field[Any]]:
             if f.init and f.name not in _COMMON}
 
 
+def description(name: str) -> str:
+    """Return what a perturbation does at severity s: the text of its class, on one line."""
+    return ' '.join((load(name).__doc__ or '').replace('``', '`').split())
+
+
+def summary(name: str) -> str:
+    """Return the first sentence of that."""
+    first, dot, _ = description(name).partition('. ')
+    return (first + dot.strip()).replace('`', '')
+
+
 def check(name: str, parameters: Mapping[str, float]) -> None:
     """
     Refuse parameters that a perturbation does not have, or that are out of range.
