@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 from rclpy.node import Node
 
 #: looks between two full questions where the number of publishers stays the same
 LOOKS_A_FULL_ONE = 20
-#: looks for which an endpoint may be known before its node is
-PATIENT_LOOKS = 40
+#: how long an endpoint may be known without its node [ns]: a killed one lingers for the 20 s of
+#: the lease of its participant
+PATIENT_NS = 25_000_000_000
 #: what the graph calls an endpoint whose node it does not know (yet)
 _UNKNOWN = '_NODE_NAME_UNKNOWN_'
 
@@ -35,21 +38,22 @@ class Authorship:
         self._only_one = only_one
         self._count = -1
         self._looks = 0
-        self._unknown = 0
+        self._unknown_ns = 0
 
     def trouble(self) -> str | None:
         """Return who should not be there, empty: nobody; None: nothing new since the last look."""
         count = self._node.count_publishers(self._topic)
         self._looks += 1
-        if count == self._count and self._looks < LOOKS_A_FULL_ONE and not self._unknown:
+        if count == self._count and self._looks < LOOKS_A_FULL_ONE and not self._unknown_ns:
             return None
         self._count, self._looks = count, 0
         infos = self._node.get_publishers_info_by_topic(self._topic)
         names = [info.node_namespace.rstrip('/') + '/' + info.node_name for info in infos]
-        strange = [name for name in names if name.endswith(_UNKNOWN)]
-        self._unknown = self._unknown + 1 if strange else 0
-        known = names if self._unknown > PATIENT_LOOKS else [
-            name for name in names if name not in strange]
+        known = [name for name in names if not name.endswith(_UNKNOWN)]
+        now_ns = time.monotonic_ns()
+        self._unknown_ns = 0 if len(known) == len(names) else self._unknown_ns or now_ns
+        if self._unknown_ns and now_ns - self._unknown_ns > PATIENT_NS:
+            known = names
         return self._told(known)
 
     def _told(self, names: list[str]) -> str:

@@ -35,6 +35,7 @@ from wm_eval_ros.safety.in_force import InForce
 from wm_eval_ros.safety.joystick import Joystick
 from wm_eval_ros.safety.limits import Fault, Refusal
 from wm_eval_ros.safety.monitors import Level
+from wm_eval_ros.safety.reflex import Reflex
 from wm_eval_ros.safety.refusals import RefusalLog
 from wm_eval_ros.safety.state import GateState
 from wm_eval_ros.wire import codec, topics
@@ -62,12 +63,13 @@ class SupervisorNode:
         self._realtime = self.scenario.clock is ClockMode.REALTIME
         self._period_ns = round(self.scenario.planner.period_ms * 1e6)
         interface = self.scenario.interface
-        self._require_clock()
+        self._require()
         self.gate = CommandGate(
             interface.command, self._settings, period_ns=self._period_ns,
             deadline_ns=round(self.scenario.planner.deadline_ms * 1e6),
             features=[name for s in interface.observations for name in feature_names(s)],
             latch_stop=self.scenario.plant.kind == 'hardware')
+        self._reflex = Reflex(interface.command, self._settings.reflex, self.gate.observed)
         self._refusals = RefusalLog(REFUSALS_NS)
         self._episode = 0
         self._substituted_ns = 0
@@ -87,11 +89,15 @@ class SupervisorNode:
 
     # endpoints ----------------------------------------------------------------------------------
 
-    def _require_clock(self) -> None:
-        """Refuse what a world that waits for each slot has no place for."""
+    def _require(self) -> None:
+        """Refuse what the run has no place for: above all a world that waits for each slot."""
         command, settings = self.scenario.interface.command, self._settings
         self._type = message_type(command.type)
         self._stamped = hasattr(self._type, 'header')
+        planner = self.scenario.planner
+        if settings.reflex and not (planner.model and planner.record_rollout):
+            raise ConfigError('supervisor.reflex: needs a plan to correct by; give planner.model, '
+                              'and planner.record_rollout: true')
         if self._realtime:
             return
         if not self._stamped:
@@ -131,7 +137,10 @@ class SupervisorNode:
 
     def _make_realtime(self, ends: Endpoints) -> None:
         command, settings = self.scenario.interface.command, self._settings
-        if settings.state_limits or settings.brake:
+        if settings.reflex:
+            ends.subscription(topics.TYPES[topics.RUN_INFO], topics.RUN_INFO, topics.LATCHED,
+                              self._on_run_info)
+        if settings.state_limits or settings.brake or settings.reflex:
             first = 0
             for stream in self.scenario.interface.observations:
                 ends.subscription(stream.type, stream.topic, topics.SENSOR,
@@ -160,8 +169,30 @@ class SupervisorNode:
                 self.node.get_logger().error(str(error), throttle_duration_sec=5.0)
                 return
             self.gate.observed.update(first, values, time.monotonic_ns())
+            if self._settings.reflex and hasattr(message, 'header'):
+                self._correct(codec.stamp_ns(message.header.stamp))
 
         return observe
+
+    # the reflex ---------------------------------------------------------------------------------
+
+    def _on_run_info(self, message: Any) -> None:
+        model = codec.run_info_from_json(message.data).model
+        self._reflex.learn(*(model.get(f'latent_{part}', ())
+                             for part in ('names', 'mean', 'scale')))
+
+    def _foresee(self, message: Any) -> None:
+        latent = np.asarray(message.latent, np.float32)
+        imagined = np.asarray(message.rollout[:len(latent)], np.float32)
+        self._reflex.foresee(codec.stamp_ns(message.header.stamp), message.period_ns, latent,
+                             imagined)
+
+    def _correct(self, stamp_ns: int) -> None:
+        now_ns = time.monotonic_ns()
+        added = self._reflex.correction(stamp_ns, now_ns)
+        action = None if added is None else self.gate.correct(added, now_ns)
+        if action is not None:
+            self._send(action, time.time_ns())
 
     # episodes -----------------------------------------------------------------------------------
 
@@ -171,11 +202,15 @@ class SupervisorNode:
         if event.kind is EventKind.START:
             self._episode = event.episode
             self._in_force = InForce(self.gate.zero)
+            self._reflex.begin()
             self._note(self.gate.arm(now_ns), event.stamp_ns)
             self._ready.announce(event.episode)
         elif event.kind in TERMINAL:
             self._note(self.gate.disarm(), event.stamp_ns)
             self._tell_refusals(event.stamp_ns, rest=True)
+            if self._reflex.count:
+                self.node.get_logger().info(f'episode {event.episode}: {self._reflex.count} '
+                                            'corrections by the reflex')
             # in lockstep a command more than one a slot would be taken for an answer
             if self._realtime and self.gate.state is GateState.IDLE:
                 self._send(self.gate.zero, event.stamp_ns)
@@ -319,6 +354,8 @@ class SupervisorNode:
         elif message.episode == self._episode and message.status != CycleStatus.WARMUP:
             self._act(self.gate.alarm(message.surprise, message.surprise_threshold,
                                       time.monotonic_ns()))
+            if self._settings.reflex:
+                self._foresee(message)
 
     # lockstep: exactly one command per slot, decided by the slot's record
 

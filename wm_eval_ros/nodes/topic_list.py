@@ -72,7 +72,8 @@ def readers(scenario: Scenario, nodes: Collection[str] = ALL_NODES) -> dict[str,
              gated(command, nodes): {COMMAND_RELAY}, topics.proposed(command): {'supervisor'}}
     read.setdefault(command, set()).add('plant')
     if scenario.clock is ClockMode.REALTIME and (
-            scenario.supervisor.state_limits or scenario.supervisor.brake):
+            scenario.supervisor.state_limits or scenario.supervisor.brake
+            or scenario.supervisor.reflex):
         for topic in observations:
             read[topic].add('supervisor')
     for topic in run_topics(scenario, scenario.recorder.exclude, nodes):

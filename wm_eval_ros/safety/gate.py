@@ -149,6 +149,20 @@ class CommandGate:
         self._limits.sent(action, now_ns)
         return Decision(forward=True)
 
+    def correct(self, added: Sequence[float], now_ns: int) -> tuple[float, ...] | None:
+        """
+        Return the planner's command in force, corrected, to be sent now, shape (A,).
+
+        :param added: what to add, shape (A,)
+        :returns: None where the planner does not command, or it would break a limit
+        """
+        action = tuple(last + more for last, more in zip(self._last, added, strict=True))
+        if self.state not in PASSING or self._limits.static(action, now_ns) is not None or (
+                self._limits.dynamic(action, now_ns) is not None):
+            return None
+        self._limits.sent(action, now_ns)
+        return action
+
     def commands(self, now_ns: int) -> bool:
         """Say whether the gate itself commands: a fallback, a stop, an operator who is silent."""
         if self.state is GateState.OPERATOR:
