@@ -78,6 +78,13 @@ def test_a_sweep_is_drawn_with_the_run(
         said = capsys.readouterr().err
         assert 'no sweep.json' in said or 'not usable as JSON' in said
         assert str(file) in said
+    good = json.loads(assemble('planner.horizon', 'reacher', 'lockstep', points).to_json())
+    for field, value in (('x', 'far'), ('bag', 7), ('model', []), ('episodes', [{'seed': 'x'}]),
+                         ('values', [{'name': 1}]), ('episodes', [{'seed': 1, 'success': 2}])):
+        file.write_text(json.dumps({**good, 'points': [{**good['points'][0], field: value}]}))
+        assert main(['score', str(bag), '--out', str(tmp_path), '--sweep', str(file)]) == 2
+        said = capsys.readouterr().err
+        assert said.count('\n') == 1 and str(file) in said
 
 
 def test_scoring_needs_no_ros_torch_simulator_or_plots(bag: Path, tmp_path: Path) -> None:

@@ -392,7 +392,8 @@ def test_json_is_strict_and_keeps_its_layout(scenes: ModuleType) -> None:
 
 
 @pytest.mark.parametrize(('text', 'says'), [
-    pytest.param('no', 'no JSON', id='text'), pytest.param('[]', 'no scorecard', id='list'),
+    pytest.param('no', 'not usable as JSON', id='text'),
+    pytest.param('[]', 'no scorecard', id='list'),
     pytest.param('{"schema_version": 99}', 'layout 99', id='newer'),
     pytest.param('{"schema_version": 1}', 'no whole scorecard', id='empty'),
     pytest.param(card('S').to_json().replace('"success"', '7'), 'outcome is 7', id='outcome')])
@@ -414,7 +415,7 @@ def test_a_file_that_is_no_scorecard_is_refused_by_name(text: str, says: str) ->
     ('episodes.0.time_s', 'x', "time_s is 'x', where a number belongs"),
     ('episodes.0.slots', None, 'slots is None, where a whole number belongs'),
     ('values.0.value', 'x', "value is 'x', where a number belongs"),
-    ('values.0.value', float('nan'), 'value is nan, where a number belongs'),
+    ('values.0.value', True, 'value is True, where a number belongs'),
     ('values.0.interval.low', 'x', "interval.low is 'x', where a number belongs")])
 def test_a_scorecard_with_a_field_of_another_type_is_refused_in_one_line(
         place: str, value: Any, says: str) -> None:
@@ -458,3 +459,10 @@ def test_the_samples_of_each_episode_are_its_own_in_the_order_of_its_slots(
         assert len(own) > 1
         assert np.array_equal(episode.samples['plan_latency'], plan_latency(own))
     assert of_run(replace(run, slots=run.slots[:0]), ()).episodes == ()
+
+
+def test_a_scorecard_with_a_number_that_json_does_not_have_is_refused() -> None:
+    text = card('S').to_json().replace('"schema_version": ', '"more": NaN, "schema_version": ', 1)
+    assert 'NaN' in text
+    with pytest.raises(BagError, match=r'here.json: not usable as JSON \(NaN is not JSON\)'):
+        read_card(text, 'here.json')

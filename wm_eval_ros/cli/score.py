@@ -136,6 +136,8 @@ def read_sweep(path: Path) -> Sweep:
         return sweep_from_json(data)
     except (ValueError, LookupError, TypeError, AttributeError):
         raise BagError(f'{path}: no sweep.json; `wm-eval sweep` writes one') from None
+    except BagError as error:
+        raise BagError(f'{path}: {error}') from None
 
 
 def _is_of_a_known_robot(path: Path, salvage: bool) -> bool:

@@ -26,7 +26,10 @@ def read_card(text: str, where: str) -> Scorecard:
     :param where: how to name the file in an error
     :raises BagError: no scorecard, or one of a newer layout
     """
-    data = parse_json(text, where, BagError)
+    try:
+        data = parse_json(text, where, BagError)
+    except BagError as error:
+        raise BagError(f'{error}; give a scorecard.json or a bag') from None
     if not isinstance(data, dict) or not isinstance(data.get('schema_version'), int):
         raise BagError(f'{where}: no scorecard; give the scorecard.json that `wm-eval score` '
                        'writes, or a bag')

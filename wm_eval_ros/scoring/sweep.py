@@ -12,6 +12,7 @@ from wm_eval_ros.errors import BagError
 from wm_eval_ros.metrics.base import missing, share
 from wm_eval_ros.metrics.task import is_robot
 from wm_eval_ros.records import MetricValue
+from wm_eval_ros.scoring import typed
 from wm_eval_ros.scoring.curves import (
     area,
     falls_below,
@@ -26,6 +27,7 @@ from wm_eval_ros.scoring.scorecard import (
     value_from_json,
     value_json,
 )
+from wm_eval_ros.scoring.typed import check_types
 
 #: layout of sweep.json; raised whenever a reader of the old layout would misread the new
 SWEEP_SCHEMA = 1
@@ -95,11 +97,18 @@ def sweep_from_json(data: Mapping[str, Any]) -> Sweep:
     """
     Read a sweep back.
 
-    :raises BagError: of another schema
+    :raises BagError: of another schema, or with a field of another type than it has
     """
     if data.get('schema_version') != SWEEP_SCHEMA:
         raise BagError(f'a sweep of schema {data.get("schema_version")!r}; this version reads '
                        f'{SWEEP_SCHEMA}')
+    check_types(data, typed.SWEEP, 'sweep')
+    for point in data['points']:
+        check_types(point, typed.POINT, 'a point')
+        for trial in point['episodes']:
+            check_types(trial, typed.TRIAL, 'an episode', {'seed'})
+    for value in (*data['figures'], *(v for p in data['points'] for v in p['values'])):
+        check_types(value, typed.FIGURE, 'a figure', typed.NULLABLE)
     points = tuple(Point(
         p['value'], p['x'],
         {e['seed']: e['success'] for e in p['episodes'] if e['seed'] is not None},
@@ -107,7 +116,8 @@ def sweep_from_json(data: Mapping[str, Any]) -> Sweep:
         tuple(e['success'] for e in p['episodes'] if e['seed'] is None))
         for p in data['points'])
     return Sweep(data['key'], data['scenario'], data['clock'], points,
-                 tuple(value_from_json(v) for v in data['figures']), tuple(data['notes']))
+                 tuple(value_from_json(v) for v in data['figures']),
+                 tuple(str(note) for note in data['notes']))
 
 
 def _point_json(point: Point) -> dict[str, Any]:

@@ -32,6 +32,9 @@ FIGURE = {
     'name': 'text', 'value': 'a number', 'unit': 'text', 'n': 'a whole number',
     'interval': 'a table', 'interval.low': 'a number', 'interval.high': 'a number',
     'interval.confidence': 'a number', 'interval.method': 'text', 'why': 'text'}
+SWEEP = {'key': 'text', 'scenario': 'text', 'clock': 'text'}
+POINT = {'x': 'a number', 'bag': 'text', 'model': 'a table'}
+TRIAL = {'seed': 'a whole number', 'success': 'true or false'}
 #: what may be null in an episode or a figure: it is not known
 NULLABLE = {'seed', 'steps', 'time_s', 'value', 'interval', 'interval.low', 'interval.high'}
 _SHOWN = 40
