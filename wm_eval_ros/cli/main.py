@@ -28,6 +28,7 @@ VERBS: dict[str, tuple[str, str]] = {
     'fidelity': ('fidelity', 'ask the model of a recorded run again: errors, commands, ranking'),
     'replay-decision': ('replay_decision', 'plan a recorded slot again and compare'),
     'sweep': ('sweep', 'vary one setting over runs: planning horizon, latency, sample efficiency'),
+    'red-team': ('red_team', 'search for the mildest perturbation that breaks the task'),
     'learning-curve': ('learning_curve', 'success over the environment steps of training'),
     'openloop': ('openloop', 'train and score a small model on a robot bag, against persistence'),
     'list': ('list', 'list tasks, models, planners and scenarios'),
