@@ -26,7 +26,9 @@ def test_a_sound_run_passes_without_a_word(
 ) -> None:
     found = look(make_run_bag(run_records))
     assert found.verdict is Verdict.PASS
-    assert kinds(found) <= {'read', 'repeats'}
+    assert kinds(found) <= {'read', 'repeats', 'seal'}
+    [sealed] = [f.what for f in found.findings if f.kind == 'seal']
+    assert sealed.startswith('not sealed')
 
 
 def is_info(record: Any) -> bool:

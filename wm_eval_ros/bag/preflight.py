@@ -30,6 +30,7 @@ from wm_eval_ros.bag.findings import (
 from wm_eval_ros.bag.message import Connection
 from wm_eval_ros.bag.reader import Bag, Part, record_decoder
 from wm_eval_ros.bag.run_checks import RunChecks
+from wm_eval_ros.bag.seal import RECORD as SEAL_RECORD
 from wm_eval_ros.bag.watch import TopicWatch
 from wm_eval_ros.errors import BagError
 from wm_eval_ros.records import Record
@@ -101,6 +102,8 @@ class Inspection:
         yield from log_times(watches)
         yield from file_order(bag.disorder, start_ns)
         yield from _order(bag)
+        if self._closed_loop:
+            yield from _sealed(bag)
         if not simulated:
             yield from offsets(watches)
             yield from stamp_steps(watches, start_ns)
@@ -161,6 +164,14 @@ def _counts(bag: Bag) -> Iterator[Finding]:
     if bag.unchecked:
         yield info('checksum', '', f'{named(bag.unchecked)}: no checksum covers the messages; a '
                    'bit that flipped inside one is not noticed', len(bag.unchecked))
+
+
+def _sealed(bag: Bag) -> Iterator[Finding]:
+    """Say whether changes would show; whether there are any takes a pass of its own."""
+    count = sum(1 for _ in bag.metadata_records(SEAL_RECORD))
+    yield info('seal', '', f'{count} checkpoints of a hash chain; `wm-eval verify` holds the bag '
+               'against them' if count else 'not sealed: a change of the bag would leave no trace',
+               count)
 
 
 def _order(bag: Bag) -> Iterator[Finding]:
