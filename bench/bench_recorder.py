@@ -135,24 +135,15 @@ def process_use(pid: int) -> dict[str, float]:
             'peak_mb': int(peak) / 1e3}
 
 
-class _WithoutRecorder(NodeProcess):
-    """Starts nodes that do not wait for a recorder."""
-
-    def __init__(self, name: str, parameters: Mapping[str, Any], log: Path,
-                 environment: Mapping[str, str], *, follow: bool = False) -> None:
-        nodes = ['plant', 'planner', 'supervisor', 'monitor']
-        super().__init__(name, {**parameters, 'nodes': nodes}, log, environment, follow=follow)
-
-
 def loop_block(recorder: bool, episodes: int, folder: Path) -> dict[str, float]:
     """Run Reacher once and return the live figures of its loop."""
     chosen = _graph.scenario('reacher', 'noop', episodes=episodes, planner__period_ms=20.0,
                              planner__deadline_ms=20.0, **{
                                  key.replace('.', '__'): v for key, v in ANY_SPACE.items()})
     made = graph.GraphRun(folder)
-    kind = NodeProcess if recorder else _WithoutRecorder
-    names = tuple(n for n in graph.NODES if recorder or n != 'recorder')
-    with mock.patch.object(graph, 'NodeProcess', kind), mock.patch.object(graph, 'NODES', names):
+    nodes, listeners = (tuple(n for n in names if recorder or n != 'recorder')
+                        for names in (graph.NODES, graph.LISTENERS))
+    with mock.patch.multiple(graph, NODES=nodes, LISTENERS=listeners):
         made.execute(chosen, lambda said: None)
     card = json.loads(made.live.read_text(encoding='utf-8'))
     found = {v['name']: v['value'] for v in card['values']}
@@ -219,7 +210,8 @@ def main() -> int:
     args = parser.parse_args()
     if args.quick:
         args.seconds, args.pairs, args.episodes = 3.0, 1, 2
-    facts, result = machine(), {}
+    facts = machine()
+    result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(dir=args.folder) as scratch:
         folder = Path(scratch)
         if 'call' in args.parts:

@@ -109,9 +109,16 @@ class Recording:
         """Why nothing more is recorded; empty while all is well."""
         return self._failure
 
-    def add_topic(self, topic: str, type_name: str, qos: Qos) -> None:
-        """Declare a topic; its messages may come now."""
-        self._tally.declare(topic)
+    def add_topic(
+        self, topic: str, type_name: str, qos: Qos, *, gapless: bool = False,
+    ) -> None:
+        """
+        Declare a topic; its messages may come now.
+
+        :param gapless: a gap in its sequence numbers counts as dropped: one publisher, which
+            sends us everything
+        """
+        self._tally.declare(topic, gapless=gapless)
         self._queue.put(_Declaration(topic, type_name, qos), 0, vital=True)
 
     def put(self, topic: str, data: bytes, log_ns: int, publish_ns: int, sequence: int) -> None:
@@ -123,7 +130,7 @@ class Recording:
         :param publish_ns: when it was published [ns, system]
         :param sequence: publication sequence number, NO_SEQUENCE where there is none
         """
-        self._tally.received(topic)
+        self._tally.received(topic, sequence)
         if self._failure or not self._queue.put(
                 _Message(topic, data, log_ns, publish_ns, sequence), len(data) + _OVERHEAD_BYTES,
                 vital=is_vital(topic)):

@@ -27,6 +27,12 @@ class _Topic:
     written: int = 0
     durable: int = 0
     dropped: int = 0
+    #: whether each number between two that came is one that was sent to us
+    gapless: bool = False
+    #: publication sequence number of the last message that came
+    last_sequence: int = NO_SEQUENCE
+    #: messages that were sent to us and overwritten before they could be taken
+    missed: int = 0
     #: publication sequence number of the last message written, and of the last durable one
     written_sequence: int = NO_SEQUENCE
     durable_sequence: int = NO_SEQUENCE
@@ -43,13 +49,24 @@ class Tally:
 
     _topics: dict[str, _Topic] = field(default_factory=dict)
 
-    def declare(self, topic: str) -> None:
-        """Begin to count a topic."""
-        self._topics.setdefault(topic, _Topic())
+    def declare(self, topic: str, *, gapless: bool) -> None:
+        """
+        Begin to count a topic.
 
-    def received(self, topic: str) -> None:
-        """Count a message that came."""
-        self._topics[topic].received += 1
+        :param gapless: it has one publisher, which sends everything to us: what is missing in its
+            sequence was overwritten in the queue of the middleware, and counts as dropped
+        """
+        self._topics.setdefault(topic, _Topic(gapless=gapless))
+
+    def received(self, topic: str, sequence: int) -> None:
+        """Count a message that came, and those before it that did not."""
+        entry = self._topics[topic]
+        entry.received += 1
+        if entry.gapless and sequence != NO_SEQUENCE:
+            # a number that falls is that of a publisher that began anew
+            if entry.last_sequence != NO_SEQUENCE and sequence > entry.last_sequence:
+                entry.missed += sequence - entry.last_sequence - 1
+            entry.last_sequence = sequence
 
     def dropped(self, topic: str) -> None:
         """Count a message for which there was no room."""
@@ -84,7 +101,7 @@ class Tally:
         topics = tuple(self._topics)
         entries = [self._topics[name] for name in topics]
         received = tuple(e.received for e in entries)
-        dropped = tuple(count - e.written if failure else e.dropped
+        dropped = tuple((count - e.written if failure else e.dropped) + e.missed
                         for count, e in zip(received, entries, strict=True))
         return RecorderStatus(
             stamp_ns, bool(failure), failure, topics, received,

@@ -27,8 +27,12 @@ from wm_eval_ros.nodes.topic_list import run_topics
 from wm_eval_ros.records import ClockMode, EpisodeEvent, EventKind
 from wm_eval_ros.wire import codec, topics
 
-#: queue of every subscription [messages]
-DEPTH = 1000
+#: queue of a subscription [messages]: 10 s of a fast bus, should the host leave us no core
+DEPTH = 10_000
+#: and of one whose messages are large: 10 s of a camera at 30 Hz
+LARGE_DEPTH = 300
+LARGE = frozenset({'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage',
+                   'sensor_msgs/msg/PointCloud2'})
 #: longest that word of a failure is given to reach the others [ns]
 FAREWELL_NS = 300_000_000
 
@@ -149,10 +153,11 @@ class RecorderNode:
     def _subscribe(self, topic: str, kind: str, offers: list[Any]) -> None:
         """Ask for the most that every publisher offers, as `ros2 bag record` does."""
         asked = topics.Qos(
-            depth=DEPTH,
+            depth=LARGE_DEPTH if kind in LARGE else DEPTH,
             reliable=all(o.reliability is ReliabilityPolicy.RELIABLE for o in offers),
             latched=all(o.durability is DurabilityPolicy.TRANSIENT_LOCAL for o in offers))
-        self._recording.add_topic(topic, kind, asked)
+        self._recording.add_topic(topic, kind, asked,
+                                  gapless=asked.reliable and len(offers) == 1)
         self._subscriptions[topic] = self.node.create_subscription(
             message_type(kind), topic, self._callback(topic),  # type: ignore[arg-type]
             qos_profile(asked), raw=True)
