@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+import re
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,15 @@ def test_the_shipped_detectors_conform(name: str) -> None:
     assert name in plugins.names(GROUP)
     assert check_detector(plugins.load(GROUP, name)) == []
     assert len(make_detectors([name])) == 1
+
+
+def test_the_detector_of_the_plug_in_page_conforms_as_it_stands() -> None:
+    page = Path(__file__).resolve().parents[2] / 'docs' / 'plugins.md'
+    example, checker = re.findall(r'```python\n(.*?)```', page.read_text(encoding='utf-8'),
+                                  re.S)[2:]
+    names: dict[str, Any] = {}
+    exec(example, names)
+    exec(checker, names)
 
 
 def broken(update: Callable[[Any, np.ndarray[Any, Any]], Any]) -> type:

@@ -72,7 +72,8 @@ def test_a_forecast_that_is_no_number_is_as_surprising_as_can_be(scenes: ModuleT
 def test_distances_from_nominal_latents_are_small_among_them(scenes: ModuleType) -> None:
     rng = np.random.default_rng(3)
     latents = rng.normal(size=(400, 2)).astype(np.float32)
-    reference = fit_reference(latents, (0.1 * rng.normal(size=(400, 2))).astype(np.float32))
+    errors = 0.1 * rng.normal(size=(400, 2))
+    reference = fit_reference(latents, errors.astype(np.float32), errors)
     own = fold('mahalanobis', 'knn', 'residual', reference=reference)
     near = own.update(scenes.cycle(0, latent=[0, 0], rollout=[[0, 0]]))
     odd = own.update(scenes.cycle(1, latent=[1, 1], rollout=[[1, 1]]))
@@ -83,6 +84,21 @@ def test_distances_from_nominal_latents_are_small_among_them(scenes: ModuleType)
     assert far[1] > 2.0
     # from (0, 0) to (1, 1) where nothing was foreseen to change: ten of its spreads
     assert odd[2] == pytest.approx(10.0, rel=0.2)
+
+
+def test_the_bias_is_the_distance_of_the_weighted_mean_error(scenes: ModuleType) -> None:
+    rng = np.random.default_rng(3)
+    errors = rng.normal(size=(4000, 2))
+    reference = fit_reference(errors.astype(np.float32), errors.astype(np.float32), errors)
+    own = fold('bias', reference=reference)
+    # without and with a spread of 1/2: errors of (1, 0), then of (1, 0) / 0.5, weighed 0.9 to 1
+    lines = [{'latent': [k, 0], 'rollout': [[k, 0]]} for k in range(3)]
+    lines[1]['rollout_std'] = [[0.5, 0.5]]
+    found = [own.update(scenes.cycle(k, **line))[0] for k, line in enumerate(lines)]
+    assert np.isnan(found[0])
+    assert found[1] == pytest.approx(np.sqrt(1 / 2), rel=0.05)
+    assert found[2] == pytest.approx((0.9 * 1 + 2) / 1.9 * np.sqrt(1 / 2), rel=0.05)
+    assert np.isnan(own.update(scenes.cycle(9, **lines[0]))[0])
 
 
 def test_a_score_the_model_gives_itself_is_read_back_from_the_record(scenes: ModuleType) -> None:

@@ -69,6 +69,8 @@ class Nominal:
     latent_whitening: Rows = setting((), doc='(D, D)')
     residual_mean: tuple[float, ...] = setting((), doc='(D,)')
     residual_whitening: Rows = setting((), doc='(D, D)')
+    bias_mean: tuple[float, ...] = setting((), doc='(D,)')
+    bias_whitening: Rows = setting((), doc='(D, D)')
     neighbours: Rows = setting((), doc='(N, D)')
 
     def reference(self) -> Reference | None:
@@ -78,6 +80,7 @@ class Nominal:
         return Reference(
             Cloud(np.array(self.latent_mean), np.array(self.latent_whitening)),
             Cloud(np.array(self.residual_mean), np.array(self.residual_whitening)),
+            Cloud(np.array(self.bias_mean), np.array(self.bias_whitening)),
             np.array(self.neighbours, np.float32))
 
 
@@ -125,9 +128,10 @@ class Calibration:
             ('usual', len(self.usual) > 0),
             ('usual_spread', len(self.usual_spread) == len(self.usual)
              and all(v > 0 for v in self.usual_spread)),
-            ('nominal', len(self.nominal.residual_mean) == size
+            ('nominal', len(self.nominal.residual_mean) == len(self.nominal.bias_mean) == size
              and _is(self.nominal.latent_whitening, size, size)
              and _is(self.nominal.residual_whitening, size, size)
+             and _is(self.nominal.bias_whitening, size, size)
              and _is(self.nominal.neighbours, len(self.nominal.neighbours), size))]
         for name, good in wanted:
             if not good:

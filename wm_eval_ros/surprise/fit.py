@@ -23,7 +23,7 @@ from wm_eval_ros.surprise.calibration import Calibration, HUGE, Nominal
 from wm_eval_ros.surprise.joint import Components, fit_scale, largest, Scale
 from wm_eval_ros.surprise.material import Material, NominalEpisode
 from wm_eval_ros.surprise.monitor import advance, make_detectors
-from wm_eval_ros.surprise.reference import fit_reference, Reference
+from wm_eval_ros.surprise.reference import fit_reference, MOST_DIMENSIONS, Reference
 from wm_eval_ros.surprise.streams import FREE, StreamFold, STREAMS
 
 #: episodes of the reference, and of the band, at least
@@ -124,14 +124,17 @@ def _reference(episodes: Sequence[NominalEpisode],
                wish: Wish) -> tuple[Reference | None, Nominal]:
     latents = np.concatenate([e.latents for e in episodes])
     residuals = np.concatenate([e.residuals for e in episodes])
-    if len(residuals) < 2:
+    biases = np.concatenate([e.biases for e in episodes])
+    if len(residuals) < 2 or latents.shape[1] > MOST_DIMENSIONS:
         return None, Nominal()
-    found = fit_reference(latents, residuals)
+    found = fit_reference(latents, residuals, biases)
     return found, Nominal(
         latent_mean=tuple(found.latents.mean.tolist()),
         latent_whitening=_rows(found.latents.whitening),
         residual_mean=tuple(found.residuals.mean.tolist()),
         residual_whitening=_rows(found.residuals.whitening),
+        bias_mean=tuple(found.biases.mean.tolist()),
+        bias_whitening=_rows(found.biases.whitening),
         neighbours=_rows(found.neighbours))
 
 

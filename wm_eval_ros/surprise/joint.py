@@ -13,10 +13,9 @@ from wm_eval_ros.surprise.detectors import Detector
 
 #: a component below this is as good as none [spreads]
 LEAST = 0.1
-#: of the largest scores of nominal episodes, the share up to which their usual size goes
-HIGH = 0.9
-#: distance of that share from the median, in standard deviations of a normal distribution
-_HIGH_DEVIATIONS = 1.2816
+#: shares of the largest scores of nominal episodes that tell their spread, and how far each lies
+#: above the median of a normal distribution [standard deviations]
+HIGH = ((0.9, 1.2816), (0.975, 1.96))
 #: a spread below this, in natural logarithms, is taken as this
 _LEAST_SPREAD = 0.05
 #: what an infinite component counts for in the fit
@@ -88,10 +87,12 @@ def largest(values: Floats) -> Floats:
 
 def fit_scale(maxima: Floats) -> Scale:
     """
-    Fit how large components get in nominal episodes.
+    Fit how large components get in nominal episodes; of its spreads the largest counts.
 
     :param maxima: largest of each component in each nominal episode, shape (N, C)
     """
     logs = np.log(np.minimum(np.maximum(maxima, LEAST), _MOST))
-    middle, high = np.quantile(logs, [0.5, HIGH], axis=0, method='higher')
-    return Scale(middle, np.maximum((high - middle) / _HIGH_DEVIATIONS, _LEAST_SPREAD))
+    middle = np.quantile(logs, 0.5, axis=0, method='higher')
+    spreads = [(np.quantile(logs, share, axis=0, method='higher') - middle) / deviations
+               for share, deviations in HIGH]
+    return Scale(middle, np.maximum(np.max(spreads, axis=0), _LEAST_SPREAD))

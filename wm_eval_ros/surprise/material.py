@@ -19,6 +19,8 @@ from wm_eval_ros.records import (
     TERMINAL,
 )
 from wm_eval_ros.stats.distance import Singles
+from wm_eval_ros.stats.samples import Floats
+from wm_eval_ros.surprise.bias import RunningError
 from wm_eval_ros.surprise.calibration import interface_sha256, Scope, Source
 from wm_eval_ros.surprise.streams import residual, Window
 
@@ -38,6 +40,8 @@ class NominalEpisode:
     #: encoded states of its slots, shape (N, D), and one-step errors of the driven ones, (M, D)
     latents: Singles
     residuals: Singles
+    #: their running means in predicted spreads, (M, D)
+    biases: Floats
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,8 @@ class _Listing:
         self.ended: set[int] = set()
         self.latents: dict[int, list[Singles]] = {}
         self.residuals: dict[int, list[Singles]] = {}
+        self.biases: dict[int, list[Floats]] = {}
+        self._running = RunningError()
         #: slots without a record, of how many
         self.lost = self.slots = 0
         self._window, self._last = Window(1), (-1, -1)
@@ -95,8 +101,10 @@ class _Listing:
         if cycle.latent is not None:
             latents.append(cycle.latent)
         gap = residual(self._window)
-        if gap is not None:
+        bias = self._running.update(gap, self._window.back(1))
+        if gap is not None and bias is not None:
             residuals.append(gap)
+            self.biases.setdefault(cycle.episode, []).append(bias)
 
     def checked(self) -> RunInfo:
         """Return the manifest of a run that may be calibrated from."""
@@ -152,8 +160,9 @@ def _episodes(at: int, listing: _Listing) -> Iterator[NominalEpisode]:
         if latents:
             none = np.zeros((0, len(latents[0])), np.float32)
             gaps = listing.residuals[number]
-            yield NominalEpisode(at, number, np.stack(latents),
-                                 np.stack(gaps) if gaps else none)
+            yield NominalEpisode(
+                at, number, np.stack(latents), np.stack(gaps) if gaps else none,
+                np.stack(listing.biases[number]) if gaps else none.astype(np.float64))
 
 
 def _scope(info: RunInfo) -> Scope:

@@ -15,7 +15,7 @@ MOST_NEIGHBOURS = 512
 MOST_ENTRIES = 1 << 15
 #: the distance is that to this nearest of them: the very nearest may be an odd one
 NEIGHBOUR = 5
-#: larger latents have no covariance estimated: it would have more entries than samples
+#: larger latents have no reference: its covariances would have more entries than samples
 MOST_DIMENSIONS = 256
 #: a spread below this, in units of the latent, is none
 _STILL = 1e-6
@@ -47,6 +47,8 @@ class Reference:
 
     latents: Cloud
     residuals: Cloud
+    #: running means of the errors in predicted spreads
+    biases: Cloud
     #: some of the latents, shape (N, D)
     neighbours: Singles
 
@@ -76,15 +78,17 @@ def fit_cloud(vectors: Floats) -> Cloud:
     return Cloud(mean * scale, whitening(covariance) / scale)
 
 
-def fit_reference(latents: Singles, residuals: Singles) -> Reference:
+def fit_reference(latents: Singles, residuals: Singles, biases: Floats) -> Reference:
     """
     Fit what nominal runs look like.
 
     :param latents: of the slots of nominal episodes, in order, shape (N, D), N >= 2
     :param residuals: latent less the one foreseen a slot earlier, shape (M, D), M >= 2
+    :param biases: their running means in predicted spreads, shape (M, D)
     """
     size = latents.shape[1]
     keep = max(NEIGHBOUR, min(len(latents), MOST_NEIGHBOURS, MOST_ENTRIES // size))
     picked = np.unique(np.linspace(0, len(latents) - 1, keep).round().astype(np.int64))
     return Reference(fit_cloud(latents.astype(np.float64)),
-                     fit_cloud(residuals.astype(np.float64)), latents[picked])
+                     fit_cloud(residuals.astype(np.float64)), fit_cloud(biases),
+                     latents[picked])

@@ -12,6 +12,7 @@ from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.records import CycleRecord, CycleStatus, Mode
 from wm_eval_ros.stats.distance import Singles, squared_error
 from wm_eval_ros.stats.samples import Floats
+from wm_eval_ros.surprise.bias import RunningError
 from wm_eval_ros.surprise.reference import Reference
 
 #: the stream that a model computes itself, where it offers it
@@ -124,7 +125,7 @@ def _score(value: float) -> float:
 
 #: streams of the records alone, and those that need a reference of nominal runs
 FREE = ('one_step', 'innovation', 'h_step', 'ensemble_variance', 'plan_inconsistency')
-REFERRED = ('mahalanobis', 'knn', 'residual')
+REFERRED = ('mahalanobis', 'knn', 'residual', 'bias')
 STREAMS = (*FREE, *REFERRED, KL)
 
 
@@ -146,13 +147,16 @@ class StreamFold:
                                   f'{did_you_mean(name, STREAMS)}')
         self.names = tuple(names)
         self._window, self._steps, self._reference = Window(h_steps), h_steps, reference
+        self._running = RunningError()
+        self._mean: Floats | None = None
         makers: dict[str, Callable[[CycleRecord], float]] = {
             'one_step': lambda cycle: _error(self._window, 1),
             'h_step': lambda cycle: _error(self._window, self._steps),
             'innovation': lambda cycle: _innovation(self._window),
             'ensemble_variance': _ensemble_variance,
             'plan_inconsistency': lambda cycle: _plan_inconsistency(self._window),
-            'mahalanobis': self._mahalanobis, 'knn': self._knn, 'residual': self._residual}
+            'mahalanobis': self._mahalanobis, 'knn': self._knn, 'residual': self._residual,
+            'bias': self._bias}
         self._makers = [makers.get(name) for name in names]
 
     def update(self, cycle: CycleRecord, measured: Mapping[str, float] | None = None) -> Floats:
@@ -163,12 +167,9 @@ class StreamFold:
         :returns: shape (S,); NaN where a stream has no score, infinite allowed
         """
         self._window.push(cycle)
+        self._mean = self._running.update(residual(self._window), self._window.back(1))
         return np.array([self._given(name, cycle, measured) if make is None else make(cycle)
                          for name, make in zip(self.names, self._makers, strict=True)], float)
-
-    def residual(self) -> Singles | None:
-        """Return the newest latent less the one foreseen, as ``one_step`` squares it; (D,)."""
-        return residual(self._window)
 
     def _given(self, name: str, cycle: CycleRecord,
                measured: Mapping[str, float] | None) -> float:
@@ -196,3 +197,9 @@ class StreamFold:
         if gap is None or reference is None or gap.shape != reference.residuals.mean.shape:
             return NAN
         return _score(reference.residuals.distance(gap.astype(np.float64)))
+
+    def _bias(self, cycle: CycleRecord) -> float:
+        mean, reference = self._mean, self._reference
+        if mean is None or reference is None or mean.shape != reference.biases.mean.shape:
+            return NAN
+        return _score(reference.biases.distance(mean))
