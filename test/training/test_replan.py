@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from wm_eval_ros.config.scenario import find_scenario, load_scenario, Scenario
 from wm_eval_ros.models.load import load_model
@@ -28,10 +29,19 @@ from wm_eval_ros.records import (
     EventKind,
     InputRef,
 )
-from wm_eval_ros.training.replan import Outcome, replan, Replanner, Ticks
+from wm_eval_ros.training.replan import inputs_of, Outcome, replan, Replanner, Ticks
 from wm_eval_ros.wire.fields import feature_names
 
 PERIOD_NS = 50_000_000
+
+
+@pytest.fixture(scope='module', autouse=True)
+def one_thread() -> Iterator[None]:
+    """The planner's own number of threads: another one may round otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope='module')
@@ -156,7 +166,20 @@ def test_what_the_record_does_not_hold_cannot_be_planned_again(
     assert without[9:12] == ['identical'] * 3
     assert 'START' in outcomes(events[1:], cycles)[0]
     anew = [replace(c, slot=c.slot - 5) if 5 <= c.slot < 10 else c for c in cycles]
-    assert 'started anew' in outcomes(events, anew)[5]
+    assert 'slot 0 stands where 5 should' in outcomes(events, anew)[5]
+
+
+def test_a_planner_that_was_started_anew_carries_nothing_over(
+    scenario: Scenario, model: WorldModel,
+    recorded: tuple[list[EpisodeEvent], list[CycleRecord]],
+) -> None:
+    events, cycles = recorded
+    warm_up = replace(cycles[3], status=CycleStatus.WARMUP, slot=0, episode=0)
+    # what the first slots of a new process decide, with the slots in between lost
+    restarted = [*cycles[:5], warm_up, warm_up,
+                 *(replace(c, slot=c.slot + 7) for c in cycles[:3])]
+    found = [one.outcome for one in replan(Replanner(scenario, model), events[:1], restarted)]
+    assert found == [Outcome.IDENTICAL] * 3 + [Outcome.NO_DECISION] * 2 + [Outcome.IDENTICAL] * 3
 
 
 def test_an_exception_leaves_the_rest_of_its_episode_unknown(
@@ -165,6 +188,39 @@ def test_an_exception_leaves_the_rest_of_its_episode_unknown(
     found = again(7, status=CycleStatus.EXCEPTION, reason='ValueError: x', action=())
     assert found[7:10] == [Outcome.NOT_REPLAYABLE] * 3
     assert found[10] is Outcome.IDENTICAL
+
+
+def test_an_injected_fault_leaves_the_planner_as_it_was(
+    scenario: Scenario, model: WorldModel,
+    recorded: tuple[list[EpisodeEvent], list[CycleRecord]],
+) -> None:
+    events, cycles = recorded
+    # slot 1 fails after its encoding; slot 2 is then decided with the draws slot 1 would have had
+    ticks = Ticks()
+    decider = Decider(scenario.interface, model,
+                      planner := CemPlanner(scenario.planner, model, scenario.interface, ticks),
+                      stale_ns=2**61)
+    decider.begin_episode(7)
+    made = []
+    for cycle in cycles[:3]:
+        plan = planner.plan
+        if cycle.slot == 1:
+            def planner_fails(*_: object, **__: object) -> None:
+                raise RuntimeError
+            planner.plan = planner_fails
+        decision = decider.decide(cycle.slot, inputs_of(scenario.interface, cycle), 0, -1,
+                                  ticks.after(cycle.iterations))
+        planner.plan = plan
+        if decision.plan is None:
+            made.append(replace(cycle, status=CycleStatus.EXCEPTION, action=(), iterations=0,
+                                reason='PlanningFault: timing.planner_exception'))
+            continue
+        decider.sent(cycle.slot, decision.action)
+        made.append(replace(cycle, action=decision.action, cost=decision.plan.cost,
+                            latent=decision.latent,
+                            rollout=decision.plan.rollout.numpy()))
+    found = [one.outcome for one in replan(Replanner(scenario, model), events, made)]
+    assert found == [Outcome.IDENTICAL, Outcome.NO_DECISION, Outcome.IDENTICAL]
 
 
 def test_ticks_are_counted_from_now_on() -> None:

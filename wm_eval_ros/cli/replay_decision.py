@@ -76,20 +76,19 @@ class _Run:
         from wm_eval_ros.bag.reader import open_bag
         from wm_eval_ros.config.scenario import Scenario
         from wm_eval_ros.config.schema import build
-        from wm_eval_ros.records import CycleRecord, CycleStatus, EpisodeEvent, RunInfo
+        from wm_eval_ros.records import CycleRecord, EpisodeEvent, RunInfo
         self.cycles: list[CycleRecord] = []
         self.events: list[EpisodeEvent] = []
         infos: list[RunInfo] = []
         with open_bag(path, salvage=salvage) as bag:
             for record in bag.records():
                 if isinstance(record, CycleRecord):
-                    if record.status is not CycleStatus.WARMUP:
-                        self.cycles.append(record)
+                    self.cycles.append(record)
                 elif isinstance(record, EpisodeEvent):
                     self.events.append(record)
                 elif isinstance(record, RunInfo):
                     infos.append(record)
-        if not infos or not self.cycles:
+        if not infos or not self.slots():
             raise BagError(f'{path}: no {"planner cycle" if infos else "run info"}; give the bag '
                            'of a run of this package')
         self.info: RunInfo = infos[0]
@@ -102,11 +101,17 @@ class _Run:
 
     def episode_of(self, slot: int) -> int:
         """Return the episode of a slot."""
-        own = [c.episode for c in self.cycles if c.slot == slot]
+        slots = self.slots()
+        own = [c.episode for c in slots if c.slot == slot]
         if not own:
-            raise BagError(f'no slot {slot} in the bag; it holds {self.cycles[0].slot} to '
-                           f'{self.cycles[-1].slot}')
+            raise BagError(f'no slot {slot} in the bag; it holds {slots[0].slot} to '
+                           f'{slots[-1].slot}')
         return own[0]
+
+    def slots(self) -> list[CycleRecord]:
+        """Return the slots of the schedule."""
+        from wm_eval_ros.records import CycleStatus
+        return [c for c in self.cycles if c.status is not CycleStatus.WARMUP]
 
 
 def _replanned(run: _Run, args: argparse.Namespace) -> tuple[list[Replanned], list[str]]:
@@ -122,7 +127,7 @@ def _replanned(run: _Run, args: argparse.Namespace) -> tuple[list[Replanned], li
         asked = find_model(run, args.model)
         model, notes = asked.model, list(asked.notes)
     episode = run.episode_of(args.slot) if args.slot is not None else args.episode
-    chosen = [c for c in run.cycles if episode is None or c.episode == episode]
+    chosen = [c for c in run.slots() if episode is None or c.episode == episode]
     if not chosen:
         raise BagError(f'no episode {episode} in the bag')
     shown, found = Progress('planning again', len(chosen)), []

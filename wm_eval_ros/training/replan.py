@@ -14,13 +14,14 @@ import inspect
 from typing import Any
 
 import numpy as np
+import torch
 
 from wm_eval_ros import plugins
 from wm_eval_ros.config.interface import Interface
 from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.models.protocol import WorldModel
 from wm_eval_ros.planning.decision import Decider, Decision, Inputs, Reading
-from wm_eval_ros.planning.protocol import Planner
+from wm_eval_ros.planning.protocol import Plan, Planner
 from wm_eval_ros.records import (
     CycleRecord,
     CycleStatus,
@@ -33,6 +34,8 @@ from wm_eval_ros.wire.fields import feature_names
 
 #: statuses of slots in which the planner was asked for nothing
 _NOT_ASKED = frozenset({CycleStatus.NO_INPUT, CycleStatus.STALE_INPUT})
+#: how the reason of a slot begins in which a perturbation made the planner fail
+INJECTED = 'PlanningFault'
 #: older than any input, newer than any
 _EVER_NS = 2**62
 
@@ -87,6 +90,26 @@ class Ticks:
         return self.now + 1 + iterations
 
 
+class _Struck:
+    """A planner that can be made to fail before it begins, as an injected fault does."""
+
+    def __init__(self, planner: Planner) -> None:
+        self._planner = planner
+        self.fails = False
+
+    def reset(self, seed: int) -> None:
+        self._planner.reset(seed)
+
+    def plan(
+        self, latent: torch.Tensor, goal: torch.Tensor, deadline_ns: int, *,
+        elapsed_steps: int = 1, in_flight: torch.Tensor | None = None,
+    ) -> Plan:
+        if self.fails:
+            raise RuntimeError(INJECTED)
+        return self._planner.plan(latent, goal, deadline_ns, elapsed_steps=elapsed_steps,
+                                  in_flight=in_flight)
+
+
 class Replanner:
     """Holds the run's planner as it was configured, and goes through episodes."""
 
@@ -104,7 +127,8 @@ class Replanner:
             kind(scenario.planner, model, scenario.interface, clock=self._ticks) if timed
             else kind(scenario.planner, model, scenario.interface))
         self._interface, self._limit = scenario.interface, scenario.planner.iterations
-        self._decider = Decider(scenario.interface, model, planner, stale_ns=2 * _EVER_NS)
+        self._planner = _Struck(planner)
+        self._decider = Decider(scenario.interface, model, self._planner, stale_ns=2 * _EVER_NS)
 
     def episode(
         self, start: EpisodeEvent | None, cycles: Sequence[CycleRecord], first_slot: int | None,
@@ -112,25 +136,35 @@ class Replanner:
         """
         Plan the slots of an episode again.
 
+        Warm-up calls among them say that the planner's process was started anew, and carries
+        nothing over.
+
         :param start: its START, whose value is the seed; None: not recorded
         :param cycles: its slots, in their order
         :param first_slot: number its first slot must have; None: not known
         """
-        lost = '' if start is not None else 'the START of the episode, with its seed, is missing'
-        if start is not None:
-            self._decider.begin_episode(int(start.value))
+        lost = missing = '' if start is not None else (
+            'the START of the episode, with its seed, is missing')
+        self._begin(start)
         expected = first_slot
         for cycle in cycles:
-            if expected is not None and cycle.slot < expected:
-                lost = 'the planner was started anew within the episode'
-            elif expected is not None and cycle.slot > expected:
+            if cycle.status is CycleStatus.WARMUP:
+                self._begin(start)
+                lost, expected = missing, None
+                continue
+            if expected is not None and cycle.slot != expected:
                 lost = lost or (f'slots {expected} to {cycle.slot - 1} are not in the bag: what '
-                                'they left behind is not known')
+                                'they left behind is not known' if cycle.slot > expected else
+                                f'slot {cycle.slot} stands where {expected} should')
             expected = cycle.slot + 1
             found = self._slot(cycle, lost)
             yield found
             if found.outcome is Outcome.NOT_REPLAYABLE:
                 lost = lost or f'slot {cycle.slot} before it could not be: {found.why}'
+
+    def _begin(self, start: EpisodeEvent | None) -> None:
+        if start is not None:
+            self._decider.begin_episode(int(start.value))
 
     def _slot(self, cycle: CycleRecord, lost: str) -> Replanned:
         asked = cycle.status not in _NOT_ASKED and bool(cycle.inputs)
@@ -139,12 +173,16 @@ class Replanner:
         why = lost or self._missing(cycle)
         if why:
             return Replanned(cycle.slot, cycle.episode, Outcome.NOT_REPLAYABLE, why)
-        if cycle.status is CycleStatus.EXCEPTION:
+        # an injected fault strikes after the encoding, before the planner draws anything
+        self._planner.fails = cycle.reason.startswith(INJECTED)
+        if cycle.status is CycleStatus.EXCEPTION and not self._planner.fails:
             return Replanned(cycle.slot, cycle.episode, Outcome.NOT_REPLAYABLE,
                              f'the planner raised: {cycle.reason}')
         decision = self._decider.decide(
             cycle.slot, self._inputs(cycle), 0, -_EVER_NS,
             self._ticks.after(cycle.iterations or self._limit))
+        if self._planner.fails:
+            return Replanned(cycle.slot, cycle.episode, Outcome.NO_DECISION, cycle.reason)
         if cycle.action:
             self._decider.sent(cycle.slot, cycle.action)
         return _compared(cycle, decision)
@@ -182,16 +220,35 @@ def replan(
     """
     Plan the slots of a run again, episode by episode.
 
-    :param cycles: all of the run, warm-up calls left out, in the order of the file
+    :param cycles: all of the run, warm-up calls too, in the order of the file
     :param wanted: says of the number of an episode whether it is to be planned again
     """
     starts = {e.episode: e for e in events if e.kind is EventKind.START}
     first: int | None = 0
-    for episode in sorted({c.episode for c in cycles}):
-        own = [c for c in cycles if c.episode == episode]
+    for episode, own in _episodes(cycles):
         if wanted(episode):
             yield from replanner.episode(starts.get(episode), own, first)
-        first = own[-1].slot + 1
+        first = next((c.slot + 1 for c in reversed(own) if c.status is not CycleStatus.WARMUP),
+                     first)
+
+
+def _episodes(cycles: Sequence[CycleRecord]) -> Iterator[tuple[int, list[CycleRecord]]]:
+    """Yield the slots by episode; warm-up calls, which have none, go with the slots behind."""
+    own: list[CycleRecord] = []
+    waiting: list[CycleRecord] = []
+    episode: int | None = None
+    for cycle in cycles:
+        if cycle.status is CycleStatus.WARMUP:
+            waiting.append(cycle)
+            continue
+        if episode is not None and cycle.episode != episode:
+            yield episode, own
+            own = []
+        episode = cycle.episode
+        own += [*waiting, cycle]
+        waiting = []
+    if episode is not None:
+        yield episode, own
 
 
 def _compared(cycle: CycleRecord, decision: Decision) -> Replanned:
