@@ -8,18 +8,39 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from wm_eval_ros.bag.definitions import known_types
 from wm_eval_ros.bag.writer import BagWriter
 from wm_eval_ros.config.interface import CommandStream, Interface, Stream
 from wm_eval_ros.config.schema import to_plain
-from wm_eval_ros.records import ClockMode, CycleRecord, CycleStatus, RUN_INFO_SCHEMA, RunInfo
+from wm_eval_ros.records import (
+    ClockMode,
+    CycleRecord,
+    CycleStatus,
+    EpisodeEvent,
+    RUN_INFO_SCHEMA,
+    RunInfo,
+)
 from wm_eval_ros.training.trajectory import Dataset, Trajectory
-from wm_eval_ros.wire.codec import cycle_to_msg, CYCLE_TYPE, MessageTypes, run_info_to_json
+from wm_eval_ros.wire.codec import (
+    cycle_to_msg,
+    CYCLE_TYPE,
+    event_to_msg,
+    EVENT_TYPE,
+    MessageTypes,
+    run_info_to_json,
+)
 from wm_eval_ros.wire.topics import LATCHED, SENSOR_OFFER, TELEMETRY
 
 JOINTS = 'sensor_msgs/msg/JointState'
 T0 = 1_700_000_000_000_000_000
+
+
+@pytest.fixture(scope='session', autouse=True)
+def one_thread() -> None:
+    """Small products in several threads wait for each other longer than they compute."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope='session')
@@ -83,7 +104,8 @@ def write_bag(tmp_path: Path) -> Callable[..., Path]:
             velocity=np.array([velocity]), effort=np.array([effort]))
 
     def write(name: str, info: RunInfo | None, states: list[tuple[float, float, float]],
-              commands: list[tuple[float, float]], cycles: list[CycleRecord]) -> Path:
+              commands: list[tuple[float, float]], cycles: list[CycleRecord],
+              events: list[EpisodeEvent] | None = None) -> Path:
         with BagWriter(tmp_path / name) as writer:
             rows: list[tuple[int, str, Any, str]] = []
             for topic, kind, qos in (('/run_info', 'std_msgs/msg/String', LATCHED),
@@ -91,6 +113,8 @@ def write_bag(tmp_path: Path) -> Callable[..., Path]:
                                      ('/command', JOINTS, TELEMETRY),
                                      ('/planner_cycle', CYCLE_TYPE, TELEMETRY)):
                 writer.add_topic(topic, kind, qos=qos)
+            if events is not None:
+                writer.add_topic('/episode_event', EVENT_TYPE, qos=LATCHED)
             if info is not None:
                 text = types.make('std_msgs/msg/String', data=run_info_to_json(info))
                 rows.append((T0, '/run_info', text, 'std_msgs/msg/String'))
@@ -100,6 +124,8 @@ def write_bag(tmp_path: Path) -> Callable[..., Path]:
                      for ms, u in commands]
             rows += [(c.stamp_ns, '/planner_cycle', cycle_to_msg(c, types), CYCLE_TYPE)
                      for c in cycles]
+            rows += [(e.stamp_ns, '/episode_event', event_to_msg(e, types), EVENT_TYPE)
+                     for e in events or ()]
             for log_ns, topic, msg, kind in sorted(rows, key=lambda row: row[0]):
                 writer.write(topic, bytes(known_types().serialize_cdr(msg, kind)), log_ns)
         return tmp_path / name

@@ -9,7 +9,6 @@ import shutil
 from typing import Any, TYPE_CHECKING
 
 from wm_eval_ros.cli.collect import exploring, write_trace
-from wm_eval_ros.cli.sides import evidence_of
 from wm_eval_ros.cli.sweep_runs import run_points, Wanted
 from wm_eval_ros.cli.train import phase_progress
 from wm_eval_ros.config.detector import DetectorSettings
@@ -17,7 +16,7 @@ from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.models.checkpoint import find_checkpoint, load_spec, save_checkpoint
 from wm_eval_ros.models.load import load_model
-from wm_eval_ros.models.registry import Registry
+from wm_eval_ros.models.registry import Registry, registry_of
 from wm_eval_ros.training.case import Case, scenario_of
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ class Model:
 
 
 class Stages:
-    """The folder of a case and what is made in it; what is finished there is not run again."""
+    """The folder of a case, and what is made in it."""
 
     def __init__(self, case: Case, folder: Path, domain: int | None, old: Path) -> None:
         self.case, self.folder, self._domain = case, folder, domain
@@ -57,17 +56,19 @@ class Stages:
         point = Wanted(label, title, '', scenario)
         return run_points([point], self.folder, self._domain)[0][0]
 
-    def collect(self, label: str, episodes: int, seed: int, title: str, *,
-                shifted: bool) -> Path | None:
-        """Drive with the planner `explore`; return the bag, None for no episodes."""
+    def collect(self, label: str, model: Model, seed: int, episodes: int, *,
+                shifted: bool) -> list[Path]:
+        """Drive with the planner `explore` and a model; return the bag, if there is one."""
         if not episodes:
-            return None
+            return []
         trace = self.folder / f'{label}_latency_ms.txt'
-        trace.parent.mkdir(parents=True, exist_ok=True)
         write_trace(trace, seed)
-        scenario = replace(self.scenario(self.old, shifted=shifted), seed=seed, episodes=episodes)
+        scenario = replace(self.scenario(model, shifted=shifted), seed=seed, episodes=episodes)
+        # what explores imagines nothing that was driven: there is nothing to be surprised at
         scenario = replace(scenario, detector=DetectorSettings())
-        return self.run(label, exploring(scenario, str(self.old.folder.resolve()), trace), title)
+        where = 'under the shift' if shifted else 'under the old condition'
+        return [self.run(label, exploring(scenario, str(model.folder.resolve()), trace),
+                         f'exploring {where}')]
 
     def calibrate(self, bag: Path, path: Path) -> dict[str, Any]:
         """Calibrate the detectors from nominal runs of a model; return what is told of it."""
@@ -87,20 +88,20 @@ class Stages:
         return folder, summary(found.manifest, folder,
                                write_mined(folder, found.data, found.manifest))
 
-    def train(self, data: Sequence[Path], replayed: Dataset | None, version: int,
-              ) -> tuple[Model, dict[str, Any]]:
-        """Train the old model further; write the candidate beside the runs."""
+    def train(self, number: int, start: Model, data: Sequence[Path], replayed: Dataset | None,
+              version: int) -> tuple[Model, dict[str, Any]]:
+        """Train a model further; write the candidate beside the runs."""
         from wm_eval_ros.training.card import card
         from wm_eval_ros.training.continued import continue_training
         from wm_eval_ros.training.dataset import load_dataset
         from wm_eval_ros.training.mined import is_mined, manifest_sha256
-        old = load_model(self.scenario(self.old, shifted=False))
-        facts = {'parent_sha256': self.old.sha256, 'parent_version': old.spec.version,
+        model = load_model(self.scenario(start, shifted=False))
+        facts = {'parent_sha256': start.sha256, 'parent_version': model.spec.version,
                  'mined_sha256': [manifest_sha256(p) for p in data if is_mined(p)]}
-        result = continue_training(old, load_dataset(data), replayed, self.case.train, facts,
-                                   phase_progress('training'))
+        result = continue_training(model, load_dataset(data), replayed, self.case.train, facts,
+                                   phase_progress(f'training, round {number}'))
         spec = replace(result.model.spec, version=str(version))
-        folder = self.folder / 'candidate'
+        folder = self.folder / f'candidate_{number}'
         spec = save_checkpoint(folder, spec, result.model.tensors,
                                card(spec, result, 'wm-eval retrain'))
         made = spec.provenance
@@ -111,26 +112,25 @@ class Stages:
         return Model(folder, spec.sha256), told
 
 
-def open_registry(folder: Path, scenario_model: str, given: str) -> tuple[Registry, Path]:
+def open_registry(root: Path, scenario_model: str, given: str) -> tuple[Registry, Path]:
     """
-    Return the registry and the model to begin with; a new registry begins with that model.
+    Return the registry of a model and the checkpoint to begin with; a new one begins with that.
 
+    :param root: folder of registries, one a model name
     :param scenario_model: what the scenario names
     :param given: what was given on the command line; empty: the version in force, or else the
         scenario's
     :raises CheckpointError: there is no such model
     :raises ConfigError: neither names one
     """
-    registry = Registry(folder)
-    current = registry.current()
-    if not given and current is not None:
-        return registry, registry.path(current)
     name = given or scenario_model
     if not name:
         raise ConfigError('the scenario names no planner.model to begin with; give --model')
     source = find_checkpoint(name)
+    registry = registry_of(root, load_spec(source).name)
+    current = registry.current()
     if current is not None:
-        return registry, source
+        return registry, source if given else registry.path(current)
     version = registry.add(lambda to: shutil.copytree(source, to), {'why': f'copy of {name}'})
     registry.promote(version, {'why': 'the model to begin with'})
     return registry, registry.path(version)
@@ -157,9 +157,3 @@ def replay_of(names: Sequence[str], own: Sequence[Path]) -> Dataset | None:
     if paths := [Path(n) for n in names if Path(n).exists()]:
         parts.append(load_dataset(paths))
     return merge(parts)
-
-
-def success_of(bag: Path) -> tuple[int, int]:
-    """Return successes and decided episodes of a run."""
-    counted = [e for e in evidence_of(bag).episodes if e.decided]
-    return sum(e.succeeded for e in counted), len(counted)

@@ -12,6 +12,7 @@ from wm_eval_ros.metrics.retrain import RunSummary
 from wm_eval_ros.records import CycleRecord, EpisodeEvent, EventKind
 
 if TYPE_CHECKING:
+    from wm_eval_ros.bag.reader import Bag
     from wm_eval_ros.scoring.evidence import Evidence
 
 _TAKEN = frozenset({EventKind.FALLBACK_ON, EventKind.STOPPED_ON, EventKind.INTERVENTION_ON})
@@ -51,12 +52,13 @@ def watch_bag(bag: Path) -> Watched:
     return fold.result()
 
 
-def _records(bag: object) -> list[tuple[int, CycleRecord | EpisodeEvent]]:
+def _records(bag: Bag) -> list[tuple[int, CycleRecord | EpisodeEvent]]:
     from wm_eval_ros.wire.codec import cycle_from_msg, CYCLE_TYPE, event_from_msg, EVENT_TYPE
-    decode = {CYCLE_TYPE: cycle_from_msg, EVENT_TYPE: event_from_msg}
-    kinds = {t: kind for t, kind in bag.topics.items() if kind in decode}  # type: ignore[attr-defined]
-    found = [(raw.log_ns, decode[kinds[raw.topic]](msg))
-             for raw, msg in bag.decoded(kinds)]  # type: ignore[attr-defined]
+    kinds = {t: kind for t, kind in bag.topics.items() if kind in (CYCLE_TYPE, EVENT_TYPE)}
+    found: list[tuple[int, CycleRecord | EpisodeEvent]] = []
+    for raw, msg in bag.decoded(kinds):
+        decode = cycle_from_msg if kinds[raw.topic] == CYCLE_TYPE else event_from_msg
+        found.append((raw.log_ns, decode(msg)))
     # events of one instant before its cycle: the onset of a shift before the slot that meets it
     return sorted(found, key=lambda pair: (pair[1].stamp_ns, isinstance(pair[1], CycleRecord)))
 

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import json
 import os
 from pathlib import Path
+import re
 import shutil
 import time
 from typing import Any, IO
 
-from wm_eval_ros.config.bounded import read_bounded, text_of
+from wm_eval_ros.config.bounded import read_bounded, shown, text_of
 from wm_eval_ros.config.json_text import load_json, parse_json
 from wm_eval_ros.errors import CheckpointError, RecordingError
 from wm_eval_ros.models.checkpoint import load_spec
@@ -180,6 +181,19 @@ def _writing(path: Path, flag: int) -> Iterator[IO[str]]:
             os.fsync(file.fileno())
     except OSError as error:
         raise RecordingError(f'{path}: cannot be written ({error.strerror})') from None
+
+
+def registry_of(root: Path, name: str) -> Registry:
+    """
+    Return the registry of a model in a folder of registries.
+
+    :param name: of the model; untrusted, it comes from a checkpoint
+    :raises CheckpointError: the name cannot name a folder
+    """
+    if not re.fullmatch(r'[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}', name):
+        raise CheckpointError(f'model name {shown(name)} cannot name a folder of a registry; '
+                              'letters, digits, _ . and - only')
+    return Registry(root / name)
 
 
 def in_force(folder: Path) -> Path | None:

@@ -14,45 +14,45 @@ def text(report: Mapping[str, Any]) -> str:
     """
     shift = ' + '.join(f'{p["name"]} {p["severity"]:g}' for p in report['shift'])
     success = report['success']
-    lines = [f'{report["case"]}: {report["scenario"]}, {shift}', '',
-             'old model', f'  old condition         {_rate(success["nominal_old"])}',
-             f'  under the shift       {_rate(success["shifted_old"])}']
+    lines = [f'{report["case"]}: {report["scenario"]}, {shift}', '', 'old model',
+             f'  old condition      {_rate(success["nominal_old"])}',
+             f'  under the shift    {_rate(success["shifted_old"])}']
     if 'alarms' in report:
-        lines += [f'  with its detector     {_alarms(report["alarms"])}',
-                  f'                        {_rate(success["guarded"])}']
-    lines += _training(report)
-    lines += ['retrained model', f'  under the shift       {_rate(success["shifted_new"])}',
-              f'  old condition         {_rate(success["nominal_new"])}', '']
-    lines += [f'{c["verdict"].upper()}: {c["name"]}: {c["sentence"]}'
-              for c in report['promotion']['conditions']]
+        lines += [f'  with its detector  {_alarms(report["alarms"])}',
+                  f'                     {_rate(success["guarded_old"])}', '',
+                  _mined(report['mined'])]
+    for number, entry in enumerate(report['rounds'], 1):
+        lines += ['', *_round(number, entry)]
     return '\n'.join([*lines, '', *_end(report)]) + '\n'
 
 
-def _training(report: Mapping[str, Any]) -> list[str]:
-    made, mined = report['training'], report.get('mined')
-    lines = ['']
-    if mined is not None:
-        why = ', '.join(f'{name} {count}' for name, count in mined['reasons'].items())
-        lines.append(f'mined    {mined["windows"]} windows, {mined["mined"]} of '
-                     f'{mined["slots"]} slots ({why})')
-    lines += [f'trained  {made["steps"]} steps on {made["transitions"]} transitions of '
-              f'{made["episodes"]} episodes, new and old: {made["wall_s"]:.1f} s, '
-              f'{made["cpu_s"]:.1f} s of CPU', '']
-    return lines
+def _mined(mined: Mapping[str, Any]) -> str:
+    why = ', '.join(f'{name} {count}' for name, count in mined['reasons'].items())
+    return f'mined {mined["windows"]} windows, {mined["mined"]} of {mined["slots"]} slots: {why}'
+
+
+def _round(number: int, entry: Mapping[str, Any]) -> list[str]:
+    made = entry['training']
+    return [f'round {number}: version {entry["version"]}',
+            f'  trained            {made["steps"]} steps on {made["transitions"]} transitions, '
+            f'{made["wall_s"]:.1f} s, {made["cpu_s"]:.1f} s of CPU',
+            f'  under the shift    {_rate(entry["success"]["shifted"])}',
+            f'  old condition      {_rate(entry["success"]["nominal"])}',
+            *(f'  {c["verdict"].upper()}: {c["name"]}: {c["sentence"]}'
+              for c in entry['conditions'])]
 
 
 def _end(report: Mapping[str, Any]) -> list[str]:
-    kept = report['registry']
-    lines = []
+    kept, lines = report['registry'], []
     if (done := report.get('confirmed')) is not None:
-        lines += [f'in force, fresh starts under the shift: {_rate(done["success"])}',
-                  f'  {_alarms(done)}']
+        lines += ['in force, under the shift, fresh starts',
+                  f'  with its detector  {_alarms(done)}',
+                  f'                     {_rate(done["success"])}']
     lines += [f'{v["name"]}: {_time(v)}' for v in report['time']]
     if 'rolled_back' in report:
         lines.append(f'ROLLED BACK: {report["rolled_back"]}')
-    what = 'promoted' if report['verdict'] == 'pass' else 'not promoted'
-    lines.append(f'version {kept["version"]} {what}; in force: {kept["in_force"]} '
-                 f'({kept["folder"]})')
+    lines.append(f'{report["verdict"].upper()}: version {kept["in_force"]} is in force in '
+                 f'{kept["folder"]}')
     return lines
 
 

@@ -36,9 +36,12 @@ class Case:
     shifted_episodes: int = setting(
         24, doc='episodes of the new condition, with the old model and with the new one', low=2,
         high=100000)
+    rounds: int = setting(
+        3, doc='most rounds of exploring, training and judging; the first model whose success is '
+        'back ends them', low=1, high=100)
     explore_episodes: int = setting(
-        40, doc='episodes driven by the planner `explore` under the shift, after the alarms; 0: '
-        'what the guarded runs did must do', low=0, high=100000)
+        40, doc='episodes driven by the planner `explore` under the shift in each round, with the '
+        'newest model; 0: what the guarded runs did must do', low=0, high=100000)
     replay_episodes: int = setting(
         40, doc='episodes driven by `explore` under the old condition, for the replay', low=0,
         high=100000)

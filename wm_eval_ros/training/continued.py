@@ -59,9 +59,9 @@ def continue_training(
     halves = [split(part, base.val_share, base.seed) for part in parts]
     trained, held = ([half[side] for half in halves] for side in (0, 1))
     share = settings.new_share if replay is not None else 1.0
+    weights = _weights(trained, share, base.unroll), _weights(held, share, base.unroll)
     fit = Fit(finite_windows(_all(trained), base.unroll), finite_windows(_all(held), base.unroll),
-              base, start=model.tensors,
-              weights=(_weights(trained, share, base.unroll), _weights(held, share, base.unroll)))
+              base, start=model.tensors, weights=weights)
     steps = fit.run(progress or (lambda done, total, words: None))
     spec = replace(model.spec, provenance={
         **model.spec.provenance, 'torch_version': torch.__version__, 'settings': to_plain(base),
@@ -111,8 +111,8 @@ def _weights(parts: list[list[Trajectory]], share: float, length: int) -> torch.
     """
     shares = (share, 1.0 - share)[:len(parts)]
     counts = [sum(max(0, len(t.features) - length) for t in part) for part in parts]
-    if not all(counts):
-        raise BagError(f'no {length + 1} consecutive slots in the '
-                       f'{"new data" if not counts[0] else "replay"}, or in its held-out '
-                       'episodes; mine longer windows or more episodes')
+    for count, name in zip(counts, ('new data', 'replay'), strict=False):
+        if not count:
+            raise BagError(f'{name}: no {length + 1} consecutive slots, or none in the episodes '
+                           'held out; mine longer windows, or more episodes')
     return torch.cat([torch.full((n,), s / n) for n, s in zip(counts, shares, strict=True)])
