@@ -156,8 +156,9 @@ def test_what_a_fault_does_not_act_on_passes_byte_by_byte(make_robot: Make) -> N
 def test_a_biased_sensor_changes_the_interfaces_numbers_and_nothing_else(make_robot: Make) -> None:
     robot = make_robot({'name': 'sensor.bias', 'severity': 0.5, 'topics': ['joint_states']})
     robot.begin()
-    robot.tell()
+    sent = robot.tell()
     (data,) = robot.received()
+    assert len(data) == len(sent), 'nothing is appended'
     message = deserialize_message(data, message_type(JOINTS))
     # 0.5 of 2 units, of 0.2 rad and 1 rad/s
     assert [abs(v) for v in (message.position[0] - 0.1, message.position[1] + 0.2)] == (
@@ -210,6 +211,17 @@ def test_drop_duplicate_and_stale_stamps(make_robot: Make) -> None:
     robot.tell()
     robot.quiet()
     assert len(robot.out) == 2
+
+
+def test_copies_of_a_changed_message_have_one_stamp(make_robot: Make) -> None:
+    robot = make_robot({'name': 'sensor.noise', 'severity': 0.1}, {'name': 'timing.duplicate'},
+                       {'name': 'timing.clock_jump', 'parameters': {'jump': 3.0}})
+    robot.begin(changes=3)
+    robot.tell()
+    first, second = robot.received(2)
+    assert first == second
+    message = deserialize_message(first, message_type(JOINTS))
+    assert codec.stamp_ns(message.header.stamp) == STAMP_NS + 3_000_000_000
 
 
 @pytest.mark.parametrize(('name', 'why'), [

@@ -142,19 +142,16 @@ class RelayNode:
             changed = data
         copies = self._injector.deliver(line.topic, task_ns)
         self._owed = None if changed is data and any(not c.delay_ns for c in copies) else data
+        stamp_ns = header_stamp_ns(data) if line.stamped else None
         for copy in copies:
-            self._leave(line, self._dated(line, changed, copy.stamp_shift_ns), copy.delay_ns)
+            self._leave(_publication(line, changed, stamp_ns, copy.stamp_shift_ns),
+                        len(data), copy.delay_ns)
 
-    def _dated(self, line: Line, data: bytes, shift_ns: int) -> bytes:
-        stamp_ns = header_stamp_ns(data) if shift_ns and line.stamped else None
-        return data if stamp_ns is None else with_stamp(data, max(0, stamp_ns + shift_ns))
-
-    def _leave(self, line: Line, data: bytes, delay_ns: int) -> None:
+    def _leave(self, publish: Callable[[], object], size: int, delay_ns: int) -> None:
         if delay_ns <= 0:
-            line.publisher.publish(data)
+            publish()
             return
-        self._held.put(time.monotonic_ns() + delay_ns, len(data),
-                       lambda: line.publisher.publish(data))
+        self._held.put(time.monotonic_ns() + delay_ns, size, publish)
         if self._held.refused:
             self.node.get_logger().error(
                 f'{self._held.refused} messages were lost: more than held_mib is held back',
@@ -251,6 +248,29 @@ class RelayNode:
             hasattr(kind, 'header'))
         self._ends.subscription(type_name, come, asked, lambda data: self._take(line, data),
                                 raw=True)
+
+
+def _publication(
+    line: Line, passed: Any, stamp_ns: int | None, shift_ns: int,
+) -> Callable[[], object]:
+    """
+    Return what publishes serialized bytes or a message.
+
+    :param stamp_ns: the stamp it came with; None: its type has none
+    """
+    if stamp_ns is None or (isinstance(passed, bytes) and not shift_ns):
+        return lambda: line.publisher.publish(passed)
+    dated_ns = max(0, stamp_ns + shift_ns)
+    if isinstance(passed, bytes):
+        dated = with_stamp(passed, dated_ns)
+        return lambda: line.publisher.publish(dated)
+
+    def publish() -> None:
+        # the copies of a message share it: each has a stamp of its own
+        codec.set_stamp(passed.header.stamp, dated_ns)
+        line.publisher.publish(passed)
+
+    return publish
 
 
 def main() -> int:

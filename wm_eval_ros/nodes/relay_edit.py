@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.serialization import deserialize_message, serialize_message
+from rclpy.serialization import deserialize_message
 
 from wm_eval_ros.config.interface import CommandStream, Stream
 from wm_eval_ros.nodes.relay_images import edit_image
@@ -113,9 +113,12 @@ class Picture:
         return acted or getattr(message, name) != before
 
 
-def edited(edit: Edit, injector: Injector, data: bytes, kind: Any, task_ns: int) -> bytes:
+def edited(edit: Edit, injector: Injector, data: bytes, kind: Any, task_ns: int) -> Any:
     """
-    Return a serialized message as the perturbations leave it: the same bytes, where none acts.
+    Return what a perturbation makes of a serialized message, or its bytes where none acts.
+
+    Not serialized again: rclpy's `serialize_message` may append bytes that belong to nothing,
+    which its `publish` does not.
 
     :param kind: class of the message
     :raises NotTakenError: it is not to be passed on
@@ -123,4 +126,4 @@ def edited(edit: Edit, injector: Injector, data: bytes, kind: Any, task_ns: int)
     :raises FieldPathError: a message without the fields of the interface
     """
     message = deserialize_message(data, kind)
-    return serialize_message(message) if edit(injector, message, task_ns) else data
+    return message if edit(injector, message, task_ns) else data

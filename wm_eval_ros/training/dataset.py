@@ -21,7 +21,7 @@ from wm_eval_ros.training.mined import is_mined, read_mined
 from wm_eval_ros.training.trajectory import Dataset, merge, Trajectory
 from wm_eval_ros.wire.codec import cycle_from_msg, CYCLE_TYPE, run_info_from_json, stamp_ns
 from wm_eval_ros.wire.fields import StreamReader
-from wm_eval_ros.wire.topics import RUN_INFO
+from wm_eval_ros.wire.topics import perturbed, proposed, RUN_INFO, unperturbed
 
 #: two slots are consecutive when their distance is the period within this share of it
 PERIOD_TOLERANCE = 0.2
@@ -114,7 +114,7 @@ def read_recording(bag: Bag) -> Recording:
     """
     info = run_info_of(bag)
     interface = _interface(bag, info)
-    readers = {_topic(bag, s): StreamReader(s) for s in interface.observations}
+    readers = {_heard(bag, s): StreamReader(s) for s in interface.observations}
     command_topic = _topic(bag, interface.command)
     command = StreamReader(interface.command)
     observations = {r.stream.topic: Series() for r in readers.values()}
@@ -248,11 +248,19 @@ def _topic(bag: Bag, stream: Stream) -> str:
     """Return the bag's name of a stream's topic: itself, or within a namespace."""
     name = stream.topic.lstrip('/')
     found = [t for t in bag.topics if t.lstrip('/') == name] or [
-        t for t in bag.topics if t.endswith(f'/{name}') and 'proposed/' not in t]
+        t for t in bag.topics if t.endswith(f'/{name}')
+        and not t.endswith((proposed(name), perturbed(name), unperturbed(name)))]
     if not found:
         have = ', '.join(sorted(bag.topics)) or 'nothing'
         raise BagError(f'{bag.path}: no topic {stream.topic}; it holds {have}')
     return found[0]
+
+
+def _heard(bag: Bag, stream: Stream) -> str:
+    """Return the topic the planner heard an observation on: a relay's, if there was one."""
+    relayed = perturbed(stream.topic)
+    found = [t for t in bag.topics if t.lstrip('/') == relayed or t.endswith(f'/{relayed}')]
+    return found[0] if found else _topic(bag, stream)
 
 
 def _goal_readers(bag: Bag, interface: Interface) -> dict[str, tuple[StreamReader, Series]]:
