@@ -18,8 +18,11 @@ from _stand_in import EFFORT
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
+import yaml
 
 from wm_eval_ros.cli.processes import node_environment, NodeProcess, reserved_domain
+from wm_eval_ros.config.scenario import find_scenario, load_scenario
+from wm_eval_ros.config.schema import to_plain
 from wm_eval_ros.errors import RunError
 from wm_eval_ros.nodes.ros import message_type, qos_profile, TYPES
 from wm_eval_ros.records import EpisodeEvent, EventKind
@@ -38,10 +41,14 @@ class Trial:
     """One planner struck mid-motion."""
 
     signal: str
-    #: signal sent -> fallback command in the plant's process [ms]
+    #: signal sent -> fallback command sent by the supervisor [ms, system]
     from_signal_ms: float
-    #: last command of the planner there -> fallback command there [ms]
+    #: last command sent by the planner -> fallback command sent by the supervisor [ms, system]
     from_command_ms: float
+    #: last command in the plant's process -> fallback command there [ms, steady]
+    arrived_ms: float
+    #: the supervisor was in its fallback before: no trial
+    before: bool
     #: what the supervisor said
     reason: str
 
@@ -64,7 +71,7 @@ class Rig:
 
     def _begin(self) -> None:
         self.moves: list[int] = []
-        self.fallback_ns = 0
+        self.sent_ns = self.fallback_ns = self.fallback_sent_ns = 0
         self.reason = ''
         self._struck = False
 
@@ -77,8 +84,10 @@ class Rig:
         now_ns = time.monotonic_ns()
         if tuple(message.effort) == EFFORT:
             self.moves.append(now_ns)
+            self.sent_ns = codec.stamp_ns(message.header.stamp)
         elif self._struck and not self.fallback_ns:
             self.fallback_ns = now_ns
+            self.fallback_sent_ns = codec.stamp_ns(message.header.stamp)
 
     def say(self, kind: EventKind) -> None:
         """Begin or end an episode."""
@@ -105,20 +114,22 @@ class Rig:
         """
         self._move()
         self.until(lambda: False, after_s)
+        before = bool(self.reason)
         os.kill(pid, what)
-        struck_ns = time.monotonic_ns()
+        struck_ns = time.time_ns()
         self._struck = True
         if not self.until(lambda: self.fallback_ns, LONGEST_S):
             raise RunError(f'{what.name}: no fallback command within {LONGEST_S:g} s')
         self.until(lambda: self.reason, 1.0)
-        return Trial(what.name, (self.fallback_ns - struck_ns) / 1e6,
-                     (self.fallback_ns - self.moves[-1]) / 1e6, self.reason)
+        return Trial(what.name, (self.fallback_sent_ns - struck_ns) / 1e6,
+                     (self.fallback_sent_ns - self.sent_ns) / 1e6,
+                     (self.fallback_ns - self.moves[-1]) / 1e6, before, self.reason)
 
     def _move(self) -> None:
         """Begin episodes until one is in motion: a new planner is not discovered at once."""
         for _ in range(TRIES):
             self.say(EventKind.START)
-            if self.until(lambda: len(self.moves) >= MOVING, 2.0):
+            if self.until(lambda: len(self.moves) >= MOVING, 2.0) and not self.reason:
                 return
             self.say(EventKind.TIMEOUT)
         raise RunError('the planner does not command')
@@ -130,13 +141,20 @@ class Rig:
 
 
 @contextmanager
-def rig(folder: Path, **parameters: object) -> Iterator[tuple[Rig, dict[str, str]]]:
-    """Start a supervisor in a domain of its own; yield the plant's side and the environment."""
+def rig(folder: Path, *, priority: bool = False) -> Iterator[tuple[Rig, dict[str, str]]]:
+    """
+    Start a supervisor in a domain of its own; yield the plant's side and the environment.
+
+    :param priority: the supervisor asks for real-time priority, as `realtime_priority` makes it
+    """
     with reserved_domain(None) as domain:
         environment = node_environment(domain)
         for name in ('ROS_DOMAIN_ID', 'ROS_AUTOMATIC_DISCOVERY_RANGE'):
             os.environ[name] = environment[name]
-        given = {'scenario': 'reacher', 'nodes': ['supervisor'], **parameters}
+        raw = to_plain(load_scenario(find_scenario('reacher')))
+        scenario = folder / 'scenario.yaml'
+        scenario.write_text(yaml.safe_dump(raw | {'realtime_priority': priority}))
+        given = {'scenario': str(scenario), 'nodes': ['supervisor']}
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         made = Rig()
         supervisor = NodeProcess('supervisor', given, folder / 'supervisor.log', environment)
@@ -162,11 +180,10 @@ def _go(process: subprocess.Popen[bytes]) -> None:
     process.stdin.flush()
 
 
-def trials(folder: Path, count: int, seed: int,
-           tell: Callable[[Trial], None] = lambda trial: None) -> list[Trial]:
-    """Freeze and kill stand-ins in turn, each `count` times in all; a kill ends one."""
+def trials(folder: Path, count: int, seed: int, *, priority: bool = False) -> list[Trial]:
+    """Freeze and kill stand-ins in turn, `count` times in all."""
     rng, found = random.Random(seed), []
-    with rig(folder) as (made, environment):
+    with rig(folder, priority=priority) as (made, environment):
         following = _stand_in(environment)
         running: subprocess.Popen[bytes] | None = None
         try:
@@ -176,7 +193,6 @@ def trials(folder: Path, count: int, seed: int,
                     _go(running)
                 what = signal.SIGSTOP if number % 2 == 0 else signal.SIGKILL
                 found.append(made.strike(running.pid, what, rng.uniform(0.0, 0.1)))
-                tell(found[-1])
                 if what is signal.SIGSTOP:
                     running.send_signal(signal.SIGCONT)
                 else:

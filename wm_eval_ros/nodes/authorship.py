@@ -38,22 +38,26 @@ class Authorship:
         self._only_one = only_one
         self._count = -1
         self._looks = 0
-        self._unknown_ns = 0
+        #: endpoints without a known node, and since when [ns, steady]
+        self._unknown: dict[bytes, int] = {}
 
     def trouble(self) -> str | None:
         """Return who should not be there, empty: nobody; None: nothing new since the last look."""
         count = self._node.count_publishers(self._topic)
         self._looks += 1
-        if count == self._count and self._looks < LOOKS_A_FULL_ONE and not self._unknown_ns:
+        if count == self._count and self._looks < LOOKS_A_FULL_ONE and not self._unknown:
             return None
         self._count, self._looks = count, 0
-        infos = self._node.get_publishers_info_by_topic(self._topic)
-        names = [info.node_namespace.rstrip('/') + '/' + info.node_name for info in infos]
-        known = [name for name in names if not name.endswith(_UNKNOWN)]
         now_ns = time.monotonic_ns()
-        self._unknown_ns = 0 if len(known) == len(names) else self._unknown_ns or now_ns
-        if self._unknown_ns and now_ns - self._unknown_ns > PATIENT_NS:
-            known = names
+        seen: dict[bytes, int] = {}
+        known = []
+        for info in self._node.get_publishers_info_by_topic(self._topic):
+            gid = bytes(info.endpoint_gid)
+            if info.node_name == _UNKNOWN:
+                seen[gid] = self._unknown.get(gid, now_ns)
+            if gid not in seen or now_ns - seen[gid] > PATIENT_NS:
+                known.append(info.node_namespace.rstrip('/') + '/' + info.node_name)
+        self._unknown = seen
         return self._told(known)
 
     def _told(self, names: list[str]) -> str:
