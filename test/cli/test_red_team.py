@@ -17,7 +17,7 @@ from wm_eval_ros.config.scenario import find_scenario, load_scenario, Scenario
 from wm_eval_ros.config.schema import to_plain
 from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.perturb.attack import Attack
-from wm_eval_ros.scoring.red_team import Effect, RedTeam, Successes
+from wm_eval_ros.scoring.red_team import Effect, effect, RedTeam, Successes
 
 PLAN = Plan(budget=24, bound=0.5, alpha=0.05, confirm_episodes=20, most_confirmations=3)
 
@@ -64,6 +64,24 @@ def test_the_mildest_that_breaks_is_found_and_confirmed_on_starts_nothing_else_s
     assert used['confirm/0/perturbed'] == used['confirm/0/nominal'] == set(range(15, 35))
 
 
+@pytest.mark.parametrize('seed', [5, 6, 7])
+def test_a_sweep_over_the_severity_brackets_what_is_found(seed: int) -> None:
+    # starts bear between 0.30 and 0.70, each its own
+    arm = Arm(lambda start: 0.3 + 0.4 * (start * 0.618 % 1.0))
+    made = search(arm, seed=seed)
+    found = made.result()
+    assert found.confirmed is not None
+    nominal = arm(made.fresh(0), 'again')
+    grid = [0.05 * step for step in range(21)]
+    broken = [effect(nominal, arm(replace(made.fresh(0), perturbations=(
+        PerturbationSettings(name='physical.payload', severity=severity),)), 'sweep')).breaks(
+            0.5, 0.05) for severity in grid]
+    first = broken.index(True)
+    assert broken == [False] * first + [True] * (21 - first)
+    # the starts of the search and the fresh ones differ: a step of the sweep more either way
+    assert grid[first - 2] < found.confirmed.cost <= grid[first + 1]
+
+
 def test_what_breaks_only_the_starts_of_the_search_is_not_claimed() -> None:
     arm = Arm(lambda seed: 0.4 if seed < 15 else 2.0)
     found = found_by(arm)
@@ -90,13 +108,13 @@ def test_a_fall_that_is_not_significant_breaks_nothing() -> None:
     assert not any(trial.breaks for trial in found.trials)
 
 
-@pytest.mark.parametrize(('effect', 'violation'), [
+@pytest.mark.parametrize(('found', 'violation'), [
     (Effect(10, 10, 8, 2, 0), 0.3),                 # three successes too many
     (Effect(10, 10, 5, 5, 0), 0.1),                 # 5 to 0: p = 0.0625
     (Effect(10, 10, 4, 6, 0), 0.0),                 # 6 to 0: p = 0.03125
     (Effect(10, 4, 4, 0, 0), 0.1)])                 # nothing fell
-def test_how_far_from_broken(effect: Effect, violation: float) -> None:
-    assert effect.violation(0.5, 0.05) == pytest.approx(violation)
+def test_how_far_from_broken(found: Effect, violation: float) -> None:
+    assert found.violation(0.5, 0.05) == pytest.approx(violation)
 
 
 def test_too_few_successes_to_begin_with_are_refused() -> None:
