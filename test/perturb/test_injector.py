@@ -223,3 +223,17 @@ def test_every_on_has_its_off_within_the_episode_whatever_is_scheduled(
         assert len(own) % 2 == 0
         assert all(kind is EventKind.PERTURB_ON for kind in own[::2])
         assert all(a is not b for a, b in pairwise(own))
+
+
+def test_topics_of_what_acts_on_none_are_refused() -> None:
+    with pytest.raises(ConfigError, match='it acts on none; leave them out'):
+        Injector([one('physical.payload', topics=('joints',))], HOST, World())
+
+
+def test_topics_that_nothing_acts_on_are_not_touched() -> None:
+    injector = running(one('sensor.bias', topics=('tip',), duration_s=0.1))
+    assert not injector.touches('tip')
+    injector.step(0)
+    assert (injector.touches('tip'), injector.touches('joints')) == (True, False)
+    injector.step(100 * MS)
+    assert not injector.touches('tip')

@@ -81,6 +81,9 @@ class Perturber:
 
     def send(self, topic: str, message: Any, publish: Callable[[Any], object]) -> None:
         """Publish an observation as the perturbations leave it: changed, late, twice, never."""
+        if not self._injector.touches(topic):
+            publish(message)
+            return
         if topic in self._editors:
             self._edit(self._editors[topic], topic, message)
         task_ns = self._plant.time_ns

@@ -95,6 +95,9 @@ class PlantNode:
         self._executor, self.stop = executor, stop
         while not stop and self.ros_ns() == 0:
             self.handle(SPIN_S)  # a replayed clock has not come yet
+        if self.settings.camera_hz > 0:
+            # the first image makes the context: no episode is to wait for it
+            self.plant.render(self.settings.camera_width, self.settings.camera_height)
         self._await(self._others)
         world = RealtimeWorld if self.scenario.clock is ClockMode.REALTIME else LockstepWorld
         run = world(self)

@@ -127,6 +127,10 @@ class Injector:
 
     # what acts ----------------------------------------------------------------------------------
 
+    def touches(self, topic: str) -> bool:
+        """Say whether anything acts on a topic now; else its messages pass as they are."""
+        return any(topic in active.by_topic for active in self._active.values())
+
     def values(self, topic: str, values: Floats, unit: Floats, task_ns: int) -> Floats:
         """Return the numbers of a topic as they are passed on, shape (F,)."""
         for each in self._acting(topic, ChangesValues):

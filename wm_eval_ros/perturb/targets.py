@@ -49,6 +49,8 @@ def targets(name: str, kind: Any, topics: Sequence[str], host: Host) -> tuple[Ch
     if kind_of(name) == 'visual' and not cameras:
         raise UnsupportedError('there is no camera')
     if not acts:
+        if topics:
+            raise ConfigError(f'perturbation {name}: topics: it acts on none; leave them out')
         return ()
     known = {channel.topic: channel for channel in host.channels}
     for topic in topics:

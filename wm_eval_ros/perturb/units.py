@@ -25,6 +25,8 @@ ORDINARY: tuple[tuple[str, float], ...] = (
 )
 #: of a field that no pattern fits
 OTHERWISE = 0.1
+#: units in half the range of a command
+COMMAND_UNITS = 10.0
 
 
 def raw_fields(stream: Stream) -> tuple[str, ...]:
@@ -44,5 +46,5 @@ def observation_units(fields: Sequence[str]) -> Floats:
 
 
 def command_units(command: CommandStream) -> Floats:
-    """Return half the range of each field of the command, shape (A,)."""
-    return np.subtract(command.high, command.low) / 2.0
+    """Return a tenth of half the range of each field of the command, shape (A,)."""
+    return np.subtract(command.high, command.low) / 2.0 / COMMAND_UNITS

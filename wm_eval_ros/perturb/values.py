@@ -9,6 +9,7 @@ import numpy as np
 
 from wm_eval_ros.config.schema import setting
 from wm_eval_ros.perturb.protocol import Floats
+from wm_eval_ros.perturb.units import COMMAND_UNITS
 
 
 @dataclass(kw_only=True)
@@ -159,8 +160,8 @@ class Ceiling:
     rng: np.random.Generator
 
     def change_values(self, values: Floats, unit: Floats, task_ns: int) -> Floats:
-        """Clip; the unit of a command is half its range."""
-        reach = (1.0 - self.severity) * unit
+        """Clip."""
+        reach = (1.0 - self.severity) * COMMAND_UNITS * unit
         return np.clip(values, -reach, reach) if self.severity > 0.0 else values
 
 

@@ -24,7 +24,7 @@ class Impulse:
     severity: float
     rng: np.random.Generator
     strength: float = setting(
-        0.5, doc='force at severity 1, in what the largest command of the actuators holds',
+        1.0, doc='force at severity 1, in what the largest command of the actuators holds',
         low=0.001, high=100.0)
     lasts: float = setting(0.2, doc='duration, where the schedule says none', unit='s',
                            low=0.001, high=100.0)
@@ -53,7 +53,7 @@ class Payload:
 
     severity: float
     rng: np.random.Generator
-    ratio: float = setting(2.0, doc="inertia added at severity 1, of the joint's own", low=0.001,
+    ratio: float = setting(4.0, doc="inertia added at severity 1, of the joint's own", low=0.001,
                            high=100.0)
 
     def world_change(self) -> WorldChange:
@@ -95,7 +95,7 @@ class Damping:
 
     severity: float
     rng: np.random.Generator
-    rate: float = setting(5.0, doc='decay added at severity 1', unit='1/s', low=0.001,
+    rate: float = setting(10.0, doc='decay added at severity 1', unit='1/s', low=0.001,
                           high=1000.0)
 
     def world_change(self) -> WorldChange:

@@ -91,5 +91,8 @@ def _condition(name: str, side: Evidence) -> Any:
 
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
-        return ', '.join(sorted(value))
+        entries = value.get('perturbations')
+        named = [f'{e.get("name")} at {e.get("severity")}' for e in entries
+                 if isinstance(e, dict)] if isinstance(entries, (list, tuple)) else []
+        return ', '.join(named or sorted(value))
     return 'unknown' if value is None else str(value)
