@@ -105,7 +105,9 @@ def write_bag(tmp_path: Path) -> Callable[..., Path]:
 
     def write(name: str, info: RunInfo | None, states: list[tuple[float, float, float]],
               commands: list[tuple[float, float]], cycles: list[CycleRecord],
-              events: list[EpisodeEvent] | None = None) -> Path:
+              events: list[EpisodeEvent] | None = None,
+              told: list[tuple[float, float, float]] | None = None) -> Path:
+        """Write; `told` are the states that a relay passed on."""
         with BagWriter(tmp_path / name) as writer:
             rows: list[tuple[int, str, Any, str]] = []
             for topic, kind, qos in (('/run_info', 'std_msgs/msg/String', LATCHED),
@@ -113,6 +115,8 @@ def write_bag(tmp_path: Path) -> Callable[..., Path]:
                                      ('/command', JOINTS, TELEMETRY),
                                      ('/planner_cycle', CYCLE_TYPE, TELEMETRY)):
                 writer.add_topic(topic, kind, qos=qos)
+            if told is not None:
+                writer.add_topic('/perturbed/joint_states', JOINTS, qos=SENSOR_OFFER)
             if events is not None:
                 writer.add_topic('/episode_event', EVENT_TYPE, qos=LATCHED)
             if info is not None:
@@ -120,6 +124,8 @@ def write_bag(tmp_path: Path) -> Callable[..., Path]:
                 rows.append((T0, '/run_info', text, 'std_msgs/msg/String'))
             rows += [(T0 + round(ms * 1e6), '/joint_states', joints(ms, x, v, 0.0), JOINTS)
                      for ms, x, v in states]
+            rows += [(T0 + round(ms * 1e6), '/perturbed/joint_states', joints(ms, x, v, 0.0),
+                      JOINTS) for ms, x, v in told or ()]
             rows += [(T0 + round(ms * 1e6), '/command', joints(ms, 0.0, 0.0, u), JOINTS)
                      for ms, u in commands]
             rows += [(c.stamp_ns, '/planner_cycle', cycle_to_msg(c, types), CYCLE_TYPE)

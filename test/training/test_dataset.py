@@ -43,6 +43,19 @@ def test_each_slot_has_the_state_it_saw_and_the_command_that_reached_the_plant(
     assert data.transitions == 2
 
 
+def test_behind_a_relay_the_states_are_those_the_planner_was_told(
+    write_bag: Callable[..., Path], make_cycle: Make, run_info: RunInfo
+) -> None:
+    true = [(50.0 * i, float(i), 0.0) for i in range(3)]
+    told = [(ms, 10.0 + x, v) for ms, x, v in true]
+    cycles = [make_cycle(i, 50.0 * i + 0.5, inputs=(
+        InputRef('/perturbed/joint_states', T0 + round(50e6 * i)),)) for i in range(3)]
+    bag = write_bag('bag', run_info, true, [(1.0, 1.0), (51.0, 0.0), (101.0, 0.0)], cycles,
+                    told=told)
+    (piece,) = load_dataset([bag]).trajectories
+    assert piece.features[:, 0].tolist() == [10, 11, 12]
+
+
 def test_a_slot_without_a_command_runs_on_the_one_before(
     write_bag: Callable[..., Path], make_cycle: Make, run_info: RunInfo
 ) -> None:
