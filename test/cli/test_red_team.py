@@ -185,3 +185,22 @@ def test_a_fault_the_clock_mode_does_not_support_is_not_taken_for_robustness(
     assert main(['red-team', 'reacher', '--perturbation', 'timing.drop', '--episodes', '6',
                  '--budget', '1', '--out', str(tmp_path / 'out')]) == 2
     assert '--perturbation timing.drop: unsupported: in lockstep' in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_on_the_graph_a_biased_sensor_breaks_the_reacher_and_nothing_is_run_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ['red-team', 'reacher', '--perturbation', 'sensor.bias', '--over', 'severity',
+             '--episodes', '8', '--budget', '1', '--confirm-episodes', '8', '--confirmations',
+             '1', '--out', str(tmp_path / 'out'), '--json']
+    assert main(words) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert [trial['cost'] for trial in first['trials']] == [1.0]
+    assert first['confirmed']['drop']['low'] > 0.0
+    bags = {path: path.stat().st_mtime_ns for path in (tmp_path / 'out').rglob('metadata.yaml')}
+    assert len(bags) == 4
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out) == first
+    assert bags == {path: path.stat().st_mtime_ns
+                    for path in (tmp_path / 'out').rglob('metadata.yaml')}

@@ -276,12 +276,28 @@ def test_a_simulated_plant_needs_no_relay(make_robot: Make) -> None:
         make_robot(kind='mujoco')
 
 
+def test_a_topic_that_is_neither_observation_nor_image_is_refused(
+    make_graph: Any, tmp_path: Path,
+) -> None:
+    raw: dict[str, Any] = to_plain(load_scenario(find_scenario('reacher')))
+    raw['plant'] |= {'kind': 'hardware'}
+    raw['perturbations'] = [{'name': 'visual.blur', 'topics': ['goal']}]
+    (tmp_path / 'robot.yaml').write_text(yaml.safe_dump(raw))
+    graph = make_graph(scenario=str(tmp_path / 'robot.yaml'), match_timeout_s=20.0)
+    goal = graph.publisher(POSE, 'goal', topics.LATCHED)
+    relay = graph.add(RelayNode())
+    with pytest.raises(ConfigError, match='goal is a geometry_msgs/msg/PoseStamped; name'):
+        relay.spin(graph.executor, Flag())
+    assert goal.get_subscription_count() == 0
+
+
 def test_a_changed_command_stays_within_the_limits(make_robot: Make) -> None:
-    robot = make_robot({'name': 'command.bias', 'severity': 1.0}, name='command_relay')
+    robot = make_robot({'name': 'command.bias', 'parameters': {'size': 20.0}},
+                       name='command_relay')
     robot.begin()
     robot.tell()
     message = deserialize_message(robot.received()[0], message_type(JOINTS))
-    # 2 units of 1 Nm up or down: at the limit of 1 Nm
+    # 20 units of 0.1 Nm up or down: at the limit of 1 Nm
     assert [abs(v) for v in message.effort] == [1.0, 1.0, 0.0]
 
 

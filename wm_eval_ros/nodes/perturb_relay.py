@@ -19,8 +19,9 @@ from wm_eval_ros.errors import ConfigError, FieldPathError, MissingExtraError, R
 from wm_eval_ros.nodes.injecting import answer
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.process import run_node, SPIN_S, Stop
-from wm_eval_ros.nodes.relay_edit import Edit, edited, NotTakenError
+from wm_eval_ros.nodes.relay_edit import Edit, edited, NotTakenError, Picture
 from wm_eval_ros.nodes.relay_host import edits, own
+from wm_eval_ros.nodes.relay_images import COMPRESSED, IMAGE
 from wm_eval_ros.nodes.ros import Endpoints, message_type, qos_profile, Ready, TYPES
 from wm_eval_ros.nodes.topic_list import COMMAND_RELAY, sensed, SENSOR_RELAY
 from wm_eval_ros.perturb.held import Held
@@ -127,7 +128,7 @@ class RelayNode:
     def _take(self, line: Line, data: bytes) -> None:
         self.step()
         task_ns = self._task_ns()
-        if task_ns is None or not self._injector.on:
+        if task_ns is None or not self._injector.touches(line.topic):
             self._owed = None
             line.publisher.publish(data)
             return
@@ -241,6 +242,9 @@ class RelayNode:
             DEPTH, all(o.qos_profile.reliability is ReliabilityPolicy.RELIABLE for o in offers),
             all(o.qos_profile.durability is DurabilityPolicy.TRANSIENT_LOCAL for o in offers))
         type_name = offers[0].topic_type
+        if isinstance(self._edits[topic], Picture) and type_name not in (IMAGE, COMPRESSED):
+            raise ConfigError(f'perturbations: topics: {topic} is a {type_name}; name '
+                              'observations of the interface, or topics of camera images')
         kind = message_type(type_name)
         goes = topic if self._commands else sensed(topic, self._nodes)
         line = self._lines[topic] = Line(
