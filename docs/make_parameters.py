@@ -64,6 +64,11 @@ RECIPE_HEAD = """## Keys of a training recipe
 
 For `wm-eval train --recipe`; the shipped ones lie in `config/recipes`.
 """
+CASE_HEAD = """## Keys of a retraining case
+
+For `wm-eval retrain`; the shipped ones lie in `config/retraining`. `shift[]` has the keys of a
+scenario's `perturbations[]`.
+"""
 LAUNCH_HEAD = """## Arguments of the launch files
 
 `ros2 launch wm_eval_ros FILE NAME:=VALUE`.
@@ -98,8 +103,11 @@ def document() -> str:
         SupervisorSettings,
     )
     from wm_eval_ros.config.supervisor import BrakeTerm, ReflexTerm, StateLimit
+    from wm_eval_ros.training.case import Case
+    from wm_eval_ros.training.continued import ContinueSettings
     from wm_eval_ros.training.fit import TrainSettings
     from wm_eval_ros.training.recipe import Recipe, Round
+    from wm_eval_ros.training.selection import MineSettings
     scenario = {
         'scenario': Scenario, 'interface': Interface,
         'interface.observations[], interface.goal': Stream,
@@ -110,11 +118,13 @@ def document() -> str:
         'supervisor.reflex[]': ReflexTerm,
         'recorder': RecorderSettings}
     recipe = {'recipe': Recipe, 'rounds[]': Round, 'train': TrainSettings}
+    case = {'case': Case, 'case.mine': MineSettings, 'case.train': ContinueSettings}
     parts = [HEAD, NODES_HEAD, *node_parts(), SCENARIO_HEAD,
              *(section(name, cls) for name, cls in scenario.items()),
              OTHER_HEAD + '\n' + table(every(RobotMap)), section('agreement[]', Agreement),
              RECIPE_HEAD,
-             *(section(name, cls) for name, cls in recipe.items()), LAUNCH_HEAD, *launch_parts()]
+             *(section(name, cls) for name, cls in recipe.items()), CASE_HEAD,
+             *(section(name, cls) for name, cls in case.items()), LAUNCH_HEAD, *launch_parts()]
     return '\n'.join(parts)
 
 

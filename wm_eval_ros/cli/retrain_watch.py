@@ -29,7 +29,7 @@ class Watched:
     handed_over: int
     #: time from the shift to the first alarm of an episode, median over those with one [s, ROS]
     delay_s: float | None
-    #: first message of the bag, onset of the first shift, first alarm from then on [ns, system]
+    #: first message of the bag, onset of the first shift, first alarm after it [ns, system]
     begin_ns: int
     shift_ns: int | None
     alarm_ns: int | None
@@ -71,6 +71,8 @@ class _Fold:
         self.started: set[int] = set()
         self.taken: set[int] = set()
         self.onsets: dict[int, int] = {}
+        #: episodes with an alarm before any shift
+        self.calm: set[int] = set()
         self.alarms: dict[int, int] = {}
         self.shift_ns: int | None = None
         self.alarm_ns: int | None = None
@@ -92,15 +94,17 @@ class _Fold:
     def _cycle(self, log_ns: int, cycle: CycleRecord) -> None:
         if not cycle.surprise > cycle.surprise_threshold:
             return
-        if self.shift_ns is not None and cycle.episode not in self.onsets:
+        if cycle.episode not in self.onsets:
+            self.calm.add(cycle.episode)
             return
         self.alarms.setdefault(cycle.episode, cycle.stamp_ns)
         if self.alarm_ns is None:
             self.alarm_ns = log_ns
 
     def result(self) -> Watched:
-        delays = [stamp - self.onsets[e] for e, stamp in self.alarms.items() if e in self.onsets]
-        return Watched(len(self.started), len(self.alarms), len(self.taken & self.started),
+        delays = [stamp - self.onsets[e] for e, stamp in self.alarms.items()]
+        alarmed = self.calm if self.shift_ns is None else self.alarms.keys()
+        return Watched(len(self.started), len(alarmed), len(self.taken & self.started),
                        median(delays) / 1e9 if delays else None, min(self.logs, default=0),
                        self.shift_ns, self.alarm_ns, self.shift)
 
@@ -113,4 +117,4 @@ def run_summary(watched: Watched, evidence: Evidence) -> RunSummary:
     return RunSummary(
         watched.begin_ns, good, len(counted), str(model.get('sha256', '')),
         model.get('trained_at_ns'), model.get('train_cpu_s'), watched.shift_ns, watched.shift,
-        watched.alarm_ns if watched.shift_ns is not None else None, under)
+        watched.alarm_ns, under)

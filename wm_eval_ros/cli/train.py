@@ -21,7 +21,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.epilog = EXAMPLE
     parser.add_argument('bags', nargs='*', type=Path, metavar='BAG',
-                        help='bags of runs, such as `wm-eval collect` records')
+                        help='bags of runs, such as `wm-eval collect` records, or folders that '
+                             '`wm-eval mine` wrote')
     parser.add_argument('--recipe', default='',
                         help='instead of bags: a shipped recipe or a file of one; collects its '
                              'data in process, trains, and tries the model closed loop')

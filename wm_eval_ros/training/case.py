@@ -45,7 +45,9 @@ class Case:
     replay_episodes: int = setting(
         40, doc='episodes driven by `explore` under the old condition, for the replay', low=0,
         high=100000)
-    explore_seed: int = setting(7000000, doc='seed of the first of either', low=0, high=2**53)
+    explore_seed: int = setting(
+        7000000, doc='seed of the first under the shift; those of the replay begin 500000 later',
+        low=0, high=2**53)
     alpha: float = setting(0.1, doc='share of nominal episodes that may raise an alarm', low=1e-6,
                            high=0.5)
     rule: str = setting('tolerance', doc='rank of the calibration',

@@ -1,0 +1,161 @@
+"""`wm-eval retrain`: the worked case from alarms to the registry, and what is refused before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+import shutil
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+pytest.importorskip('torch')
+
+from wm_eval_ros.cli.main import main
+from wm_eval_ros.cli.retrain_case import open_registry, replay_of
+from wm_eval_ros.cli.retrain_watch import watch_bag
+from wm_eval_ros.errors import CheckpointError, ConfigError
+from wm_eval_ros.models.checkpoint import find_checkpoint, load_spec
+from wm_eval_ros.records import ClockMode
+from wm_eval_ros.report.retraining import text
+from wm_eval_ros.training.case import case_names, load_case, scenario_of
+
+#: fewer episodes than the documented example: 29 calibrate by the marginal rank
+SMALL = [word for entry in ('nominal_episodes=29', 'shifted_episodes=16', 'rule=marginal',
+                            'margin=0.15') for word in ('--set', entry)]
+
+
+@pytest.mark.parametrize('name', case_names())
+def test_a_shipped_case_loads_with_its_scenario(name: str) -> None:
+    case = load_case(name, {})
+    old, new = (scenario_of(case, 'm', 'ab', shifted=shifted) for shifted in (False, True))
+    assert old.clock is new.clock is ClockMode.LOCKSTEP
+    assert (old.perturbations, new.perturbations) == ((), case.shift)
+    assert old.seed == new.seed
+
+
+def test_settings_are_laid_over_a_case() -> None:
+    case = load_case('reacher_friction', {'train.steps': 7, 'margin': 0.2})
+    assert (case.train.steps, case.margin, case.train.new_share) == (7, 0.2, 0.8)
+
+
+@pytest.mark.parametrize(('words', 'said'), [
+    pytest.param(['reacher_frictoin'], "did you mean 'reacher_friction'", id='no-such-case'),
+    pytest.param(['reacher_friction', '--set', 'train.stepz=3'], "unknown key 'stepz'",
+                 id='no-such-setting'),
+    pytest.param(['reacher_friction', '--set', 'mine.reasons=[fun]'], "no 'fun'",
+                 id='no-such-reason'),
+    pytest.param(['reacher_friction', '--set', 'shift=[{name: nuisance.blur}]'],
+                 'nothing shifts', id='a-nuisance-is-no-shift'),
+    pytest.param(['reacher_friction', '--set', 'margin'], 'write KEY=VALUE', id='no-value'),
+    pytest.param(['reacher_friction', '--threads', '0'], 'at least 1', id='no-thread'),
+    pytest.param(['reacher_friction', '--model', 'raecher'], 'no checkpoint', id='no-such-model'),
+])
+def test_bad_input_is_one_line_and_nothing_is_run(
+        words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / 'out'
+    assert main(['retrain', *words, '--out', str(out)]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count('\n') == 1
+    assert not out.exists()
+
+
+def test_an_unknown_replay_names_the_recipes() -> None:
+    with pytest.raises(ConfigError, match=r'recipes: .*reacher'):
+        replay_of(['nothing'], [])
+
+
+def test_a_registry_begins_with_a_copy_and_goes_on_with_what_is_in_force(tmp_path: Path) -> None:
+    registry, first = open_registry(tmp_path, 'reacher', '')
+    assert first == registry.path(1) == tmp_path / 'reacher' / 'versions' / '1'
+    assert load_spec(first).sha256 == load_spec(find_checkpoint('reacher')).sha256
+    registry.promote(registry.add(lambda to: shutil.copytree(first, to), {}), {})
+    assert open_registry(tmp_path, 'reacher', '')[1] == registry.path(2)
+    with pytest.raises(ConfigError, match='give --model'):
+        open_registry(tmp_path, '', '')
+
+
+def test_a_model_whose_name_leads_out_of_the_registry_is_refused(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from wm_eval_ros.models.checkpoint import load_checkpoint, save_checkpoint
+    model: Any = load_checkpoint(find_checkpoint('reacher'))
+    save_checkpoint(tmp_path / 'evil', replace(model.spec, name='../../away'), model.tensors)
+    with pytest.raises(CheckpointError, match='cannot name a folder'):
+        open_registry(tmp_path / 'registry', '', str(tmp_path / 'evil'))
+
+
+def test_alarms_count_from_the_shift_on_and_are_dated_by_the_recorder(
+        scenes: ModuleType, tmp_path: Path) -> None:
+    records: list[Any] = [scenes.info(episodes=1, clock=ClockMode.LOCKSTEP)]
+    records += [scenes.event('START', 0, 0.0, '', 100),
+                scenes.event('PERTURB_ON', 0, 100.0, 'physical.friction', 0.5),
+                scenes.event('FALLBACK_ON', 0, 210.0, 'surprise'),
+                scenes.event('TIMEOUT', 0, 475.0, '', 0.475)]
+    records += [scenes.cycle(k, episode=0, stamp_ms=50.0 * k, surprise_threshold=4.0,
+                             surprise=9.0 if k in (1, 4, 5) else 0.5) for k in range(10)]
+    found = watch_bag(scenes.write_bag(tmp_path / 'bag', records))
+    assert (found.episodes, found.alarmed, found.handed_over) == (1, 1, 1)
+    # slot 1 was an alarm before the onset at 100 ms; slot 4 begins 100 ms after it
+    assert found.delay_s == pytest.approx(0.1)
+    assert found.shift == 'physical.friction'
+    assert found.alarm_ns is not None
+    assert found.shift_ns is not None
+    assert found.alarm_ns > found.shift_ns >= found.begin_ns
+
+
+def values(report: dict[str, Any]) -> dict[str, Any]:
+    return {v['name']: v for v in report['time']}
+
+
+@pytest.mark.slow
+def test_a_friction_shift_raises_alarms_and_is_retrained_away(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip('rclpy', reason='no ROS 2 here')
+    out = tmp_path / 'case'
+    assert main(['retrain', 'reacher_friction', '--out', str(out), '--json', *SMALL]) == 0
+    report = json.loads(capsys.readouterr().out)
+    old, last = report['success'], report['rounds'][-1]
+    # the shift breaks the old model, is seen within the episode, and the supervisor takes over
+    assert old['nominal_old']['value'] >= 0.9
+    assert old['shifted_old']['value'] <= 0.25
+    assert report['alarms']['alarmed'] >= 15
+    assert report['alarms']['handed_over'] >= 15
+    assert report['alarms']['delay_s'] < 1.0
+    # what was hard is mined, for these reasons at least
+    assert {'surprise', 'hand_over', 'failure'} <= set(report['mined']['reasons'])
+    # and the retrained model is good again in both worlds
+    assert last['back']
+    assert last['success']['shifted']['value'] >= old['nominal_old']['low']
+    assert [c['verdict'] for c in last['conditions']] == ['pass', 'pass']
+    found = values(report)
+    assert 0 < found['retrain_cpu_time']['value'] < found['time_to_retrain']['value'] < 1
+    folder = out / 'registry' / 'reacher'
+    version = last['version']
+    assert json.loads((folder / 'current.json').read_text()) == {'version': version}
+    spec = load_spec(find_checkpoint(str(folder)))
+    assert spec.sha256 == last['training']['sha256']
+    assert spec.provenance['mined_sha256'] == [report['mined']['manifest_sha256']]
+    assert report['confirmed']['success']['low'] > old['shifted_old']['value']
+    assert text(report) == (out / 'retrain.txt').read_text()
+
+
+@pytest.mark.slow
+def test_a_model_that_learnt_nothing_is_not_promoted(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip('rclpy', reason='no ROS 2 here')
+    data = tmp_path / 'data'
+    assert main(['collect', 'reacher', '--episodes', '4', '--out', str(data)]) == 0
+    code = main(['retrain', 'reacher_friction', '--out', str(tmp_path / 'case'), '--json', *SMALL,
+                 '--data', str(data / 'bag'), '--replay', str(data / 'bag'),
+                 '--set', 'train.steps=1', '--set', 'train.learning_rate=1e-7'])
+    report = json.loads(capsys.readouterr().out)
+    assert (code, report['verdict']) == (3, 'inconclusive')
+    assert report['registry']['in_force'] == 1
+    assert 'alarms' not in report
+    folder = Path(report['registry']['folder'])
+    history = [json.loads(line) for line in (folder / 'history.jsonl').read_text().splitlines()]
+    assert [(h['what'], h['version']) for h in history] == [
+        ('added', 1), ('promoted', 1), ('added', 2), ('rejected', 2)]
