@@ -151,7 +151,8 @@ def test_a_model_that_learnt_nothing_is_not_promoted(
     assert main(['collect', 'reacher', '--episodes', '4', '--out', str(data)]) == 0
     code = main(['retrain', 'reacher_friction', '--out', str(tmp_path / 'case'), '--json', *SMALL,
                  '--data', str(data / 'bag'), '--replay', str(data / 'bag'),
-                 '--set', 'train.steps=1', '--set', 'train.learning_rate=1.0e-7'])
+                 '--set', 'train.steps=1', '--set', 'train.learning_rate=1.0e-7',
+                 '--set', 'nominal_episodes=29', '--set', 'rule=marginal'])
     report = json.loads(capsys.readouterr().out)
     assert (code, report['verdict']) == (3, 'inconclusive')
     assert report['registry']['in_force'] == 1
