@@ -88,7 +88,7 @@ def test_in_lockstep_the_same_seed_is_perturbed_and_scored_alike_to_the_bit(
 @pytest.mark.slow
 def test_a_planner_killed_amid_an_episode_is_started_again_and_rejoins_it(tmp_path: Path) -> None:
     out = run(tmp_path / 'kill', [
-        {'name': 'timing.planner_kill', 'severity': 0.1, 'start_s': 0.5}],
+        {'name': 'timing.planner_kill', 'severity': 0.1, 'start_s': 0.15}],
         '--clock', 'realtime', '--episodes', '2', time_limit_s=15.0)
     cycles: list[CycleRecord] = [c for c in records(out, CycleRecord)
                                  if c.status is not CycleStatus.WARMUP]

@@ -57,6 +57,10 @@ from wm_eval_ros.wire.fields import CommandWriter
 
 #: calls of the planner before it is active, so that no slot pays for the first ones
 WARMUP_CALLS = 5
+#: in this time the events come that were latched before a planner was started again [s]
+SETTLE_S = 0.1
+#: pause between two looks of the planning thread at what it waits for [s]
+POLL_S = 0.005
 #: how long the acknowledgement of the last record is waited for [s]
 ACK_S = 0.5
 #: events between which somebody else commands
@@ -108,6 +112,8 @@ class PlannerNode(LifecycleNode):
         self._realtime = self.scenario.clock is ClockMode.REALTIME
         self._schedule = Schedule(self._period_ns)
         self._episode: EpisodeEvent | None = None
+        #: every other end of a connection has met this node's
+        self._met = False
         self._begun = threading.Event()
         self._active = threading.Event()
         self._thread: threading.Thread | None = None
@@ -135,6 +141,7 @@ class PlannerNode(LifecycleNode):
             if self._error is not None:
                 raise self._error
             if self._active.is_set() and self._ready.announce_when_matched():
+                self._met = True
                 self._announce_episode()
             if not self._realtime and self._active.is_set():
                 self._answer()
@@ -299,6 +306,8 @@ class PlannerNode(LifecycleNode):
                 self._begun.wait()
                 continue
             if episode is not anchored:
+                if self._left is not None and self._is_past(episode):
+                    continue
                 anchored = episode
                 self._anchor(episode)
             wait_s = (self._schedule.next_due_ns() - time.monotonic_ns()) / 1e9
@@ -306,6 +315,18 @@ class PlannerNode(LifecycleNode):
                 time.sleep(wait_s)
             if self._episode is anchored:
                 self._realtime_slot()
+
+    def _is_past(self, episode: EpisodeEvent) -> bool:
+        """
+        Say whether an episode is over that a planner started again hears of.
+
+        It is told of all episodes of the run so far, in one burst: the last one counts. What it
+        says before the listeners have met it would be lost.
+        """
+        while self._active.is_set() and not self._met:
+            time.sleep(POLL_S)
+        time.sleep(SETTLE_S)
+        return self._episode is not episode
 
     def _anchor(self, episode: EpisodeEvent) -> None:
         """Make the next slot due at the episode's first samples, or a period from now without."""
