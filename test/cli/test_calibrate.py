@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 import json
 from pathlib import Path
@@ -104,8 +103,10 @@ def test_a_run_with_a_calibration_alarms_and_its_bag_gives_the_same_scores(
 ) -> None:
     pytest.importorskip('rclpy', reason='no ROS 2 here')
     nominal, file = tmp_path / 'nominal', tmp_path / 'c.json'
-    run: Callable[..., subprocess.CompletedProcess[str]] = lambda *words: wm_eval(
-        'run', 'reacher', '--clock', 'lockstep', *words)
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return wm_eval('run', 'reacher', '--clock', 'lockstep', *words)
+
     done = run('--episodes', '30', '--seed', '600000', '--out', str(nominal))
     assert done.returncode == 0, done.stderr
     done = wm_eval('calibrate', str(nominal / 'bag'), '--out', str(file), '--alpha', '0.1',

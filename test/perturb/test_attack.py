@@ -34,7 +34,8 @@ def test_two_at_once_add_up_and_a_push_lasts_as_long_as_it_does() -> None:
     assert [(a.number, a.what) for a in attack.axes] == [
         (0, 'severity'), (0, 'onset'), (0, 'duration'), (1, 'severity'), (1, 'onset')]
     # the push: 0.8 for 0.2 s of 4 s
-    assert attack.cost(np.array([0.5, 0.0, 0.5, 0.8, 0.25])) == pytest.approx(0.25 + 0.04, abs=1e-3)
+    cost = attack.cost(np.array([0.5, 0.0, 0.5, 0.8, 0.25]))
+    assert cost == pytest.approx(0.25 + 0.04, abs=1e-3)
 
 
 def test_severity_alone_lasts_as_the_settings_say() -> None:

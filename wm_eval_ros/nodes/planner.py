@@ -50,6 +50,7 @@ from wm_eval_ros.records import (
     NEVER_NS,
     TERMINAL,
 )
+from wm_eval_ros.safety.in_force import Answer, Witness
 from wm_eval_ros.surprise.assemble import detector_of
 from wm_eval_ros.surprise.streams import KL
 from wm_eval_ros.wire import codec, topics
@@ -121,7 +122,9 @@ class PlannerNode(LifecycleNode):
         self._answered_ns = NEVER_NS
         self._announced = -1
         self._error: WmEvalError | None = None
-        #: OFF events waited for: until they come somebody else commands
+        #: who drove in lockstep, where a supervisor answers every slot
+        self._witness = (None if self._realtime or 'supervisor' not in run.nodes else Witness())
+        #: OFF events waited for: until they come somebody else commands (realtime)
         self._awaited: set[EventKind] = set()
         self._foreign = False
 
@@ -247,6 +250,9 @@ class PlannerNode(LifecycleNode):
                                       topics.TELEMETRY)
         self._info = ends.publisher(topics.TYPES[topics.RUN_INFO], topics.RUN_INFO,
                                     topics.LATCHED)
+        if self._witness is not None:
+            ends.subscription(interface.command.type, interface.command.topic, topics.TELEMETRY,
+                              self._on_command)
         self._ready = Ready(self, ends)
 
     def _warm_up(self) -> None:
@@ -387,6 +393,8 @@ class PlannerNode(LifecycleNode):
         stamp_ns = self._inputs.complete_stamp_ns()
         if stamp_ns is None or stamp_ns == self._answered_ns:
             return
+        if self._witness is not None and not self._witness.settled:
+            return
         episode = self._enter_episode()
         if episode is None or stamp_ns < episode.stamp_ns:
             return
@@ -396,6 +404,7 @@ class PlannerNode(LifecycleNode):
         if stamp_ns < self._busy_until_ns:
             self._record(skipped(slot, stamp_ns=stamp_ns, episode=episode.episode,
                                  period_ns=self._period_ns, deadline_ns=self._deadline_ns))
+            self._note_answer(Answer(stamp_ns))
             return
         self._charged_slot(slot, episode)
 
@@ -416,12 +425,23 @@ class PlannerNode(LifecycleNode):
             now_ns, done_ns)
         if decision.infer_end_ns != NEVER_NS:
             self._busy_until_ns = done_ns
+        answer = Answer(now_ns)
         if decision.action is not None:
-            self._send(decision.action, done_ns)
+            answer = Answer(now_ns, self._send(decision.action, done_ns), done_ns)
             self._decider.sent(slot.number, decision.action)
             record = published(record, self._command_topic, decision.action, stamp_ns=done_ns,
                                steady_ns=done_ns, system_ns=done_ns)
         self._record(self._with_spread(record, decision), self._decider.divergence(decision))
+        self._note_answer(answer)
+
+    def _note_answer(self, answer: Answer) -> None:
+        if self._witness is not None:
+            self._witness.answered(answer)
+
+    def _on_command(self, message: Any) -> None:
+        assert self._witness is not None
+        self._witness.heard(tuple(self._writer.read(message).tolist()),
+                            codec.stamp_ns(message.header.stamp))
 
     def _with_spread(self, record: CycleRecord, decision: Decision) -> CycleRecord:
         if record.rollout is None:
@@ -463,18 +483,24 @@ class PlannerNode(LifecycleNode):
         if episode is not None and not self._entered:
             self._entered = True
             self._busy_until_ns = 0
+            if self._witness is not None:
+                command = self.scenario.interface.command
+                self._witness.begin(tuple(min(max(0.0, low), high) for low, high in zip(
+                    command.low, command.high, strict=True)))
             self._decider.begin_episode(int(episode.value))
             self._faults.begin(int(episode.value))
         return episode
 
     # endpoints ----------------------------------------------------------------------------------
 
-    def _send(self, action: tuple[float, ...], stamp_ns: int) -> None:
+    def _send(self, action: tuple[float, ...], stamp_ns: int) -> tuple[float, ...]:
+        """Propose a command; return it as its message holds it."""
         message = self._command_type()
         self._writer.write(message, np.asarray(action))
         if hasattr(message, 'header'):
             codec.set_stamp(message.header.stamp, stamp_ns)
         self._commands.publish(message)
+        return tuple(self._writer.read(message).tolist())
 
     def _record(self, record: CycleRecord, divergence: float | None = None) -> None:
         """Publish a slot's record, with its scores: they are made after the command was sent."""
@@ -487,6 +513,8 @@ class PlannerNode(LifecycleNode):
     def _mode_since(self) -> Mode:
         """Return who commanded since the record before this: not the planner, if another did."""
         foreign, self._foreign = self._foreign, bool(self._awaited)
+        if self._witness is not None:
+            foreign = self._witness.foreign
         return Mode.FALLBACK if foreign and self._mode is Mode.PLANNER else self._mode
 
     def _ros_ns(self) -> int:

@@ -71,6 +71,8 @@ def readers(scenario: Scenario, nodes: Collection[str] = ALL_NODES) -> dict[str,
     read |= {topics.PLANNER_CYCLE: {'monitor', 'supervisor'}, topics.METRICS: set(),
              gated(command, nodes): {COMMAND_RELAY}, topics.proposed(command): {'supervisor'}}
     read.setdefault(command, set()).add('plant')
+    if scenario.clock is not ClockMode.REALTIME and 'supervisor' in nodes:
+        read[command].add('planner')
     if scenario.clock is ClockMode.REALTIME and (
             scenario.supervisor.state_limits or scenario.supervisor.brake
             or scenario.supervisor.reflex):
