@@ -80,4 +80,5 @@ def test_the_fallback_is_out_in_time_whenever_the_planner_dies(
             processes['planner'].suspend(False)
     assert max(waits) <= WITHIN_NS, [f'{w / 1e6:.1f} ms' for w in waits]
     kinds = [codec.event_from_msg(m).kind for m in audience.told]
-    assert kinds.count(EventKind.FALLBACK_ON) >= FREEZES + 1
+    # an episode that ends just then ends in a zero command too, without a fallback
+    assert kinds.count(EventKind.FALLBACK_ON) >= FREEZES - 1
