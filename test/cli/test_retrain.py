@@ -36,6 +36,22 @@ def test_a_shipped_case_loads_with_its_scenario(name: str) -> None:
     assert old.seed == new.seed
 
 
+@pytest.mark.parametrize('name', case_names())
+def test_no_start_that_a_model_learns_from_is_one_it_is_judged_on(name: str) -> None:
+    case = load_case(name, {})
+    blocks = list(case.seeds().values())
+    everything = [seed for block in blocks for seed in block]
+    assert len(everything) == len(set(everything))
+    of_use = {use: scenario_of(case, 'm', 'ab', shifted=True, use=use).seed
+              for use in ('evaluate', 'confirm', 'mine', 'replay')}
+    assert len(set(of_use.values())) == 4
+
+
+def test_a_case_whose_exploration_meets_its_evaluation_is_refused() -> None:
+    with pytest.raises(ConfigError, match='starts to evaluate and to explore overlap'):
+        load_case('reacher_friction', {'explore_seed': 1010})
+
+
 def test_settings_are_laid_over_a_case() -> None:
     case = load_case('reacher_friction', {'train.steps': 7, 'margin': 0.2})
     assert (case.train.steps, case.margin, case.train.new_share) == (7, 0.2, 0.8)

@@ -39,6 +39,8 @@ SAME = contrast(0, 0, 49, 49)
     pytest.param(contrast(1, 0, 23, 24), SAME, Verdict.PASS, True,
                  id='was-never-bad-and-is-back'),
     pytest.param(contrast(0, 10, 0, 24), SAME, Verdict.FAIL, False, id='worse'),
+    pytest.param(contrast(0, 7, 93, 100), SAME, Verdict.FAIL, True,
+                 id='worse-though-within-the-old-interval'),
     # Tango's lower limit of 0 - 1 of 49 is -0.107, of 0 - 20 of 49 far below -0.1
     pytest.param(contrast(24, 0, 0, 24), contrast(0, 1, 48, 49), Verdict.INCONCLUSIVE, True,
                  id='a-loss-of-a-tenth-is-not-ruled-out'),

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from wm_eval_ros.training.trajectory import Dataset
 
 CALIBRATION = 'calibration.json'
-#: seeds of the last runs, with the promoted model, lie this far from those it was judged on
-CONFIRM_SEEDS = 500_000
 
 
 @dataclass(frozen=True)
@@ -43,9 +41,10 @@ class Stages:
         self.old = Model(old, load_spec(old).sha256)
 
     def scenario(self, model: Model, *, shifted: bool, calibration: Path | None = None,
-                 ) -> Scenario:
+                 use: str = 'evaluate') -> Scenario:
         """Return the scenario with a model, and with its detector where a calibration is given."""
-        found = scenario_of(self.case, str(model.folder.resolve()), model.sha256, shifted=shifted)
+        found = scenario_of(self.case, str(model.folder.resolve()), model.sha256, shifted=shifted,
+                            use=use)
         if calibration is None:
             return found
         return replace(found, detector=replace(found.detector,

@@ -8,7 +8,7 @@ from pathlib import Path
 import shutil
 from typing import Any
 
-from wm_eval_ros.cli.retrain_case import CALIBRATION, CONFIRM_SEEDS, Model, replay_of, Stages
+from wm_eval_ros.cli.retrain_case import CALIBRATION, Model, replay_of, Stages
 from wm_eval_ros.cli.retrain_watch import run_summary, watch_bag
 from wm_eval_ros.cli.sides import evidence_of
 from wm_eval_ros.config.schema import to_plain
@@ -67,15 +67,16 @@ def retrain(stages: Stages, registry: Registry,
     report['success'] = {'nominal_old': rate_of(before.nominal),
                          'shifted_old': rate_of(before.shifted)}
     data = list(given.data)
+    known = [stages.run('replay_old', stages.scenario(stages.old, shifted=False, use='replay'),
+                        'old model, old condition, to calibrate and to replay')]
     if not data:
-        before, mined = _alarms(stages, nominal, before, report)
+        before, mined = _alarms(stages, known[0], before, report)
         data.append(mined)
-    replayed = [nominal]
     if not given.replay:
-        seed = stages.case.explore_seed + CONFIRM_SEEDS
-        replayed += stages.collect('explored_old', stages.old, seed,
-                                   stages.case.replay_episodes, shifted=False)
-    replay = replay_of(given.replay, replayed)
+        known += stages.collect('explored_old', stages.old,
+                                stages.case.seeds()['explore the old condition'].start,
+                                stages.case.replay_episodes, shifted=False)
+    replay = replay_of(given.replay, known)
     verdict = _rounds(stages, registry, before, data, replay, report,
                       explores=not given.data)
     report['verdict'] = verdict.value
@@ -87,7 +88,8 @@ def _alarms(stages: Stages, nominal: Path, before: Before,
     """Calibrate, drive under the shift with detector and fallback, mine what happened."""
     path = stages.folder / CALIBRATION
     report['calibration'] = stages.calibrate(nominal, path)
-    bag = stages.run('guarded_old', stages.scenario(stages.old, shifted=True, calibration=path),
+    bag = stages.run('guarded_old', stages.scenario(stages.old, shifted=True, calibration=path,
+                                                      use='mine'),
                      'old model, under the shift, with detector and fallback')
     watched, evidence = watch_bag(bag), evidence_of(bag)
     report['alarms'] = asdict(watched)
@@ -168,8 +170,9 @@ def _confirm(stages: Stages, registry: Registry, version: int, before: Interval,
     """
     folder = registry.path(version)
     model = Model(folder, load_spec(folder).sha256)
-    scenario = stages.scenario(model, shifted=True, calibration=folder / CALIBRATION)
-    bag = stages.run('guarded_new', replace(scenario, seed=stages.case.seed + CONFIRM_SEEDS),
+    scenario = stages.scenario(model, shifted=True, calibration=folder / CALIBRATION,
+                               use='confirm')
+    bag = stages.run('guarded_new', scenario,
                      'promoted model, under the shift, fresh starts, with detector and fallback')
     rate = rate_of(evidence_of(bag))
     report['confirmed'] = {**asdict(watch_bag(bag)), 'success': rate}

@@ -33,10 +33,10 @@ def judge(new: Contrast, old: Contrast, before: Interval, margin: float) -> Prom
     """
     Decide about a retrained model.
 
-    Under the new condition it must be shown to be better than the model before it, or its success
-    must not lie below the interval that the success had before the shift. Under the old one the
-    whole interval of the paired difference must lie above minus the margin: that a loss was not
-    shown is not enough (a test of non-inferiority).
+    Under the new condition it must not be shown to be worse than the model before it, and it must
+    be shown to be better, or its success must not lie below the interval that the success had
+    before the shift. Under the old one the whole interval of the paired difference must lie above
+    minus the margin: that a loss was not shown is not enough (a test of non-inferiority).
 
     :param new: the retrained model (first) against the one before it (second), under the shift
     :param old: the same two without it
@@ -54,10 +54,10 @@ def judge(new: Contrast, old: Contrast, before: Interval, margin: float) -> Prom
 
 def _new(contrast: Contrast, before: Interval, *, back: bool) -> Condition:
     verdict = Verdict.INCONCLUSIVE
-    if back or contrast.better is Better.FIRST:
-        verdict = Verdict.PASS
-    elif contrast.better is Better.SECOND:
+    if contrast.better is Better.SECOND:
         verdict = Verdict.FAIL
+    elif back or contrast.better is Better.FIRST:
+        verdict = Verdict.PASS
     where = 'not below' if back else 'below'
     return Condition('new condition', verdict,
                      f'{contrast.sentence}; {where} the old interval, from {before.low:.3f} on')

@@ -16,6 +16,12 @@ from wm_eval_ros.records import ClockMode
 from wm_eval_ros.training.continued import ContinueSettings
 from wm_eval_ros.training.selection import MineSettings
 
+#: what a case's runs are for, and how far the seeds of each use lie from those of the evaluation:
+#: no start and no draw of a perturbation that a model was trained on, or mined from, is one it is
+#: judged on, nor are those of the last runs
+USES = {'evaluate': 0, 'confirm': 500_000, 'mine': 1_000_000, 'replay': 1_500_000}
+#: those of the exploration for the replay lie this far from those under the shift
+EXPLORED_OLD = 500_000
 #: folder of the cases inside the config folder
 CASE_FOLDER = 'retraining'
 
@@ -63,6 +69,23 @@ class Case:
         if all(p.name.startswith(f'{NUISANCE}.') for p in self.shift):
             raise ConfigError('shift: nothing shifts; name at least one perturbation that is no '
                               'nuisance, such as physical.payload')
+        blocks = self.seeds()
+        for name, block in blocks.items():
+            for other, theirs in blocks.items():
+                if name < other and max(block.start, theirs.start) < min(block.stop, theirs.stop):
+                    raise ConfigError(f'seed, explore_seed: starts to {name} and to {other} '
+                                      'overlap; set them further apart')
+
+    def seeds(self) -> dict[str, range]:
+        """Return the seeds of the episodes by what they are for; no two may share one."""
+        most = max(self.nominal_episodes, self.shifted_episodes)
+        return {use: range(self.seed + far, self.seed + far + most)
+                for use, far in USES.items()} | {
+            'explore': range(self.explore_seed,
+                             self.explore_seed + self.rounds * self.explore_episodes),
+            'explore the old condition': range(
+                self.explore_seed + EXPLORED_OLD,
+                self.explore_seed + EXPLORED_OLD + self.replay_episodes)}
 
 
 def case_names() -> tuple[str, ...]:
@@ -98,13 +121,15 @@ def _set(raw: object, keys: list[str], value: object, where: str) -> None:
     at[keys[-1]] = value
 
 
-def scenario_of(case: Case, model: str, sha256: str, *, shifted: bool) -> Scenario:
+def scenario_of(case: Case, model: str, sha256: str, *, shifted: bool,
+                use: str = 'evaluate') -> Scenario:
     """
     Return the scenario of a case under one condition, in lockstep, with one model.
 
     :param model: folder of the checkpoint
     :param sha256: what its weights must have
     :param shifted: under the new condition
+    :param use: what the episodes are for, of USES
     """
     path = find_scenario(case.scenario)
     scenario = load_scenario(path)
@@ -112,7 +137,7 @@ def scenario_of(case: Case, model: str, sha256: str, *, shifted: bool) -> Scenar
         raise ConfigError(f'{path}: perturbations: the old condition must be without any; a case '
                           'names the shift itself')
     return replace(
-        scenario, clock=ClockMode.LOCKSTEP, seed=case.seed,
+        scenario, clock=ClockMode.LOCKSTEP, seed=case.seeds()[use].start,
         episodes=case.shifted_episodes if shifted else case.nominal_episodes,
         perturbations=case.shift if shifted else (),
         planner=replace(scenario.planner, model=model, model_sha256=sha256))
