@@ -93,6 +93,7 @@ def test_a_fault_on_the_way_back_starts_t_clear_anew(make_gate: Make) -> None:
     pytest.param(Offer(GOOD, 100, 51 * MS), id='old-at-its-arrival'),
     pytest.param(Offer(GOOD, 90, 0), id='stamped-before-the-last'),
     pytest.param(Offer(GOOD, 100, 0), id='twice'),
+    pytest.param(Offer(GOOD, 10**9, -51 * MS), id='from-the-future'),
 ])
 def test_a_command_out_of_time_is_dropped_and_degrades(make_gate: Make, offer: Offer) -> None:
     gate = make_gate()
@@ -103,12 +104,38 @@ def test_a_command_out_of_time_is_dropped_and_degrades(make_gate: Make, offer: O
     assert gate.offer(Offer(GOOD, 101, 0), 30 * MS).forward, 'good ones still pass'
 
 
+def test_a_clock_within_the_deadline_of_ours_is_ours(make_gate: Make) -> None:
+    gate = make_gate()
+    assert gate.offer(Offer(GOOD, 100, -50 * MS), 10 * MS).forward
+
+
 def test_an_alarm_falls_back_and_without_a_score_there_is_none(make_gate: Make) -> None:
     gate = make_gate()
     assert kinds(gate.alarm(math.nan, 1.0, 10 * MS)) == []
     assert kinds(gate.alarm(5.0, math.nan, 10 * MS)) == []
     assert kinds(gate.alarm(1.0, 1.0, 10 * MS)) == [], 'on the threshold is no alarm'
     assert kinds(gate.alarm(math.inf, 1.0, 10 * MS)) == ['FALLBACK_ON']
+
+
+def test_t_clear_doubles_with_each_alarm_that_hands_over_and_begins_anew_with_an_episode(
+    make_gate: Make,
+) -> None:
+    gate = make_gate(clear_ms=100.0, stop_ms=1e6)
+    waits, now = [], 0
+    for _ in range(8):
+        assert 'FALLBACK_ON' in kinds(gate.alarm(2.0, 1.0, now * MS))
+        gate.alarm(0.0, 1.0, now * MS)
+        begun = now
+        while gate.state is GateState.FALLBACK:
+            now += 50
+            gate.offer(Offer(GOOD), now * MS)
+        waits.append(now - begun)
+    assert waits == [100, 200, 400, 800, 1600, 3200, 3200, 3200]
+    gate.arm(now * MS)
+    gate.alarm(2.0, 1.0, now * MS)
+    gate.alarm(0.0, 1.0, now * MS)
+    assert not any(d.forward for d in feed(gate, now + 50, now + 50))
+    assert gate.offer(Offer(GOOD), (now + 100) * MS).forward
 
 
 def test_fewer_alarms_than_asked_for_degrade(make_gate: Make) -> None:

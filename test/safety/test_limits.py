@@ -88,6 +88,20 @@ def test_no_command_drives_a_joint_further_out(make_gate: Make, at: float, comma
     assert passes or decision.refused.fault is Fault.STATE
 
 
+@pytest.mark.parametrize(('at', 'sent'), [
+    pytest.param(1.9, 0.5, id='inside'), pytest.param(2.0, 0.0, id='outwards'),
+    pytest.param(-2.5, 0.5, id='back-in'), pytest.param(math.nan, 0.0, id='not-known'),
+])
+def test_nor_does_what_the_gate_holds(make_gate: Make, at: float, sent: float) -> None:
+    from wm_eval_ros.config.supervisor import StateLimit
+    gate = make_gate(state_limits=(StateLimit(**LIMIT),), fallback='hold')
+    gate.observed.update(0, [0.0], 5 * MS)
+    assert gate.offer(Offer((0.5, 0.5)), 10 * MS).forward
+    gate.observed.update(0, [at], 15 * MS)
+    assert gate.offer(Offer((math.nan, 0.5)), 20 * MS).refused is not None
+    assert gate.substitute(20 * MS) == (sent, 0.5)
+
+
 def test_a_position_that_is_old_is_not_known(make_gate: Make) -> None:
     from wm_eval_ros.config.supervisor import StateLimit
     gate = make_gate(state_limits=(StateLimit(**LIMIT),))

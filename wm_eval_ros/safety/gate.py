@@ -15,7 +15,7 @@ from wm_eval_ros.safety.state import Changes, GateState, PASSING, StateMachine
 from wm_eval_ros.safety.watchdogs import Watchdogs
 
 #: faults of the transport: the command is dropped and the one before stays in force
-_TOLERATED = frozenset({Fault.LATE, Fault.SEQUENCE})
+_TOLERATED = frozenset({Fault.LATE, Fault.FUTURE, Fault.SEQUENCE})
 #: monitors that tell of one episode
 _OF_EPISODE = ('command', 'fault', 'surprise', 'deadline', 'liveliness', 'operator')
 
@@ -172,8 +172,8 @@ class CommandGate:
     def substitute(self, now_ns: int) -> tuple[float, ...]:
         """Return the gate's own command, to be sent now, shape (A,)."""
         asked = self.state is not GateState.STOPPED or self.fallback.closed_loop
-        action = self._limits.clipped(
-            self.fallback.command(self._last, now_ns) if asked else self.zero)
+        action = self._limits.substitute(
+            self.fallback.command(self._last, now_ns) if asked else self.zero, now_ns)
         self._limits.sent(action, now_ns)
         return action
 
@@ -199,7 +199,10 @@ class CommandGate:
         if self.state is GateState.IDLE:
             return Decision()
         level, reason = self._alarms.add(surprise, threshold)
-        return self.watch('surprise', level, reason, now_ns)
+        decision = self.watch('surprise', level, reason, now_ns)
+        if level is Level.FALLBACK and decision.changes:
+            self._machine.handed_over()
+        return decision
 
     def deadline_missed(self, now_ns: int) -> Decision:
         """Take in a DDS deadline event of the proposals."""
@@ -250,6 +253,9 @@ class CommandGate:
         if offer.age_ns is not None and offer.age_ns > self._age_ns:
             return Refusal(Fault.LATE, f'command is {offer.age_ns / 1e6:.0f} ms old, '
                                        f'{self._age_ns / 1e6:g} ms are allowed')
+        if offer.age_ns is not None and offer.age_ns < -self._age_ns:
+            return Refusal(Fault.FUTURE, f'command is stamped {-offer.age_ns / 1e6:.0f} ms in the '
+                                         f"future: its sender's clock differs")
         if offer.stamp_ns is None or self._stamp_ns is None or offer.stamp_ns > self._stamp_ns:
             return None
         return Refusal(Fault.SEQUENCE, 'command is not stamped after the one before, but '

@@ -28,6 +28,8 @@ class Fault(NameEnum):
     STATE = 'state'
     #: older at its arrival than allowed
     LATE = 'late'
+    #: stamped later than now: its sender's clock is not this one's, and its age not known
+    FUTURE = 'future'
     #: its stamp is not after that of the command before
     SEQUENCE = 'sequence'
 
@@ -117,6 +119,19 @@ class CommandLimits:
                                    f'{changes[0]:g} a period, {largest[index]:g} is allowed')
         return None
 
+    def substitute(self, action: Sequence[float], now_ns: int) -> tuple[float, ...]:
+        """
+        Return what the gate itself may send: inside its range, and driving nothing further out.
+
+        A field whose limiting feature lies at its limit that way, or is not known, becomes zero.
+        """
+        found = list(self.clipped(action))
+        for index, limit in self._state:
+            at = self._observed.value(limit.feature, now_ns)
+            if at is None or _drives_out(at, found[index], limit):
+                found[index] = min(max(0.0, self.low[index]), self.high[index])
+        return tuple(found)
+
     def clipped(self, action: Sequence[float]) -> tuple[float, ...]:
         """Return a substitute inside its range; what is not finite becomes zero, clipped."""
         return tuple(min(max(value if math.isfinite(value) else 0.0, lo), hi)
@@ -134,12 +149,15 @@ class CommandLimits:
             if at is None:
                 return Refusal(Fault.STATE, f'{limit.feature} is not known, and limits '
                                             f'command value {index}')
-            if (at >= limit.high and action[index] > 0) or (
-                    at <= limit.low and action[index] < 0):
+            if _drives_out(at, action[index], limit):
                 return Refusal(Fault.STATE, f'{limit.feature} is {at:g}, and command value '
                                f'{index}, {action[index]:g}, drives it further out of '
                                f'[{limit.low:g}, {limit.high:g}]')
         return None
+
+
+def _drives_out(at: float, value: float, limit: StateLimit) -> bool:
+    return (at >= limit.high and value > 0) or (at <= limit.low and value < 0)
 
 
 def _index(command: CommandStream, limit: StateLimit) -> int:

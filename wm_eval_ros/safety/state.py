@@ -24,6 +24,8 @@ class GateState(NameEnum):
     OPERATOR = 'operator'
 
 
+#: T_clear grows to at most this power of two of the shortest
+MOST_DOUBLINGS = 5
 #: states in which the proposals of the planner pass
 PASSING = frozenset({GateState.NOMINAL, GateState.DEGRADED})
 
@@ -57,16 +59,17 @@ class StateMachine:
     """
     NOMINAL, DEGRADED, FALLBACK, STOPPED by what the monitors say.
 
-    A worse state is entered at once. FALLBACK and DEGRADED are left after `clear_ns` in which no
-    monitor was at their level or above, and with a command in hand. STOPPED never leaves by
-    itself.
+    A worse state is entered at once. FALLBACK and DEGRADED are left after T_clear in which no
+    monitor was at their level or above, and with a command in hand. T_clear doubles with every
+    alarm after the first that hands over in an episode: while the fallback drives, much of what
+    raised the alarm cannot be seen. STOPPED never leaves by itself.
     """
 
     def __init__(self, monitors: Monitors, *, clear_ns: int, latch_stop: bool) -> None:
         """
         Begin idle.
 
-        :param clear_ns: T_clear [ns]
+        :param clear_ns: T_clear, the shortest [ns]
         :param latch_stop: a stop outlasts its episode; else the next one lifts it
         """
         self.state = GateState.IDLE
@@ -75,10 +78,13 @@ class StateMachine:
         self._latch = latch_stop
         self._armed = False
         self._stopped = False
+        #: alarms of this episode that made the fallback command
+        self._handed_over = 0
 
     def arm(self) -> Changes:
         """Begin an episode."""
         self._armed = True
+        self._handed_over = 0
         self._stopped = self._stopped and self._latch
         if self.state is GateState.OPERATOR:
             return ()
@@ -100,6 +106,15 @@ class StateMachine:
         self._stopped = True
         return self._enter(GateState.STOPPED, reason)
 
+    def handed_over(self) -> None:
+        """Note that an alarm made the fallback command."""
+        self._handed_over += 1
+
+    @property
+    def clear_ns(self) -> int:
+        """T_clear of now [ns]."""
+        return self._clear_ns << min(max(self._handed_over - 1, 0), MOST_DOUBLINGS)
+
     def escalate(self) -> Changes:
         """Enter the state of the worst trouble where it is worse than the state of now."""
         if self.state not in _RANK:
@@ -114,7 +129,7 @@ class StateMachine:
             level = Level(level - 1)
         if self.state not in _RANK or level == _RANK[self.state]:
             return ()
-        return self._enter(_WANTED[level], f'clear for {self._clear_ns / 1e6:g} ms')
+        return self._enter(_WANTED[level], f'clear for {self.clear_ns / 1e6:g} ms')
 
     def clear(self) -> tuple[Changes, str]:
         """
@@ -147,7 +162,7 @@ class StateMachine:
     def _quiet(self, level: Level, now_ns: int) -> bool:
         quiet_ns = self._monitors.quiet_ns(level, now_ns)
         return self._monitors.worst()[0] < level and (
-            quiet_ns is None or quiet_ns >= self._clear_ns)
+            quiet_ns is None or quiet_ns >= self.clear_ns)
 
     def _enter(self, state: GateState, reason: str) -> Changes:
         old, new = _SPELLS[self.state], _SPELLS[state]
