@@ -128,6 +128,16 @@ def test_what_the_middleware_overwrote_of_a_sole_reliable_publisher_is_a_drop(
     assert (of(final, CYCLE)['received'], of(final, CYCLE)['dropped']) == (7, 0)
 
 
+def test_two_publishers_by_turns_are_no_drops(tmp_path: Path) -> None:
+    recording = Recording(tmp_path / 'b', Limits(**ANY_SPACE), STATUS)
+    recording.add_topic(SCAN, 'std_msgs/msg/Empty', SENSOR_OFFER, gapless=True)
+    # one of the first is missing before the second one comes
+    for sequence in (5, 7, 8, 1, 9, 2, 10, 3, 4, 11):
+        recording.put(SCAN, bytes(4), 1, 1, sequence)
+    final = recording.close()
+    assert (of(final, SCAN)['received'], of(final, SCAN)['dropped']) == (10, 1)
+
+
 @pytest.fixture
 def held_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
     """Let the disk take its time: fsync returns once the list is emptied."""

@@ -33,6 +33,8 @@ class _Topic:
     last_sequence: int = NO_SEQUENCE
     #: messages that were sent to us and overwritten before they could be taken
     missed: int = 0
+    #: what was missed before the numbers first fell; None: they never did
+    missed_before: int | None = None
     #: publication sequence number of the last message written, and of the last durable one
     written_sequence: int = NO_SEQUENCE
     durable_sequence: int = NO_SEQUENCE
@@ -63,9 +65,16 @@ class Tally:
         entry = self._topics[topic]
         entry.received += 1
         if entry.gapless and sequence != NO_SEQUENCE:
-            # a number that falls is that of a publisher that began anew
-            if entry.last_sequence != NO_SEQUENCE and sequence > entry.last_sequence:
+            if entry.last_sequence == NO_SEQUENCE:
+                pass
+            elif sequence > entry.last_sequence:
                 entry.missed += sequence - entry.last_sequence - 1
+            elif entry.missed_before is None:
+                # a publisher that began anew
+                entry.missed_before = entry.missed
+            else:
+                # two publishers by turns: gaps say nothing, nor did they since the first fall
+                entry.gapless, entry.missed = False, entry.missed_before
             entry.last_sequence = sequence
 
     def dropped(self, topic: str) -> None:

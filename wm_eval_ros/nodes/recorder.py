@@ -156,8 +156,9 @@ class RecorderNode:
             depth=LARGE_DEPTH if kind in LARGE else DEPTH,
             reliable=all(o.reliability is ReliabilityPolicy.RELIABLE for o in offers),
             latched=all(o.durability is DurabilityPolicy.TRANSIENT_LOCAL for o in offers))
-        self._recording.add_topic(topic, kind, asked,
-                                  gapless=asked.reliable and len(offers) == 1)
+        # events come from many nodes, and not all of them may be known yet
+        alone = len(offers) == 1 and topic.rpartition('/')[2] != topics.EPISODE_EVENT
+        self._recording.add_topic(topic, kind, asked, gapless=asked.reliable and alone)
         self._subscriptions[topic] = self.node.create_subscription(
             message_type(kind), topic, self._callback(topic),  # type: ignore[arg-type]
             qos_profile(asked), raw=True)
