@@ -90,6 +90,20 @@ def test_a_cut_off_last_line_is_left_out_of_the_history(registry: Registry) -> N
     with (registry.folder / HISTORY).open('a') as file:
         file.write('{"what": "promo')
     assert [entry['what'] for entry in registry.history()] == ['added']
+    registry.promote(1, {})
+    assert [entry['what'] for entry in registry.history()] == ['added', 'promoted']
+
+
+def test_a_rollback_that_ended_before_the_pointer_moved_can_be_done_again(
+    registry: Registry,
+) -> None:
+    for version in (1, 2):
+        registry.add(copy, {})
+        registry.promote(version, {})
+    assert registry.rollback({}) == 1
+    (registry.folder / CURRENT).write_text('{"version": 2}')
+    assert registry.rollback({}) == 1
+    assert registry.current() == 1
 
 
 @pytest.mark.parametrize('text', ['', '[]', '{"version": "1"}', '{"version": 9}', 'x' * 99999])

@@ -161,6 +161,21 @@ def test_perturbed_runs_and_mixtures_are_refused(nominal_run: Maker, scenes: Mod
         material_of([r for r in run if getattr(r, 'slot', 0) % 30 != 3])
 
 
+def test_a_start_counts_once_and_what_an_alarm_cut_off_not_at_all(
+    nominal_run: Maker, scenes: ModuleType,
+) -> None:
+    run = nominal_run(3)
+    with pytest.raises(CalibrationError, match='bag1: the start of seed 0 is there twice'):
+        material_of(run, run)
+    with pytest.raises(CalibrationError, match='bag1: the start of seed 2 is there twice'):
+        material_of(run, nominal_run(3, seed=2))
+    assert len(material_of(run, nominal_run(3, seed=3)).episodes) == 6
+    with pytest.raises(CalibrationError, match='bag0: alarms of a detector handed over 1 times'):
+        material_of([*run, scenes.event('FALLBACK_ON', 0, 10, 'surprise 5, threshold 4', 0.0)])
+    stale = scenes.event('FALLBACK_ON', 0, 10, 'no valid command for 101 ms', 0.0)
+    assert len(material_of([*run, stale]).episodes) == 3
+
+
 def test_the_order_of_the_bags_changes_nothing(nominal_run: Maker) -> None:
     first, second = nominal_run(50, seed=0), nominal_run(50, seed=900)
     wish = Wish(streams=('one_step', 'residual'), detectors=('band',))

@@ -153,16 +153,18 @@ class Stamps:
             return -(self._behind.quantile((behind - rank + 1) / behind) or 0.0)
         return self._ahead.quantile((rank - behind - self._equal) / ahead)
 
-    def findings(self, topic: str, *, simulated: bool) -> Iterator[Finding]:
+    def findings(self, topic: str, *, simulated: bool, ordered: bool = True,
+                 ) -> Iterator[Finding]:
         """
         Yield what is odd.
 
+        :param ordered: one writer stamps them, in order
         :param simulated: stamps are simulated time, in which zero is a time like any other
         """
         if self.zero and (not simulated or self.zero == self.count > 1):
             yield warning('stamp', topic, f'{self.zero} of {self.count} header stamps are zero',
                           self.zero)
-        if self._back:
+        if self._back and ordered:
             yield warning('order', topic, f'{self._back} header stamps are earlier than one '
                           f'before them, by up to {duration(self._worst_ns)}', self._back)
 
@@ -273,11 +275,11 @@ class TopicWatch:
         :param start_ns: first log time of the bag [ns, system]
         :param simulated: its stamps are simulated time
         :param paced: it may be expected to keep a rate
-        :param numbered: its sequence numbers are those of one writer
+        :param numbered: its sequence numbers, and its stamps, are those of one writer
         """
         if paced:
             yield from self.pace.findings(self.topic, start_ns)
-        yield from self.stamps.findings(self.topic, simulated=simulated)
+        yield from self.stamps.findings(self.topic, simulated=simulated, ordered=numbered)
         if numbered:
             yield from self._numbers.findings(self.topic)
         yield from self._repeats.findings(self.topic)

@@ -146,21 +146,24 @@ class Registry:
 
     def _standing(self) -> list[int]:
         """Return the promotions that were not taken back, in order, up to the one in force."""
+        moves = [e for e in self.history() if e.get('what') in (PROMOTED, ROLLED_BACK)]
+        # what ended between the note and the pointer did not come to pass
+        if moves and moves[-1]['version'] != self.current():
+            del moves[-1]
         found: list[int] = []
-        for entry in self.history():
-            if entry.get('what') == PROMOTED:
+        for entry in moves:
+            if entry['what'] == PROMOTED:
                 found.append(entry['version'])
-            elif entry.get('what') == ROLLED_BACK:
+            else:
                 del found[-1:]
-        # what ended between the note and the pointer was not put in force
-        if found and found[-1] != self.current():
-            del found[-1]
         return found
 
     def _note(self, what: str, version: int, facts: Mapping[str, Any]) -> None:
         line = json.dumps({'time_ns': time.time_ns(), 'what': what, 'version': version, **facts},
                           sort_keys=True, ensure_ascii=False)
-        with _writing(self.folder / HISTORY, os.O_APPEND) as file:
+        path = self.folder / HISTORY
+        _cut_torn_line(path)
+        with _writing(path, os.O_APPEND) as file:
             file.write(f'{line}\n')
 
     def _point(self, version: int) -> None:
@@ -181,6 +184,16 @@ def _writing(path: Path, flag: int) -> Iterator[IO[str]]:
             os.fsync(file.fileno())
     except OSError as error:
         raise RecordingError(f'{path}: cannot be written ({error.strerror})') from None
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Take away a last line that a crash cut off, so that the next does not go on in it."""
+    data = read_bounded(path, _MAX_HISTORY_BYTES, CheckpointError) if path.exists() else b''
+    if data and not data.endswith(b'\n'):
+        try:
+            os.truncate(path, data.rfind(b'\n') + 1)
+        except OSError as error:
+            raise RecordingError(f'{path}: cannot be written ({error.strerror})') from None
 
 
 def registry_of(root: Path, name: str) -> Registry:

@@ -24,6 +24,8 @@ from wm_eval_ros.surprise.bias import RunningError
 from wm_eval_ros.surprise.calibration import interface_sha256, Scope, Source
 from wm_eval_ros.surprise.streams import residual, Window
 
+#: begin of the label of a hand-over that followed an alarm
+ALARM = 'surprise'
 #: a run that lost more of its slots than this was not recorded well enough
 MOST_LOST = 0.01
 #: gives the records of one run from the begin, every time it is called
@@ -71,6 +73,10 @@ class _Listing:
         self.name = name
         self.info: RunInfo | None = None
         self.perturbed = 0
+        #: hand-overs that an alarm of an earlier calibration made
+        self.alarmed = 0
+        #: seeds of the starts, in order
+        self.seeds: list[float] = []
         self.ended: set[int] = set()
         self.latents: dict[int, list[Singles]] = {}
         self.residuals: dict[int, list[Singles]] = {}
@@ -85,6 +91,10 @@ class _Listing:
             self.info = self.info or record
         elif isinstance(record, EpisodeEvent):
             self.perturbed += record.kind is EventKind.PERTURB_ON
+            self.alarmed += (record.kind is EventKind.FALLBACK_ON
+                             and record.label.startswith(ALARM))
+            if record.kind is EventKind.START:
+                self.seeds.append(record.value)
             if record.kind in TERMINAL and record.kind is not EventKind.ABORT:
                 self.ended.add(record.episode)
         elif isinstance(record, CycleRecord) and record.status is not CycleStatus.WARMUP:
@@ -116,6 +126,11 @@ class _Listing:
             raise CalibrationError(
                 f'{self.name}: perturbations were applied or scheduled ({self.perturbed} seen); '
                 'calibrate from runs without any')
+        if self.alarmed:
+            raise CalibrationError(
+                f'{self.name}: alarms of a detector handed over {self.alarmed} times, and cut off '
+                'the scores that are to be ranked; calibrate from runs without a detector that '
+                'acts')
         if self.lost > MOST_LOST * (self.slots + self.lost):
             raise CalibrationError(
                 f'{self.name}: {self.lost} of {self.slots + self.lost} slots have no record; '
@@ -145,6 +160,7 @@ def gather(recordings: Sequence[tuple[str, Recording]]) -> Material:
     scope = _scope(listings[0][1])
     for listing, info, _ in listings[1:]:
         _require_same(scope, listings[0][0].name, _scope(info), listing.name)
+    _refuse_twice([(listing, info) for listing, info, _ in listings])
     return Material(
         tuple(recording for *_, recording in listings), tuple(info for _, info, _ in listings),
         scope, tuple(episode for at, (listing, *_) in enumerate(listings)
@@ -163,6 +179,21 @@ def _episodes(at: int, listing: _Listing) -> Iterator[NominalEpisode]:
             yield NominalEpisode(
                 at, number, np.stack(latents), np.stack(gaps) if gaps else none,
                 np.stack(listing.biases[number]) if gaps else none.astype(np.float64))
+
+
+def _refuse_twice(listings: Sequence[tuple[_Listing, RunInfo]]) -> None:
+    """Refuse starts that are there twice: copies count as one and say nothing of a fresh one."""
+    seen: dict[object, str] = {}
+    for listing, info in listings:
+        # the seeds of a robot's episodes set nothing
+        robot = info.settings.get('plant', {}).get('kind') == 'hardware'
+        for at, seed in enumerate(listing.seeds):
+            start: object = (info.run_id, at) if robot else seed
+            if start in seen:
+                raise CalibrationError(
+                    f'{listing.name}: the start of seed {seed:g} is there twice, first in '
+                    f'{seen[start]}; give each run once, with seeds of its own')
+            seen[start] = listing.name
 
 
 def _scope(info: RunInfo) -> Scope:
