@@ -101,9 +101,15 @@ class RecorderNode:
 
         :raises RecordingError: the recording failed
         """
-        if not self._recording.failure:
+        told = bool(self._recording.failure)
+        if not told:
             drain(executor, lambda: self._count)
-        self._recording.close()
+        try:
+            self._recording.close()
+        except RecordingError as error:
+            if not told:
+                self._tell_failure(str(error))
+            raise
         self._publish_statuses()
 
     def _look(self) -> None:
@@ -113,12 +119,17 @@ class RecorderNode:
         :raises RecordingError: the recording failed
         """
         failure = self._recording.failure
-        self._publish_statuses()
         if failure:
-            self._events.publish(codec.event_to_msg(self._farewell(failure), TYPES))
-            for publisher in (self._status, self._events):
-                publisher.wait_for_all_acked(Duration(nanoseconds=FAREWELL_NS))
+            self._tell_failure(failure)
             raise RecordingError(failure)
+        self._publish_statuses()
+
+    def _tell_failure(self, reason: str) -> None:
+        """Publish that nothing more is written, and wait a moment until it was heard."""
+        self._publish_statuses()
+        self._events.publish(codec.event_to_msg(self._farewell(reason), TYPES))
+        for publisher in (self._status, self._events):
+            publisher.wait_for_all_acked(Duration(nanoseconds=FAREWELL_NS))
 
     def _publish_statuses(self) -> None:
         for _, data in self._recording.statuses():
