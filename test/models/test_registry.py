@@ -106,6 +106,29 @@ def test_a_rollback_that_ended_before_the_pointer_moved_can_be_done_again(
     assert registry.current() == 1
 
 
+def test_a_rollback_done_again_loses_no_version_that_was_in_force(registry: Registry) -> None:
+    for _ in range(3):
+        registry.add(copy, {})
+    registry.promote(1, {})
+    registry.promote(2, {})
+    registry.rollback({})
+    (registry.folder / CURRENT).write_text('{"version": 2}')
+    registry.rollback({})
+    registry.promote(3, {})
+    assert registry.rollback({}) == 1
+
+
+def test_rollback_never_reaches_a_version_that_was_not_in_force(registry: Registry) -> None:
+    for _ in range(3):
+        registry.add(copy, {})
+    registry.promote(1, {})
+    registry.promote(2, {})
+    # ended before the pointer moved
+    (registry.folder / CURRENT).write_text('{"version": 1}')
+    registry.promote(3, {})
+    assert registry.rollback({}) == 1
+
+
 @pytest.mark.parametrize('text', ['', '[]', '{"version": "1"}', '{"version": 9}', 'x' * 99999])
 def test_a_damaged_pointer_is_refused_in_one_line(registry: Registry, text: str) -> None:
     registry.add(copy, {})

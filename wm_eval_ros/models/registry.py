@@ -147,11 +147,13 @@ class Registry:
     def _standing(self) -> list[int]:
         """Return the promotions that were not taken back, in order, up to the one in force."""
         moves = [e for e in self.history() if e.get('what') in (PROMOTED, ROLLED_BACK)]
-        # what ended between the note and the pointer did not come to pass
-        if moves and moves[-1]['version'] != self.current():
-            del moves[-1]
+        # what ended between the note and the pointer did not come to pass: the next move, or the
+        # pointer after the last, does not begin with it
+        then = [*(e.get('before') for e in moves[1:]), self.current()]
         found: list[int] = []
-        for entry in moves:
+        for entry, after in zip(moves, then, strict=False):
+            if entry['version'] != after:
+                continue
             if entry['what'] == PROMOTED:
                 found.append(entry['version'])
             else:
