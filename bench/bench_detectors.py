@@ -51,10 +51,15 @@ def judged(records: list[Record], calibration: Calibration) -> list[tuple[float,
 
 
 def measure(task: str, counts: tuple[int, int, int], severity: float, start_s: float,
-            wish: Wish) -> dict[str, Any]:
-    """Calibrate, and judge held-out and perturbed episodes."""
+            wish: Wish, shift: int = 0) -> dict[str, Any]:
+    """
+    Calibrate, and judge held-out and perturbed episodes.
+
+    :param shift: added to every seed
+    """
     made = _in_process.Task(task)
-    seeds = [list(range(first, first + n)) for first, n in zip(SEEDS, counts, strict=True)]
+    seeds = [list(range(first + shift, first + shift + n))
+             for first, n in zip(SEEDS, counts, strict=True)]
     nominal = made.run(seeds[0])
     calibration = calibrate(gather([(task, lambda: nominal)]), wish, created_ns=0)
     calm = judged(made.run(seeds[1]), calibration)
@@ -93,12 +98,13 @@ def main() -> int:
     parser.add_argument('--severity', type=float, default=0.5)
     parser.add_argument('--start', type=float, default=0.0, help='task time of the onset [s]')
     parser.add_argument('--alpha', type=float, default=0.05)
+    parser.add_argument('--shift', type=int, default=0, help='added to every seed: other starts')
     parser.add_argument('--streams', default='', help='score streams; left out: all')
     parser.add_argument('--json', action='store_true')
     args = parser.parse_args()
     wish = Wish(alpha=args.alpha, streams=tuple(filter(None, args.streams.split(','))))
     found = measure(args.task, (args.calibrate, args.held_out, args.faulty), args.severity,
-                    args.start, wish)
+                    args.start, wish, args.shift)
     if args.json:
         print(json.dumps(found, indent=1))
         return 0

@@ -109,3 +109,40 @@ def test_the_machine_is_described_in_one_line(load):
     bench = load('_machine')
     line = bench.machine_line(bench.machine(), 2.0)
     assert 'cores' in line and 'OMP_NUM_THREADS' in line and '\n' not in line
+
+
+def outcome(load, recovered, wait_s, speed, **more):
+    """What became of one start."""
+    facts = {'handed_over': False, 'stopped': False, 'early': False, **more}
+    return load('_recovery').Perturbed(recovered, wait_s, speed, **facts)
+
+
+def test_only_starts_perturbed_on_both_sides_are_held_against_each_other(load):
+    on = {1: outcome(load, True, 1.0, 2.0, handed_over=True), 2: outcome(load, False, 3.0, 1.0),
+          3: outcome(load, True, 2.0, 5.0), 8: outcome(load, True, 1.0, 1.0)}
+    off = {1: outcome(load, False, 3.0, 4.0), 2: outcome(load, False, 3.0, 3.0),
+           3: outcome(load, True, 1.5, 5.0), 9: outcome(load, False, 3.0, 9.0)}
+    found = load('_recovery').contrast(on, off)
+    assert (found['n'], found['unpaired']) == (3, 2)
+    assert (found['recovered'], found['only_on'], found['only_off']) == ([2, 1], 1, 0)
+    assert found['difference'] == pytest.approx(1 / 3)
+    # the one discordant pair says nothing
+    assert found['p'] == 1.0
+    assert (found['slower'], found['faster'], found['handed_over']) == (2, 0, 1)
+    # the times of the one start that recovered on both sides
+    assert [side['p50'] for side in found['wait_s']] == [2.0, 1.5]
+
+
+def test_without_a_pair_nothing_is_said(load):
+    assert load('_recovery').contrast({}, {1: outcome(load, True, 1.0, 1.0)}) == {'n': 0}
+
+
+def test_every_case_of_the_recovery_bench_is_a_scenario_that_loads(load):
+    bench = load('bench_recovery')
+    for case in bench.CASES.values():
+        for fallback in case.fallbacks:
+            laid = {f'supervisor__{key}': value
+                    for key, value in bench.supervisor(case.task, fallback).items()}
+            chosen = load('_graph').scenario(case.task, perturbations=[case.fault], **laid)
+            assert chosen.supervisor.fallback == fallback
+            assert chosen.perturbations[0].name == case.fault['name']
