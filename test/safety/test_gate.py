@@ -238,3 +238,15 @@ def test_a_command_takes_effect_at_its_stamp_and_not_in_the_slots_before() -> No
     in_force.send((2.0,), 270, now_ns=150)
     assert [in_force.at(t) for t in (150, 200, 250, 300)] == [
         (1.0,), (1.0,), (1.0,), (2.0,)]
+
+
+def test_an_operator_may_take_over_before_the_first_episode() -> None:
+    from wm_eval_ros.config.interface import CommandStream
+    from wm_eval_ros.config.supervisor import SupervisorSettings
+    command = CommandStream(topic='cmd', type='x/msg/Y', fields=('a', 'b'), low=(-1.0, 0.5),
+                            high=(1.0, 2.0))
+    gate = CommandGate(command, SupervisorSettings(), period_ns=50 * MS, deadline_ns=50 * MS,
+                       features=())
+    assert kinds(gate.take_over(10 * MS)) == ['INTERVENTION_ON']
+    assert gate.substitute(10 * MS) == gate.zero
+    assert gate.operate(GOOD, 20 * MS).forward

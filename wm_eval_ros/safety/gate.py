@@ -76,6 +76,8 @@ class CommandGate:
         self._watchdogs = Watchdogs(self.stale_ns)
         #: zero, clipped into the limits, shape (A,)
         self.zero = self._limits.clipped((0.0,) * len(command.fields))
+        # an operator may take over before the first episode
+        self._limits.begin(self.zero, 0)
         self._last = self.zero
         self._fresh_ns = self._operated_ns = 0
         self._stamp_ns: int | None = None
