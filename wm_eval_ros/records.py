@@ -98,6 +98,8 @@ class EventKind(IntEnum):
 TERMINAL = frozenset({EventKind.SUCCESS, EventKind.FAILURE, EventKind.TIMEOUT, EventKind.ABORT})
 #: label of a START whose initial state already meets the success predicate
 SOLVED_AT_START = 'solved'
+#: begin of the label of a hand-over that an alarm of surprise made
+ALARM = 'surprise'
 
 
 @dataclass(frozen=True, slots=True)

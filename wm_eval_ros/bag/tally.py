@@ -64,18 +64,19 @@ class Tally:
         """Count a message that came, and those before it that did not."""
         entry = self._topics[topic]
         entry.received += 1
-        if entry.gapless and sequence != NO_SEQUENCE:
-            if entry.last_sequence == NO_SEQUENCE:
-                pass
-            elif sequence > entry.last_sequence:
-                entry.missed += sequence - entry.last_sequence - 1
-            elif entry.missed_before is None:
-                # a publisher that began anew
-                entry.missed_before = entry.missed
-            else:
-                # two publishers by turns: gaps say nothing, nor did they since the first fall
-                entry.gapless, entry.missed = False, entry.missed_before
-            entry.last_sequence = sequence
+        if not entry.gapless or sequence == NO_SEQUENCE:
+            return
+        last, entry.last_sequence = entry.last_sequence, sequence
+        if last == NO_SEQUENCE:
+            return
+        if sequence > last:
+            entry.missed += sequence - last - 1
+        elif entry.missed_before is None:
+            # a publisher that began anew
+            entry.missed_before = entry.missed
+        else:
+            # two publishers by turns: gaps say nothing, nor did they since the first fall
+            entry.gapless, entry.missed = False, entry.missed_before
 
     def dropped(self, topic: str) -> None:
         """Count a message for which there was no room."""

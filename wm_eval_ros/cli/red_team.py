@@ -8,8 +8,9 @@ from pathlib import Path
 import sys
 from typing import TYPE_CHECKING
 
+from wm_eval_ros.cli.outputs import write_files
 from wm_eval_ros.cli.overrides import add_overrides, scenario_of
-from wm_eval_ros.errors import ConfigError, EXIT_INCONCLUSIVE, EXIT_PASS, RecordingError
+from wm_eval_ros.errors import ConfigError, EXIT_INCONCLUSIVE, EXIT_PASS
 from wm_eval_ros.records import ClockMode
 
 if TYPE_CHECKING:
@@ -203,10 +204,4 @@ def _write(found: RedTeam, search: Search, folder: Path) -> list[Path]:
         fresh = search.fresh(found.confirmations.index(winner))
         files[SCENARIO_FILE] = yaml.safe_dump(
             to_plain(search.perturbed(fresh, winner.label)), sort_keys=False)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            (folder / name).write_text(text, encoding='utf-8')
-    except OSError as error:
-        raise RecordingError(f'{folder}: cannot be written ({error.strerror})') from None
-    return [folder / name for name in files]
+    return write_files(folder, files)

@@ -67,8 +67,11 @@ def retrain(stages: Stages, registry: Registry,
     report['success'] = {'nominal_old': rate_of(before.nominal),
                          'shifted_old': rate_of(before.shifted)}
     data = list(given.data)
-    known = [stages.run('replay_old', stages.scenario(stages.old, shifted=False, use='replay'),
-                        'old model, old condition, to calibrate and to replay')]
+    known: list[Path] = []
+    if not (given.data and given.replay):
+        known.append(stages.run('replay_old',
+                                stages.scenario(stages.old, shifted=False, use='replay'),
+                                'old model, old condition, to calibrate and to replay'))
     if not data:
         before, mined = _alarms(stages, known[0], before, report)
         data.append(mined)

@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 import sys
 
-from wm_eval_ros.errors import MissingExtraError, RecordingError
+from wm_eval_ros.cli.outputs import write_files
+from wm_eval_ros.errors import MissingExtraError
 from wm_eval_ros.records import MetricValue
 from wm_eval_ros.report.text import aligned, interval_text, number
 from wm_eval_ros.scoring.sweep import MODEL, Point, Sweep
@@ -36,13 +37,7 @@ def write_sweep(sweep: Sweep, folder: Path) -> list[Path]:
         files['sweep.html'] = page(sweep)
     except MissingExtraError as error:
         print(f'wm-eval sweep: {error}', file=sys.stderr)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            (folder / name).write_text(text, encoding='utf-8')
-    except OSError as error:
-        raise RecordingError(f'{folder}: cannot be written ({error.strerror})') from None
-    return [folder / name for name in files]
+    return write_files(folder, files)
 
 
 def relative(path: Path, folder: Path) -> str:

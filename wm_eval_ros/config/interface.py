@@ -30,6 +30,12 @@ class CommandStream(Stream):
     low: tuple[float, ...] = setting(doc='smallest allowed value of each field')
     high: tuple[float, ...] = setting(doc='largest allowed value of each field')
 
+    @property
+    def zero(self) -> tuple[float, ...]:
+        """Zero, or what of each field's range is nearest to it, shape (A,)."""
+        return tuple(min(max(0.0, low), high)
+                     for low, high in zip(self.low, self.high, strict=True))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Interface:

@@ -25,7 +25,7 @@ from wm_eval_ros.models.protocol import KnowsDivergence, WorldModel
 from wm_eval_ros.nodes.inputs import InputBuffer
 from wm_eval_ros.nodes.manifest import run_info
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
-from wm_eval_ros.nodes.planner_faults import FaultyPlanner, PlannerFaults
+from wm_eval_ros.nodes.planner_faults import PlannerFaults
 from wm_eval_ros.nodes.process import run_node, SPIN_S, Stop
 from wm_eval_ros.nodes.ros import Endpoints, message_type, Ready, TYPES
 from wm_eval_ros.planning.charge import LatencyCharge
@@ -40,6 +40,7 @@ from wm_eval_ros.planning.decision import (
 )
 from wm_eval_ros.planning.schedule import Schedule, Slot
 from wm_eval_ros.planning.slot_mark import Mark, SlotMark
+from wm_eval_ros.planning.struck import StruckPlanner
 from wm_eval_ros.records import (
     ClockMode,
     CycleRecord,
@@ -214,7 +215,8 @@ class PlannerNode(LifecycleNode):
         self._model = self._load_model() if self._settings.model else None
         self._charge = LatencyCharge(self._settings, self.scenario.clock)
         self._faults = PlannerFaults(self.scenario)
-        planner = FaultyPlanner(kind(self._settings, self._model, interface), self._faults)
+        planner = StruckPlanner(kind(self._settings, self._model, interface),
+                                self._faults.strike)
         self._decider = Decider(interface, self._model, planner,
                                 stale_ns=round(self._settings.stale_ms * 1e6))
         self._surprise, facts = detector_of(
@@ -427,7 +429,8 @@ class PlannerNode(LifecycleNode):
             self._busy_until_ns = done_ns
         answer = Answer(now_ns)
         if decision.action is not None:
-            answer = Answer(now_ns, self._send(decision.action, done_ns), done_ns)
+            message = self._send(decision.action, done_ns)
+            answer = Answer(now_ns, self._values(message), done_ns)
             self._decider.sent(slot.number, decision.action)
             record = published(record, self._command_topic, decision.action, stamp_ns=done_ns,
                                steady_ns=done_ns, system_ns=done_ns)
@@ -440,8 +443,10 @@ class PlannerNode(LifecycleNode):
 
     def _on_command(self, message: Any) -> None:
         assert self._witness is not None
-        self._witness.heard(tuple(self._writer.read(message).tolist()),
-                            codec.stamp_ns(message.header.stamp))
+        self._witness.heard(self._values(message), codec.stamp_ns(message.header.stamp))
+
+    def _values(self, message: Any) -> tuple[float, ...]:
+        return tuple(self._writer.read(message).tolist())
 
     def _with_spread(self, record: CycleRecord, decision: Decision) -> CycleRecord:
         if record.rollout is None:
@@ -484,23 +489,21 @@ class PlannerNode(LifecycleNode):
             self._entered = True
             self._busy_until_ns = 0
             if self._witness is not None:
-                command = self.scenario.interface.command
-                self._witness.begin(tuple(min(max(0.0, low), high) for low, high in zip(
-                    command.low, command.high, strict=True)))
+                self._witness.begin(self.scenario.interface.command.zero)
             self._decider.begin_episode(int(episode.value))
             self._faults.begin(int(episode.value))
         return episode
 
     # endpoints ----------------------------------------------------------------------------------
 
-    def _send(self, action: tuple[float, ...], stamp_ns: int) -> tuple[float, ...]:
-        """Propose a command; return it as its message holds it."""
+    def _send(self, action: tuple[float, ...], stamp_ns: int) -> Any:
+        """Propose a command; return its message."""
         message = self._command_type()
         self._writer.write(message, np.asarray(action))
         if hasattr(message, 'header'):
             codec.set_stamp(message.header.stamp, stamp_ns)
         self._commands.publish(message)
-        return tuple(self._writer.read(message).tolist())
+        return message
 
     def _record(self, record: CycleRecord, divergence: float | None = None) -> None:
         """Publish a slot's record, with its scores: they are made after the command was sent."""

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 import time
 
-import torch
-
 from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.perturb.host import Host
 from wm_eval_ros.perturb.injector import Injector
 from wm_eval_ros.perturb.protocol import ABILITIES, ChangesPlanning, PlanningFault
-from wm_eval_ros.planning.protocol import Plan, Planner
 from wm_eval_ros.records import ClockMode
 
 _ELSEWHERE = 'the plant or the launcher carries it out'
@@ -68,24 +65,3 @@ class PlannerFaults:
             raise self._fault
         if self._realtime and self._slower_ns:
             self._sleep(self._slower_ns * 1e-9)
-
-
-class FaultyPlanner:
-    """A planner that the faults strike before each decision."""
-
-    def __init__(self, planner: Planner, faults: PlannerFaults) -> None:
-        """Wrap a planner."""
-        self._planner, self._faults = planner, faults
-
-    def reset(self, seed: int) -> None:
-        """Reset the planner."""
-        self._planner.reset(seed)
-
-    def plan(
-        self, latent: torch.Tensor, goal: torch.Tensor, deadline_ns: int, *,
-        elapsed_steps: int = 1, in_flight: torch.Tensor | None = None,
-    ) -> Plan:
-        """Decide, or fail."""
-        self._faults.strike()
-        return self._planner.plan(latent, goal, deadline_ns, elapsed_steps=elapsed_steps,
-                                  in_flight=in_flight)

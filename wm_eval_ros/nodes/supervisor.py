@@ -226,16 +226,18 @@ class SupervisorNode:
     # realtime -----------------------------------------------------------------------------------
 
     def _on_proposal(self, message: Any) -> None:
-        decision = self._judge(message, time.monotonic_ns())
+        decision, action = self._judge(message, time.monotonic_ns())
         if decision.forward:
-            self._pass_on(message)
+            self._pass_on(message, action)
         self._act(decision)
 
-    def _judge(self, proposal: Any, now_ns: int) -> Decision:
+    def _judge(self, proposal: Any, now_ns: int) -> tuple[Decision, tuple[float, ...]]:
+        """Return what the gate says of a proposal, and its command; empty: it cannot be read."""
         try:
-            return self.gate.offer(self._offer(proposal), now_ns)
+            offer = self._offer(proposal)
         except FieldPathError as error:
-            return self.gate.refuse(Refusal(Fault.UNREADABLE, str(error)), now_ns)
+            return self.gate.refuse(Refusal(Fault.UNREADABLE, str(error)), now_ns), ()
+        return self.gate.offer(offer, now_ns), offer.action
 
     def _offer(self, message: Any) -> Offer:
         action = tuple(self._writer.read(message).tolist())
@@ -247,11 +249,13 @@ class SupervisorNode:
 
     def _on_controller(self, message: Any) -> None:
         try:
-            decision = self.gate.offer_fallback(self._offer(message), time.monotonic_ns())
+            offer = self._offer(message)
         except FieldPathError as error:
-            decision = Decision(refused=Refusal(Fault.UNREADABLE, str(error)))
+            self._act(Decision(refused=Refusal(Fault.UNREADABLE, str(error))))
+            return
+        decision = self.gate.offer_fallback(offer, time.monotonic_ns())
         if decision.forward:
-            self._pass_on(message)
+            self._pass_on(message, offer.action)
             self._substituted_ns = time.monotonic_ns()
         self._act(decision)
 
@@ -310,10 +314,10 @@ class SupervisorNode:
 
     # all of a run's commands and events ---------------------------------------------------------
 
-    def _pass_on(self, proposal: Any) -> None:
+    def _pass_on(self, proposal: Any, action: tuple[float, ...]) -> None:
         """Send what was judged, and nothing else the proposal may hold."""
         message = self._type()
-        self._writer.write(message, self._writer.read(proposal))
+        self._writer.write(message, np.asarray(action))
         if self._stamped:
             message.header = proposal.header
         self._publish_command(message)
@@ -376,11 +380,11 @@ class SupervisorNode:
         self._cycle = None
         self.gate.observed.update(0, cycle.observation, now_ns)
         self._note(self.gate.alarm(cycle.surprise, cycle.surprise_threshold, now_ns), now_ns)
-        decision = self.gate.tick(now_ns) if proposal is None else self._judge(proposal, now_ns)
+        decision, action = ((self.gate.tick(now_ns), ()) if proposal is None
+                            else self._judge(proposal, now_ns))
         if decision.forward:
-            self._in_force.send(self._offer(proposal).action,
-                                codec.stamp_ns(proposal.header.stamp), now_ns)
-            self._pass_on(proposal)
+            self._in_force.send(action, codec.stamp_ns(proposal.header.stamp), now_ns)
+            self._pass_on(proposal, action)
         else:
             if self.gate.commands(now_ns):
                 self._in_force.send(self.gate.substitute(now_ns), now_ns, now_ns)

@@ -75,7 +75,7 @@ class CommandGate:
         self._alarms = AlarmCount(settings.alarms, settings.alarm_slots)
         self._watchdogs = Watchdogs(self.stale_ns)
         #: zero, clipped into the limits, shape (A,)
-        self.zero = self._limits.clipped((0.0,) * len(command.fields))
+        self.zero = command.zero
         # an operator may take over before the first episode
         self._limits.begin(self.zero, 0)
         self._last = self.zero

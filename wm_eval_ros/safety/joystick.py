@@ -19,7 +19,7 @@ class Joystick:
         :raises ConfigError: not one axis for each command field
         """
         self._axes, self._deadman = settings.joy_axes, settings.joy_deadman
-        self._ranges = list(zip(command.low, command.high, strict=True))
+        self._ranges = list(zip(command.low, command.zero, command.high, strict=True))
         if self._axes and len(self._axes) != len(command.fields):
             raise ConfigError(f'supervisor.joy_axes: {len(self._axes)} axes for '
                               f'{len(command.fields)} command fields; give one each')
@@ -35,10 +35,9 @@ class Joystick:
             return None
         if not self._axes or max(self._axes) >= len(axes):
             return None
-        return tuple(_scaled(axes[axis], low, high)
-                     for axis, (low, high) in zip(self._axes, self._ranges, strict=True))
+        return tuple(_scaled(axes[axis], low, zero, high)
+                     for axis, (low, zero, high) in zip(self._axes, self._ranges, strict=True))
 
 
-def _scaled(deflection: float, low: float, high: float) -> float:
-    zero = min(max(0.0, low), high)
+def _scaled(deflection: float, low: float, zero: float, high: float) -> float:
     return zero + deflection * (high - zero if deflection >= 0 else zero - low)

@@ -65,7 +65,7 @@ class CommandLimits:
         :param period_ns: period of the schedule [ns]
         :raises ConfigError: a limit that fits no command field or no observed feature
         """
-        self.low, self.high = command.low, command.high
+        self.low, self.high, self._zero = command.low, command.high, command.zero
         self._period_ns = period_ns
         self._observed = observed
         limits = (settings.rate, settings.acceleration, settings.jerk)
@@ -129,7 +129,7 @@ class CommandLimits:
         for index, limit in self._state:
             at = self._observed.value(limit.feature, now_ns)
             if at is None or _drives_out(at, found[index], limit):
-                found[index] = min(max(0.0, self.low[index]), self.high[index])
+                found[index] = self._zero[index]
         return tuple(found)
 
     def clipped(self, action: Sequence[float]) -> tuple[float, ...]:

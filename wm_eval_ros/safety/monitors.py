@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Iterable
 from enum import IntEnum
 
+from wm_eval_ros.records import ALARM
+
 
 class Level(IntEnum):
     """How bad it is."""
@@ -81,5 +83,5 @@ class AlarmCount:
         if not count:
             return Level.CLEAR, ''
         level = Level.FALLBACK if count >= self._alarms else Level.DEGRADED
-        return level, (f'surprise {surprise:g}, threshold {threshold:g}: {count} alarms in '
+        return level, (f'{ALARM} {surprise:g}, threshold {threshold:g}: {count} alarms in '
                        f'{len(self._slots)} slots')

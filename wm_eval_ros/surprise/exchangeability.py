@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 import math
 
-from wm_eval_ros.records import CycleRecord, CycleStatus, EpisodeEvent, EventKind, Record
+from wm_eval_ros.records import ALARM, CycleRecord, CycleStatus, EpisodeEvent, EventKind, Record
 from wm_eval_ros.stats.exchangeable import PowerJumper, RankedScores
 from wm_eval_ros.surprise.calibration import Calibration
 
 _TAKEN_OVER = frozenset({EventKind.FALLBACK_ON, EventKind.STOPPED_ON, EventKind.INTERVENTION_ON})
-#: begin of the reason of a take-over that followed an alarm of ours
-_ALARM = 'surprise'
 _ENDED = frozenset({EventKind.SUCCESS, EventKind.FAILURE, EventKind.TIMEOUT})
 
 
@@ -114,7 +112,7 @@ class CalibrationWatch:
 
     def _bet(self, number: int, episode: _Open) -> Loss | None:
         over = episode.taken_over
-        unfit = episode.perturbed or (over is not None and not over[1].startswith(_ALARM))
+        unfit = episode.perturbed or (over is not None and not over[1].startswith(ALARM))
         if unfit or not episode.ended or episode.largest == -math.inf:
             return None
         alarmed = episode.largest > self._threshold

@@ -10,6 +10,7 @@ import numpy as np
 
 from wm_eval_ros.errors import CalibrationError
 from wm_eval_ros.records import (
+    ALARM,
     CycleRecord,
     CycleStatus,
     EpisodeEvent,
@@ -24,8 +25,6 @@ from wm_eval_ros.surprise.bias import RunningError
 from wm_eval_ros.surprise.calibration import interface_sha256, Scope, Source
 from wm_eval_ros.surprise.streams import residual, Window
 
-#: begin of the label of a hand-over that followed an alarm
-ALARM = 'surprise'
 #: a run that lost more of its slots than this was not recorded well enough
 MOST_LOST = 0.01
 #: gives the records of one run from the begin, every time it is called

@@ -14,14 +14,14 @@ import inspect
 from typing import Any
 
 import numpy as np
-import torch
 
 from wm_eval_ros import plugins
 from wm_eval_ros.config.interface import Interface
 from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.models.protocol import WorldModel
 from wm_eval_ros.planning.decision import Decider, Decision, Inputs, Reading
-from wm_eval_ros.planning.protocol import Plan, Planner
+from wm_eval_ros.planning.protocol import Planner
+from wm_eval_ros.planning.struck import StruckPlanner
 from wm_eval_ros.records import (
     CycleRecord,
     CycleStatus,
@@ -90,26 +90,6 @@ class Ticks:
         return self.now + 1 + iterations
 
 
-class _Struck:
-    """A planner that can be made to fail before it begins, as an injected fault does."""
-
-    def __init__(self, planner: Planner) -> None:
-        self._planner = planner
-        self.fails = False
-
-    def reset(self, seed: int) -> None:
-        self._planner.reset(seed)
-
-    def plan(
-        self, latent: torch.Tensor, goal: torch.Tensor, deadline_ns: int, *,
-        elapsed_steps: int = 1, in_flight: torch.Tensor | None = None,
-    ) -> Plan:
-        if self.fails:
-            raise RuntimeError(INJECTED)
-        return self._planner.plan(latent, goal, deadline_ns, elapsed_steps=elapsed_steps,
-                                  in_flight=in_flight)
-
-
 class Replanner:
     """Holds the run's planner as it was configured, and goes through episodes."""
 
@@ -127,8 +107,14 @@ class Replanner:
             kind(scenario.planner, model, scenario.interface, clock=self._ticks) if timed
             else kind(scenario.planner, model, scenario.interface))
         self._interface, self._limit = scenario.interface, scenario.planner.iterations
-        self._planner = _Struck(planner)
-        self._decider = Decider(scenario.interface, model, self._planner, stale_ns=2 * _EVER_NS)
+        #: an injected fault struck the decision that is replayed
+        self._struck = False
+        self._decider = Decider(scenario.interface, model, StruckPlanner(planner, self._strike),
+                                stale_ns=2 * _EVER_NS)
+
+    def _strike(self) -> None:
+        if self._struck:
+            raise RuntimeError(INJECTED)
 
     def episode(
         self, start: EpisodeEvent | None, cycles: Sequence[CycleRecord], first_slot: int | None,
@@ -173,15 +159,14 @@ class Replanner:
         why = lost or self._missing(cycle)
         if why:
             return Replanned(cycle.slot, cycle.episode, Outcome.NOT_REPLAYABLE, why)
-        # an injected fault strikes after the encoding, before the planner draws anything
-        self._planner.fails = cycle.reason.startswith(INJECTED)
-        if cycle.status is CycleStatus.EXCEPTION and not self._planner.fails:
+        self._struck = cycle.reason.startswith(INJECTED)
+        if cycle.status is CycleStatus.EXCEPTION and not self._struck:
             return Replanned(cycle.slot, cycle.episode, Outcome.NOT_REPLAYABLE,
                              f'the planner raised: {cycle.reason}')
         decision = self._decider.decide(
             cycle.slot, self._inputs(cycle), 0, -_EVER_NS,
             self._ticks.after(cycle.iterations or self._limit))
-        if self._planner.fails:
+        if self._struck:
             return Replanned(cycle.slot, cycle.episode, Outcome.NO_DECISION, cycle.reason)
         if cycle.action:
             self._decider.sent(cycle.slot, cycle.action)
