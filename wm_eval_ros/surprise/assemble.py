@@ -8,15 +8,11 @@ from typing import Any
 
 from wm_eval_ros.config.detector import DetectorSettings
 from wm_eval_ros.config.scenario import Scenario
+from wm_eval_ros.config.schema import to_plain
 from wm_eval_ros.errors import CalibrationError, ConfigError
-from wm_eval_ros.surprise.calibration import (
-    Calibration,
-    interface_sha256,
-    read_calibration,
-    require_scope,
-    Scope,
-)
+from wm_eval_ros.surprise.calibration import Calibration, read_calibration
 from wm_eval_ros.surprise.monitor import SurpriseFold
+from wm_eval_ros.surprise.scope import decisive, interface_sha256, require_scope, Scope
 from wm_eval_ros.surprise.streams import FREE, KL, REFERRED
 
 
@@ -27,7 +23,8 @@ def scope_of(scenario: Scenario, model_sha256: str) -> Scope:
         model_sha256=model_sha256, task=scenario.plant.task,
         interface_sha256=interface_sha256(scenario.interface),
         period_ns=round(planner.period_ms * 1e6), clock=str(scenario.clock),
-        planner=planner.planner, horizon=planner.horizon)
+        planner=planner.planner, horizon=planner.horizon,
+        settings=decisive(to_plain(scenario)))
 
 
 def load_calibration(settings: DetectorSettings, scope: Scope) -> tuple[Calibration, str]:

@@ -3,8 +3,7 @@ The calibration: what `wm-eval calibrate` writes, and for which runs alone it ho
 
 A file of one JSON object with sorted keys and no spaces. It is untrusted input: larger files are
 not read, unknown or missing keys, numbers that are not finite and arrays that do not fit each
-other are refused, and it is used for no other model, task, interface, period, clock or planner
-than those it was made with.
+other are refused, and it is used for no run whose scope is another than that it was made with.
 """
 
 from __future__ import annotations
@@ -18,16 +17,16 @@ from typing import Any
 import numpy as np
 
 from wm_eval_ros.config.bounded import read_bounded, text_of
-from wm_eval_ros.config.interface import Interface
 from wm_eval_ros.config.json_text import parse_json
 from wm_eval_ros.config.schema import build, setting, to_plain
 from wm_eval_ros.errors import CalibrationError, ConfigError, RecordingError
 from wm_eval_ros.surprise.band import Band
 from wm_eval_ros.surprise.joint import Scale
 from wm_eval_ros.surprise.reference import Cloud, Reference
+from wm_eval_ros.surprise.scope import Scope
 
-#: layout of the file; a newer one is refused
-CALIBRATION_SCHEMA = 1
+#: layout of the file; any other is refused
+CALIBRATION_SCHEMA = 2
 #: larger files are refused unread [bytes]
 MAX_BYTES = 64 << 20
 #: below this action sensitivity a model is called blind
@@ -36,19 +35,6 @@ BLIND_BELOW = 0.05
 HUGE = 1e300
 
 Rows = tuple[tuple[float, ...], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scope:
-    """What a calibration holds for; everything must be the same."""
-
-    model_sha256: str = setting(doc='sha256 of the weights')
-    task: str = setting(doc='task of the plant')
-    interface_sha256: str = setting(doc='sha256 of the topics, fields and limits')
-    period_ns: int = setting(doc='control period', unit='ns', low=1)
-    clock: str = setting(doc='realtime, lockstep or free')
-    planner: str = setting(doc='planner plug-in')
-    horizon: int = setting(doc='imagined steps', low=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,29 +155,6 @@ class Calibration:
                 'action_blind': self.action_blind}
 
 
-def interface_sha256(interface: Interface | Any) -> str:
-    """Return the identity of an interface, given as settings or as the manifest holds it."""
-    text = json.dumps(to_plain(interface), sort_keys=True, separators=(',', ':'))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def require_scope(have: Scope, want: Scope, where: str) -> None:
-    """
-    Refuse a calibration made for something else.
-
-    :param have: of the calibration
-    :param want: of the run
-    :param where: how to name the calibration
-    :raises CalibrationError: naming the first thing that differs
-    """
-    for name in Scope.__dataclass_fields__:
-        mine, theirs = getattr(have, name), getattr(want, name)
-        if mine != theirs:
-            raise CalibrationError(
-                f'{where}: made for {name} {_short(mine)}, the run has {_short(theirs)}; '
-                'calibrate from nominal runs of it with `wm-eval calibrate`')
-
-
 def write_calibration(path: Path, calibration: Calibration) -> str:
     """
     Write the file; return its sha256.
@@ -213,7 +176,7 @@ def read_calibration(path: Path, sha256: str = '') -> tuple[Calibration, str]:
 
     :param sha256: what the file must have; empty: not pinned
     :returns: the calibration and the sha256 of its file
-    :raises CalibrationError: missing, too large, damaged, of a newer layout or not the pinned one
+    :raises CalibrationError: missing, too large, damaged, of another layout or not the pinned one
     """
     data = read_bounded(path, MAX_BYTES, CalibrationError)
     found = hashlib.sha256(data).hexdigest()
@@ -234,8 +197,3 @@ def read_calibration(path: Path, sha256: str = '') -> tuple[Calibration, str]:
 
 def _is(rows: Rows, count: int, width: int) -> bool:
     return len(rows) == count and all(len(row) == width for row in rows)
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return f'{text[:12]}...' if len(text) == 64 else repr(value)

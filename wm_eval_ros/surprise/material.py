@@ -22,7 +22,8 @@ from wm_eval_ros.records import (
 from wm_eval_ros.stats.distance import Singles
 from wm_eval_ros.stats.samples import Floats
 from wm_eval_ros.surprise.bias import RunningError
-from wm_eval_ros.surprise.calibration import interface_sha256, Scope, Source
+from wm_eval_ros.surprise.calibration import Source
+from wm_eval_ros.surprise.scope import decisive, difference, interface_sha256, Scope
 from wm_eval_ros.surprise.streams import residual, Window
 
 #: a run that lost more of its slots than this was not recorded well enough
@@ -201,11 +202,12 @@ def _scope(info: RunInfo) -> Scope:
         model_sha256=str(info.model['sha256']), task=info.task,
         interface_sha256=interface_sha256(info.settings.get('interface')),
         period_ns=info.period_ns, clock=str(info.clock), planner=info.planner,
-        horizon=int(settings.get('horizon', 0)))
+        horizon=int(settings.get('horizon', 0)), settings=decisive(info.settings))
 
 
 def _require_same(first: Scope, name: str, other: Scope, other_name: str) -> None:
-    for field in Scope.__dataclass_fields__:
-        if getattr(first, field) != getattr(other, field):
-            raise CalibrationError(f'{other_name}: {field} is not that of {name}; calibrate from '
-                                   'runs of one model, task, period, clock and planner')
+    found = difference(first, other)
+    if found is not None:
+        what, mine, theirs = found
+        raise CalibrationError(f'{other_name}: {what} is not that of {name} ({theirs}, {mine}); '
+                               'calibrate from runs of one model, task and set of settings')
