@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+import errno
 import os
 from pathlib import Path
 import time
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
+from wm_eval_ros.bag.preflight import preflight
 from wm_eval_ros.bag.queue import ByteQueue
 from wm_eval_ros.bag.reader import open_bag
 from wm_eval_ros.bag.recording import Limits, Recording
@@ -197,6 +199,36 @@ def test_with_too_little_room_the_recording_ends_sealed(tmp_path: Path) -> None:
         kept = sum(1 for _ in bag.messages([CYCLE]))
     assert statuses[-1].failed, 'the bag itself says that it ends here'
     assert kept == of(last, CYCLE)['written']
+
+
+def test_a_disk_that_fails_is_told_by_the_checks_of_its_bag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, failing, waiting = os.fsync, [True], [True]
+
+    def fsync(number: int) -> None:
+        if failing and failing.pop():
+            until(lambda: not waiting)
+            raise OSError(errno.EIO, 'Input/output error')
+        real(number)
+
+    recording = make(tmp_path / 'b', sync_ns=1)
+    recording.put(CYCLE, bytes(4), 5, 5, 1)
+    until(lambda: any(CYCLE in s.topics and of(s, CYCLE)['durable']
+                      for s, _ in recording.statuses()))
+    monkeypatch.setattr(os, 'fsync', fsync)
+    until(lambda: not failing)
+    for k in range(3):
+        recording.put(CYCLE, bytes(4), 6 + k, 6, 2 + k)
+    waiting.clear()
+    until(lambda: recording.failure)
+    with pytest.raises(RecordingError, match='Input/output error'):
+        recording.close()
+    with open_bag(tmp_path / 'b') as bag:
+        found = {f.kind: f for f in preflight(bag).findings}
+    assert 'Input/output error' in found['recorder'].what
+    # they waited for the disk: no message tells of them
+    assert (found['dropped'].topic, found['dropped'].value) == (CYCLE, 3)
 
 
 def test_a_seal_that_breaks_ends_the_recording_by_name(tmp_path: Path) -> None:

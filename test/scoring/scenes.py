@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -172,8 +172,10 @@ def _enriched(cycle: CycleRecord, rng: np.random.Generator) -> CycleRecord:
         rollout_std=spread * (1 + rng.random(spread.shape)).astype(np.float32))
 
 
-def write_bag(folder: Path, records: Iterable[Record]) -> Path:
-    """Write records into a rosbag2 folder as the recorder would."""
+def write_bag(
+    folder: Path, records: Iterable[Record], custom: Mapping[str, str] | None = None,
+) -> Path:
+    """Write records, and a summary, into a rosbag2 folder as the recorder would."""
     from wm_eval_ros.bag.definitions import known_types
     from wm_eval_ros.bag.writer import BagWriter
     from wm_eval_ros.wire import codec, topics
@@ -206,6 +208,7 @@ def write_bag(folder: Path, records: Iterable[Record]) -> Path:
             writer.add_topic(topic, kind)
             writer.write(topic, bytes(store.serialize_cdr(message, kind)), log_ns,
                          sequence=sequence)
+        writer.close(custom)
     return folder
 
 

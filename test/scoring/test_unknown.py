@@ -10,7 +10,10 @@ import pytest
 
 from wm_eval_ros.bag.preflight import preflight, Severity
 from wm_eval_ros.bag.reader import open_bag
+from wm_eval_ros.bag.tally import summary
+from wm_eval_ros.cli.reading import read
 from wm_eval_ros.config.gate import Against, Gate, GateProfile
+from wm_eval_ros.errors import BagError
 from wm_eval_ros.records import NO_SEQUENCE, Record, RecorderStatus, Verdict
 from wm_eval_ros.report.checks import evidence
 from wm_eval_ros.scoring.gates import evaluate
@@ -104,3 +107,42 @@ def test_preflight_names_what_is_unknown(
     assert [(f.kind, f.severity) for f in found.findings
             if f.kind in ('dropped', 'recorder')] == kinds
     assert found.verdict is verdict
+
+
+def test_what_metadata_yaml_tells_of_a_failed_recording_counts_where_it_is_more(
+    tmp_path: Path, scenes: ModuleType, run: list[Record],
+) -> None:
+    told = status({'/planner_cycle': 2, '/joint_states': 7})
+    last = status({'/planner_cycle': 5, '/joint_states': 4}, failed=True)
+    found = read(scenes.write_bag(tmp_path / 'bag', [*run, told], summary(last)))
+    assert found.card.counts['dropped[/planner_cycle]'] == 5
+    assert found.card.counts['dropped[/joint_states]'] == 7
+    assert found.card['plan_latency.p95'].value is None
+    checks = {check.name: check for check in found.checks}
+    assert checks['recorder'].verdict is Verdict.INCONCLUSIVE
+    assert checks['recorder'].text.startswith('the recorder gave up (disk full)')
+    assert checks['dropped /planner_cycle'].text.startswith(
+        'the recorder dropped 5 of 100 messages and gave up (disk full)')
+
+
+def test_events_dropped_after_the_last_status_keep_a_bag_from_being_scored(
+    tmp_path: Path, scenes: ModuleType, run: list[Record],
+) -> None:
+    last = status({'/episode_event': 1}, failed=True)
+    made = scenes.write_bag(tmp_path / 'bag', run, summary(last))
+    with pytest.raises(BagError, match=r'dropped 1 of 100 messages and gave up \(disk full\)'):
+        read(made)
+    assert read(made, salvage=True).card['success_rate'].value is None
+
+
+@pytest.mark.parametrize('custom', [
+    {}, {'wm_eval_ros.recorder./planner_cycle': 'received=9 written=4 dropped=5'},
+    {'wm_eval_ros.recorder': 'state=ok',
+     'wm_eval_ros.recorder./planner_cycle': f'received=1 written=1 dropped={"9" * 5000}'}])
+def test_a_summary_that_is_none_says_nothing(
+    tmp_path: Path, scenes: ModuleType, run: list[Record], custom: dict[str, str],
+) -> None:
+    plain = read(scenes.write_bag(tmp_path / 'plain', run))
+    found = read(scenes.write_bag(tmp_path / 'bag', run, custom))
+    assert found.card.to_json() == plain.card.to_json()
+    assert found.checks[1:] == plain.checks[1:]

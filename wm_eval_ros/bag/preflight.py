@@ -29,6 +29,7 @@ from wm_eval_ros.bag.findings import (
 )
 from wm_eval_ros.bag.message import Connection
 from wm_eval_ros.bag.reader import Bag, Part, record_decoder
+from wm_eval_ros.bag.recorder_checks import last_word
 from wm_eval_ros.bag.run_checks import RunChecks
 from wm_eval_ros.bag.seal import RECORD as SEAL_RECORD
 from wm_eval_ros.bag.watch import TopicWatch
@@ -81,6 +82,8 @@ class Inspection:
 
     def result(self) -> Preflight:
         """Return what was found; the bag must have been read to its end."""
+        if (told := last_word(self._bag)) is not None:
+            self._run.add(told)
         return Preflight(tuple(self._findings()))
 
     def _findings(self) -> Iterator[Finding]:

@@ -6,11 +6,22 @@ from collections import Counter
 from collections.abc import Iterator
 
 from wm_eval_ros.bag.findings import error, Finding, warning
+from wm_eval_ros.bag.reader import Bag
+from wm_eval_ros.bag.tally import from_summary
 from wm_eval_ros.records import RecorderStatus
 from wm_eval_ros.wire.topics import EPISODE_EVENT, RUN_INFO
 
 #: without one of these messages it is not known what happened: figures would be of another run
 _DECISIVE = frozenset({EPISODE_EVENT, RUN_INFO})
+
+
+def last_word(bag: Bag) -> RecorderStatus | None:
+    """
+    Return the status in the custom data of metadata.yaml, None where there is none.
+
+    What a recording that failed came to is nowhere else: no message could tell it.
+    """
+    return None if bag.metadata is None else from_summary(bag.metadata.custom)
 
 
 class RecorderChecks:
@@ -29,14 +40,15 @@ class RecorderChecks:
             self._received[topic] = max(self._received[topic], received)
             self._dropped[topic] = max(self._dropped[topic], dropped)
         if status.failed:
-            self._failure = status.reason
+            self._failure = self._failure or status.reason
 
     def findings(self) -> Iterator[Finding]:
         """Yield what is unknown for it."""
         for topic, count in sorted((+self._dropped).items()):
             tell = error if topic.rpartition('/')[2] in _DECISIVE else warning
+            why = f' and gave up ({self._failure})' if self._failure else ''
             yield tell('dropped', topic, f'the recorder dropped {count} of '
-                       f'{self._received[topic]} messages; what they said is unknown', count)
+                       f'{self._received[topic]} messages{why}; what they said is unknown', count)
         if self._failure:
             yield warning('recorder', '', f'the recorder gave up ({self._failure}); what came '
                           'after is unknown')

@@ -13,7 +13,7 @@ from wm_eval_ros.wire.topics import EPISODE_EVENT, PLANNER_CYCLE, RUN_INFO
 KEY = 'wm_eval_ros.recorder'
 #: topics without which the figures of a run are unknown, by the last part of their names
 VITAL = frozenset({RUN_INFO, EPISODE_EVENT, PLANNER_CYCLE})
-_COUNTS = re.compile(r'received=(\d+) written=(\d+) dropped=(\d+)')
+_COUNTS = re.compile(r'received=(\d{1,19}) written=(\d{1,19}) dropped=(\d{1,19})')
 
 
 def is_vital(topic: str) -> bool:

@@ -84,6 +84,7 @@ def read(path: Path | str, *, salvage: bool = False) -> Scored:
 def _fold(bag: Bag, inspection: Inspection, scorer: Scorer, trace: TraceCollector) -> None:
     """Read the whole bag once; the same figures as from ``bag.records()``, many times faster."""
     from wm_eval_ros.bag.reader import record_decoder
+    from wm_eval_ros.bag.recorder_checks import last_word
     ours = {c: decode for c in bag.connections if (decode := record_decoder(c))}
     total = sum(bag.declared.values())
     for part in progress(bag.parts(), total, lambda part: len(part.columns)):
@@ -99,6 +100,8 @@ def _fold(bag: Bag, inspection: Inspection, scorer: Scorer, trace: TraceCollecto
             inspection.add_record(record)
             scorer.update(record)
             trace.update(record)
+    if (told := last_word(bag)) is not None:
+        scorer.update(told)
 
 
 def _decoded(bag: Bag, part: Part, inspection: Inspection) -> Iterator[Any]:
