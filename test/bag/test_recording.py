@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 import errno
+from itertools import count
 import os
 from pathlib import Path
 import time
@@ -17,7 +18,7 @@ from wm_eval_ros.bag.preflight import preflight
 from wm_eval_ros.bag.queue import ByteQueue
 from wm_eval_ros.bag.reader import open_bag
 from wm_eval_ros.bag.recording import Limits, Recording
-from wm_eval_ros.bag.tally import from_summary, is_vital
+from wm_eval_ros.bag.tally import from_summary, is_vital, Tally
 from wm_eval_ros.errors import RecordingError
 from wm_eval_ros.records import NO_SEQUENCE, RecorderStatus
 from wm_eval_ros.wire.codec import status_from_msg
@@ -114,30 +115,57 @@ def test_what_is_acknowledged_is_what_was_put(tmp_path: Path) -> None:
     assert of(summed, SCAN)['received'] == of(summed, SCAN)['written'] == 50
 
 
-def test_what_the_middleware_overwrote_of_a_sole_reliable_publisher_is_a_drop(
-    tmp_path: Path,
+#: looks at the number of publishers, between the sequence numbers that come
+ONE, TWO = 'one', 'two'
+
+
+@pytest.mark.parametrize(('seen', 'dropped'), [
+    # 8 and 9 are missing, then 12
+    pytest.param((5, 6, 7, 10, ONE, 11, 13, ONE), 3, id='sole-publisher'),
+    pytest.param((5, 6, 7, 10, NO_SEQUENCE, 11, ONE), 2, id='a-message-without-a-number'),
+    # 6 is missing; whose are 2 to 4 of 1, 5?
+    pytest.param((5, 7, ONE, 1, 5, ONE, 9, ONE), 1, id='one-that-began-anew'),
+    pytest.param((1, 2, 3, 4, 5, 1, 6, ONE), 0, id='a-second-one-that-came-and-went'),
+    pytest.param((5, 6, ONE, 9, TWO, 7, 10, TWO), 0, id='a-second-one-with-higher-numbers'),
+    pytest.param((5, 7, 8, ONE, 1, 9, 2, 10, TWO, 3, 4, 11), 1, id='two-by-turns'),
+    pytest.param((5, 9), 0, id='nobody-looked'),
+])
+def test_of_what_is_missing_only_what_a_sole_publisher_sent_is_a_drop(
+    tmp_path: Path, seen: tuple[int | str, ...], dropped: int,
 ) -> None:
     recording = Recording(tmp_path / 'b', Limits(**ANY_SPACE), STATUS)
     recording.add_topic(SCAN, 'std_msgs/msg/Empty', SENSOR_OFFER, gapless=True)
     recording.add_topic(CYCLE, 'std_msgs/msg/Empty', TELEMETRY)
     for topic in (SCAN, CYCLE):
-        # 5 begins; 8 and 9 are missing; then a publisher that began anew, and one gap of 3
-        for sequence in (5, 6, 7, 10, 1, 2, 6):
-            recording.put(topic, bytes(4), 1, 1, sequence)
-    recording.put(SCAN, bytes(4), 1, 1, NO_SEQUENCE)
+        for each in seen:
+            if isinstance(each, str):
+                recording.publishers(topic, 1 + (each is TWO))
+            else:
+                recording.put(topic, bytes(4), 1, 1, each)
     final = recording.close()
-    assert (of(final, SCAN)['received'], of(final, SCAN)['dropped']) == (8, 5)
-    assert (of(final, CYCLE)['received'], of(final, CYCLE)['dropped']) == (7, 0)
+    numbers = sum(isinstance(each, int) for each in seen)
+    assert (of(final, SCAN)['received'], of(final, SCAN)['dropped']) == (numbers, dropped)
+    assert (of(final, CYCLE)['received'], of(final, CYCLE)['dropped']) == (numbers, 0)
 
 
-def test_two_publishers_by_turns_are_no_drops(tmp_path: Path) -> None:
-    recording = Recording(tmp_path / 'b', Limits(**ANY_SPACE), STATUS)
-    recording.add_topic(SCAN, 'std_msgs/msg/Empty', SENSOR_OFFER, gapless=True)
-    # one of the first is missing before the second one comes
-    for sequence in (5, 7, 8, 1, 9, 2, 10, 3, 4, 11):
-        recording.put(SCAN, bytes(4), 1, 1, sequence)
-    final = recording.close()
-    assert (of(final, SCAN)['received'], of(final, SCAN)['dropped']) == (10, 1)
+@given(st.lists(st.sampled_from('ab'), max_size=60), st.integers(1, 9), st.integers(0, 30),
+       st.integers(1, 7))
+def test_publishers_that_lose_nothing_drop_nothing_in_whatever_turn_they_come(
+    turns: list[str], first: int, begins: int, every: int,
+) -> None:
+    """The second one begins to be heard at any moment, with any number."""
+    tally = Tally()
+    tally.declare(SCAN, gapless=True)
+    numbers = {'a': count(1), 'b': count(first)}
+    there = {'a'}
+    for at, turn in enumerate(turns):
+        name = turn if at >= begins else 'a'
+        there.add(name)
+        tally.received(SCAN, next(numbers[name]))
+        if at % every == 0:
+            tally.publishers(SCAN, len(there))
+    tally.publishers(SCAN, len(there))
+    assert tally.status(0, '', 0, 0).dropped == (0,)
 
 
 @pytest.fixture

@@ -148,6 +148,37 @@ def test_a_recording_that_fails_says_so_to_everybody_within_a_second(
     assert codec.status_from_msg(heard[-1]).failed
 
 
+@pytest.mark.parametrize('second', [False, True])
+def test_what_the_middleware_overwrote_is_a_drop_of_a_sole_publisher_alone(
+    make_graph: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: bool,
+) -> None:
+    monkeypatch.setattr('wm_eval_ros.nodes.recorder.DEPTH', 5)
+    graph = make_graph(scenario='reacher', bag=str(tmp_path / 'bag'))
+    ends = offers(graph)
+    ready = graph.listen(topics.TYPES[topics.NODE_READY], topics.NODE_READY, topics.LATCHED)
+    recorder = graph.add(RecorderNode())
+    state = message_type(TOPICS['joint_states'])()
+    recorder.spin(graph.executor, Until(lambda: ready))
+    if second:
+        ends['second'] = graph.publisher(TOPICS['joint_states'], 'joint_states', topics.TELEMETRY)
+        subscription = recorder._subscriptions['/joint_states']
+        graph.until(lambda: subscription.get_publisher_count() == 2)
+    # one comes, then 20 of which the last 5 wait to be taken; the second one's are 1 and 2
+    ends['joint_states'].publish(state)
+    graph.until(lambda: recorder._count == 1)
+    for _ in range(20):
+        ends['joint_states'].publish(state)
+    if second:
+        for _ in range(2):
+            ends['second'].publish(state)
+    recorder.finish(graph.executor)
+    with open_bag(tmp_path / 'bag') as bag:
+        assert bag.metadata is not None
+        told = bag.metadata.custom['wm_eval_ros.recorder./joint_states']
+    assert told == ('received=6 written=6 dropped=0' if second
+                    else 'received=6 written=6 dropped=15')
+
+
 def durable_of(heard: list[Any]) -> int:
     """Return how many joint states the last status says are on the disk."""
     if not heard:

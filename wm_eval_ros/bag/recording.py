@@ -116,7 +116,7 @@ class Recording:
         Declare a topic; its messages may come now.
 
         :param gapless: a gap in its sequence numbers counts as dropped: one publisher, which
-            sends us everything
+            sends us everything, as long as :meth:`publishers` is told so
         """
         self._tally.declare(topic, gapless=gapless)
         self._queue.put(_Declaration(topic, type_name, qos), 0, vital=True)
@@ -135,6 +135,14 @@ class Recording:
                 _Message(topic, data, log_ns, publish_ns, sequence), len(data) + _OVERHEAD_BYTES,
                 vital=is_vital(topic)):
             self._tally.dropped(topic)
+
+    def publishers(self, topic: str, count: int) -> None:
+        """
+        Learn how many publishers a topic has; to be called about as often as there are statuses.
+
+        Only of one that was alone all the time gaps are known to be drops.
+        """
+        self._tally.publishers(topic, count)
 
     def statuses(self) -> list[tuple[RecorderStatus, bytes]]:
         """Return what to publish: each status since the last call, and the same as CDR."""

@@ -33,8 +33,8 @@ class _Topic:
     last_sequence: int = NO_SEQUENCE
     #: messages that were sent to us and overwritten before they could be taken
     missed: int = 0
-    #: what was missed before the numbers first fell; None: they never did
-    missed_before: int | None = None
+    #: numbers that are missing since the publishers were last counted: whose they are is not known
+    gaps: int = 0
     #: publication sequence number of the last message written, and of the last durable one
     written_sequence: int = NO_SEQUENCE
     durable_sequence: int = NO_SEQUENCE
@@ -56,12 +56,18 @@ class Tally:
         Begin to count a topic.
 
         :param gapless: it has one publisher, which sends everything to us: what is missing in its
-            sequence was overwritten in the queue of the middleware, and counts as dropped
+            sequence was overwritten in the queue of the middleware, and counts as dropped once
+            :meth:`publishers` has shown that it still was alone
         """
         self._topics.setdefault(topic, _Topic(gapless=gapless))
 
     def received(self, topic: str, sequence: int) -> None:
-        """Count a message that came, and those before it that did not."""
+        """
+        Count a message that came, and those before it that did not.
+
+        A message does not say which publisher it is of. So a topic whose numbers fall, by a
+        second publisher or one that began anew, is gapless no more.
+        """
         entry = self._topics[topic]
         entry.received += 1
         if not entry.gapless or sequence == NO_SEQUENCE:
@@ -70,13 +76,22 @@ class Tally:
         if last == NO_SEQUENCE:
             return
         if sequence > last:
-            entry.missed += sequence - last - 1
-        elif entry.missed_before is None:
-            # a publisher that began anew
-            entry.missed_before = entry.missed
+            entry.gaps += sequence - last - 1
         else:
-            # two publishers by turns: gaps say nothing, nor did they since the first fall
-            entry.gapless, entry.missed = False, entry.missed_before
+            entry.gapless, entry.gaps = False, 0
+
+    def publishers(self, topic: str, count: int) -> None:
+        """
+        Learn how many publishers a topic has.
+
+        With more than one nothing that is missing since the last time can be told from the
+        numbers of another.
+        """
+        entry = self._topics[topic]
+        if count > 1:
+            entry.gapless, entry.gaps = False, 0
+        entry.missed += entry.gaps
+        entry.gaps = 0
 
     def dropped(self, topic: str) -> None:
         """Count a message for which there was no room."""

@@ -104,6 +104,7 @@ class RecorderNode:
         told = bool(self._recording.failure)
         if not told:
             drain(executor, lambda: self._count)
+        self._count_publishers()
         try:
             self._recording.close()
         except RecordingError as error:
@@ -132,8 +133,15 @@ class RecorderNode:
             publisher.wait_for_all_acked(Duration(nanoseconds=FAREWELL_NS))
 
     def _publish_statuses(self) -> None:
-        for _, data in self._recording.statuses():
+        found = self._recording.statuses()
+        if found:
+            self._count_publishers()
+        for _, data in found:
             self._status.publish(data)
+
+    def _count_publishers(self) -> None:
+        for topic, subscription in self._subscriptions.items():
+            self._recording.publishers(topic, subscription.get_publisher_count())
 
     def _farewell(self, reason: str) -> EpisodeEvent:
         """Return the event of the failure, in the episode of the last event that came."""
