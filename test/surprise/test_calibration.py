@@ -101,6 +101,8 @@ def test_a_file_gives_the_same_calibration_and_the_same_bytes(calibration: Calib
 
 @pytest.mark.parametrize(('change', 'what'), [
     pytest.param({'threshold': 0.0}, 'threshold', id='threshold-of-another-rank'),
+    pytest.param({'threshold': 1e300, 'maxima': [1e300] * 70}, 'threshold',
+                 id='a-threshold-that-no-score-exceeds'),
     pytest.param({'n': 71}, 'maxima', id='n-is-not-the-number-of-maxima'),
     pytest.param({'usual_spread': [0.0] * 18}, 'usual_spread', id='a-spread-of-zero'),
     pytest.param({'centre': [[0.0]]}, 'centre', id='a-band-of-other-streams'),

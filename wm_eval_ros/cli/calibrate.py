@@ -73,6 +73,7 @@ def _facts(found: Calibration, sha256: str) -> dict[str, Any]:
     return {**found.facts(sha256), 'streams': list(found.streams), 'h_steps': found.h_steps,
             'clock': found.scope.clock, 'period_ns': found.scope.period_ns,
             'planner': found.scope.planner, 'referred': found.referred, 'shaped': found.shaped,
+            'unreadable': found.unreadable,
             'action_sensitivity': found.action_sensitivity,
             'sources': [{'run_id': s.run_id, 'seed': s.seed, 'episodes': s.episodes}
                         for s in found.sources]}
@@ -86,7 +87,9 @@ def _text(facts: dict[str, Any]) -> str:
         f'threshold   {facts["threshold"]:.6g}: rank {facts["rank"]} of {facts["n"]} '
         f'({facts["rule"]})',
         f'episodes    {facts["referred"]} for the reference, {facts["shaped"]} for the band, '
-        f'{facts["n"]} ranked',
+        f'{facts["n"]} ranked'
+        + (f', {facts["unreadable"]} of these with slots that could not be read: alarms'
+           if facts['unreadable'] else ''),
         f'streams     {", ".join(facts["streams"])}',
         f'detectors   {", ".join(facts["detectors"])}',
         f'commands    action sensitivity {shown}'

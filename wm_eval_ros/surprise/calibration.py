@@ -31,7 +31,8 @@ CALIBRATION_SCHEMA = 2
 MAX_BYTES = 64 << 20
 #: below this action sensitivity a model is called blind
 BLIND_BELOW = 0.05
-#: stands for an infinite largest score, which JSON does not hold
+#: stands for an infinite largest score, which JSON does not hold; a threshold lies below it, so
+#: that a score that is infinite is above every threshold, ranked or live
 HUGE = 1e300
 
 Rows = tuple[tuple[float, ...], ...]
@@ -107,7 +108,8 @@ class Calibration:
         wanted = [
             ('maxima', len(self.maxima) == self.n and sorted(self.maxima) == list(self.maxima)),
             ('rank', self.rank <= self.n),
-            ('threshold', self.threshold == self.maxima[min(self.rank, self.n) - 1]),
+            ('threshold', self.threshold == self.maxima[min(self.rank, self.n) - 1]
+             and self.threshold < HUGE),
             ('centre', len(self.centre) >= 1 and _is(self.centre, len(self.centre), streams)),
             ('spread', _is(self.spread, len(self.centre), streams)
              and all(v > 0 for row in self.spread for v in row)),
@@ -127,6 +129,11 @@ class Calibration:
     def action_blind(self) -> bool:
         """The model does not listen to commands, so that faults of actuators are not seen."""
         return self.action_sensitivity is not None and self.action_sensitivity < BLIND_BELOW
+
+    @property
+    def unreadable(self) -> int:
+        """Number of ranked episodes with a slot that could not be read: above the threshold."""
+        return sum(m >= HUGE for m in self.maxima)
 
     @property
     def band(self) -> Band:

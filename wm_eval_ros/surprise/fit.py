@@ -22,7 +22,7 @@ from wm_eval_ros.surprise.band import Band, fit_band
 from wm_eval_ros.surprise.calibration import Calibration, HUGE, Nominal
 from wm_eval_ros.surprise.joint import Components, fit_scale, largest, Scale
 from wm_eval_ros.surprise.material import Material, NominalEpisode
-from wm_eval_ros.surprise.monitor import advance, make_detectors
+from wm_eval_ros.surprise.monitor import advance, joint, make_detectors
 from wm_eval_ros.surprise.reference import fit_reference, MOST_DIMENSIONS, Reference
 from wm_eval_ros.surprise.streams import FREE, StreamFold, STREAMS
 
@@ -97,6 +97,7 @@ def calibrate(material: Material, wish: Wish, *, created_ns: int,
     scale = fit_scale(np.array([largest(_components(s, band, wish)) for s in shaping]))
     maxima = sorted(_largest(s, band, scale, wish) for s in ranking)
     rank = _rank(len(maxima), wish)
+    _require_finite(maxima, rank)
     return Calibration(
         scope=material.scope, alpha=wish.alpha, rule=wish.rule, n=len(maxima), rank=rank,
         threshold=maxima[rank - 1], streams=kept, h_steps=wish.h_steps, detectors=wish.detectors,
@@ -191,9 +192,14 @@ def _components(scored: Scored, band: Band, wish: Wish) -> Floats:
 
 def _largest(scored: Scored, band: Band, scale: Scale, wish: Wish) -> float:
     """Return the largest joint score of an episode, finite; lowest of all where it has none."""
-    scores = np.array([scale.joint(row) for row in _components(scored, band, wish)])
-    found = float(np.max(np.where(np.isnan(scores), -HUGE, scores), initial=-HUGE))
-    return min(max(found, -HUGE), HUGE)
+    components = Components(band, make_detectors(wish.detectors))
+    before: CycleRecord | None = None
+    found = -HUGE
+    for cycle, raw in zip(scored.cycles, scored.raw, strict=True):
+        # a slot without a score, NaN, is no larger than any
+        found = max(found, joint(components, scale, before, cycle, raw))
+        before = cycle
+    return min(found, HUGE)
 
 
 def _rank(n: int, wish: Wish) -> int:
@@ -202,6 +208,17 @@ def _rank(n: int, wish: Wish) -> int:
     if rank is None:
         raise CalibrationError(f'{n} episodes to rank: too few for alpha {wish.alpha:g}')
     return rank
+
+
+def _require_finite(maxima: Sequence[float], rank: int) -> None:
+    """Refuse a threshold that nothing exceeds: more episodes are unreadable than may alarm."""
+    if maxima[rank - 1] >= HUGE:
+        count = sum(m >= HUGE for m in maxima)
+        raise CalibrationError(
+            f'{count} of {len(maxima)} ranked nominal episodes hold a slot whose observation or '
+            f'forecast cannot be read, {len(maxima) - rank} of them may raise an alarm: such a '
+            'threshold would never be exceeded; mend the inputs, or their age '
+            '(planner.stale_ms), and record anew')
 
 
 def _rows(matrix: np.ndarray[tuple[int, ...], np.dtype[np.floating]],

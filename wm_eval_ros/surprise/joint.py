@@ -10,6 +10,7 @@ import numpy as np
 from wm_eval_ros.stats.samples import Floats
 from wm_eval_ros.surprise.band import Band
 from wm_eval_ros.surprise.detectors import Detector
+from wm_eval_ros.surprise.unreadable import Unreadable
 
 #: a component below this is as good as none [spreads]
 LEAST = 0.1
@@ -31,10 +32,13 @@ class Components:
 
     def __init__(self, band: Band, detectors: Sequence[Detector]) -> None:
         self._band, self._detectors, self._slot = band, detectors, 0
+        #: which slots of the episode cannot be read
+        self.unreadable = Unreadable()
 
     def begin(self) -> None:
         """Begin an episode."""
         self._slot = 0
+        self.unreadable.begin()
         self.interrupt()
 
     def interrupt(self) -> None:

@@ -11,7 +11,7 @@ from wm_eval_ros.records import CycleRecord, CycleStatus, Mode
 from wm_eval_ros.stats.samples import Floats
 from wm_eval_ros.surprise.calibration import Calibration
 from wm_eval_ros.surprise.detectors import Detector, GROUP
-from wm_eval_ros.surprise.joint import Components
+from wm_eval_ros.surprise.joint import Components, Scale
 from wm_eval_ros.surprise.streams import StreamFold
 
 
@@ -61,8 +61,7 @@ class SurpriseFold:
         components = self._components
         if components is None:
             return math.nan
-        advance(components, self._before, cycle)
-        return self._scale.joint(components.update(raw))
+        return joint(components, self._scale, self._before, cycle, raw)
 
 
 def advance(components: Components, before: CycleRecord | None, cycle: CycleRecord) -> None:
@@ -77,6 +76,19 @@ def advance(components: Components, before: CycleRecord | None, cycle: CycleReco
     components.pass_by(cycle.slot - before.slot - 1)
     if cycle.mode is not Mode.PLANNER:
         components.interrupt()
+
+
+def joint(components: Components, scale: Scale, before: CycleRecord | None, cycle: CycleRecord,
+          raw: Floats) -> float:
+    """
+    Return the joint score of the next slot; infinite where its observation cannot be read.
+
+    :param before: the record before this; None: this is the first
+    :param raw: scores of the streams, shape (S,)
+    """
+    advance(components, before, cycle)
+    found = scale.joint(components.update(raw))
+    return math.inf if components.unreadable.update(cycle) else found
 
 
 def make_detectors(names: Iterable[str]) -> list[Detector]:
