@@ -168,6 +168,26 @@ def test_publishers_that_lose_nothing_drop_nothing_in_whatever_turn_they_come(
     assert tally.status(0, '', 0, 0).dropped == (0,)
 
 
+def test_a_message_that_no_bag_can_hold_is_a_drop_and_the_recording_goes_on(
+    tmp_path: Path,
+) -> None:
+    recording = make(tmp_path / 'b')
+    recording.put(SCAN, bytes(4), -5, 1, 1)
+    recording.put(SCAN, bytes(4), 2**63, 1, 2)
+    recording.put('/foreign', bytes(4), 1, 1, 1)
+    recording.put(SCAN, bytes(4), 7, 2**63, 3)
+    final = recording.close()
+    assert of(final, SCAN) == {'received': 3, 'written': 1, 'durable': 1, 'dropped': 2,
+                               'durable_sequence': 3}
+    assert (of(final, '/foreign')['received'], of(final, '/foreign')['dropped']) == (1, 1)
+    with open_bag(tmp_path / 'b') as bag:
+        kept = [(m.log_ns, m.publish_ns) for m in bag.messages([SCAN])]
+        found = {(f.kind, f.topic): f.what for f in preflight(bag).findings}
+    assert kept == [(7, 7)], 'a publish time that is none is as received'
+    assert '/scan: log time -5 ns is no time, /foreign: was not declared' in found['recorder', '']
+    assert 'dropped 2 of 3' in found['dropped', SCAN]
+
+
 @pytest.fixture
 def held_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
     """Let the disk take its time: fsync returns once the list is emptied."""

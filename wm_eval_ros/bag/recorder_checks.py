@@ -31,7 +31,7 @@ class RecorderChecks:
         """Begin with nothing."""
         self._received: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
-        self._failure = ''
+        self._failure = self._refusal = ''
 
     def add(self, status: RecorderStatus) -> None:
         """Take a status in; its counts only grow from one to the next."""
@@ -41,6 +41,8 @@ class RecorderChecks:
             self._dropped[topic] = max(self._dropped[topic], dropped)
         if status.failed:
             self._failure = self._failure or status.reason
+        else:
+            self._refusal = max(self._refusal, status.reason, key=len)
 
     def findings(self) -> Iterator[Finding]:
         """Yield what is unknown for it."""
@@ -49,6 +51,9 @@ class RecorderChecks:
             why = f' and gave up ({self._failure})' if self._failure else ''
             yield tell('dropped', topic, f'the recorder dropped {count} of '
                        f'{self._received[topic]} messages{why}; what they said is unknown', count)
+        if self._refusal:
+            yield warning('recorder', '', 'messages came to the recorder that no bag can hold, '
+                          f'and were dropped ({self._refusal})')
         if self._failure:
             yield warning('recorder', '', f'the recorder gave up ({self._failure}); what came '
                           'after is unknown')

@@ -94,6 +94,7 @@ class Recording:
         self._queue: ByteQueue[_Message | _Declaration] = ByteQueue(
             limits.queue_bytes, RESERVED_SHARE)
         self._tally = Tally()
+        self._declared: set[str] = set()
         self._failure = ''
         self._statuses: deque[tuple[RecorderStatus, bytes]] = deque(maxlen=16)
         self._synced_ns = time.monotonic_ns()
@@ -118,23 +119,32 @@ class Recording:
         :param gapless: a gap in its sequence numbers counts as dropped: one publisher, which
             sends us everything, as long as :meth:`publishers` is told so
         """
+        self._declared.add(topic)
         self._tally.declare(topic, gapless=gapless)
         self._queue.put(_Declaration(topic, type_name, qos), 0, vital=True)
 
     def put(self, topic: str, data: bytes, log_ns: int, publish_ns: int, sequence: int) -> None:
         """
-        Take a message, or count it as dropped.
+        Take a message, or count it as dropped: there is no room, or no bag can hold it.
 
         :param data: CDR with its encapsulation header
         :param log_ns: when it was received [ns, system]
         :param publish_ns: when it was published [ns, system]
         :param sequence: publication sequence number, NO_SEQUENCE where there is none
         """
+        if why := self._refusal(topic, log_ns):
+            self._tally.refused(topic, sequence, why)
+            return
         self._tally.received(topic, sequence)
         if self._failure or not self._queue.put(
                 _Message(topic, data, log_ns, publish_ns, sequence), len(data) + _OVERHEAD_BYTES,
                 vital=is_vital(topic)):
             self._tally.dropped(topic)
+
+    def _refusal(self, topic: str, log_ns: int) -> str:
+        if topic not in self._declared:
+            return 'was not declared'
+        return '' if 0 <= log_ns < 2**63 else f'log time {log_ns} ns is no time'
 
     def publishers(self, topic: str, count: int) -> None:
         """

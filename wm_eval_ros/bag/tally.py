@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 import re
 
+from wm_eval_ros.bag.findings import named
 from wm_eval_ros.records import NO_SEQUENCE, RecorderStatus
 from wm_eval_ros.wire.topics import EPISODE_EVENT, PLANNER_CYCLE, RUN_INFO
 
@@ -35,6 +36,8 @@ class _Topic:
     missed: int = 0
     #: numbers that are missing since the publishers were last counted: whose they are is not known
     gaps: int = 0
+    #: why the first one was refused that no bag can hold; empty: none was
+    refusal: str = ''
     #: publication sequence number of the last message written, and of the last durable one
     written_sequence: int = NO_SEQUENCE
     durable_sequence: int = NO_SEQUENCE
@@ -97,6 +100,14 @@ class Tally:
         """Count a message for which there was no room."""
         self._topics[topic].dropped += 1
 
+    def refused(self, topic: str, sequence: int, why: str) -> None:
+        """Count a message as dropped that no bag can hold, of a topic that may be unknown."""
+        self.declare(topic, gapless=False)
+        self.received(topic, sequence)
+        self.dropped(topic)
+        entry = self._topics[topic]
+        entry.refusal = entry.refusal or why
+
     def written(self, topic: str, sequence: int) -> None:
         """Count a message that was handed to the bag."""
         entry = self._topics[topic]
@@ -119,6 +130,8 @@ class Tally:
         """
         Return the counts as they stand; after a failure, all that is not written is dropped.
 
+        Its reason is that of the failure, else why messages were refused.
+
         :param stamp_ns: [ns, ROS]
         :param failure: why nothing more is written, empty: it is
         """
@@ -128,8 +141,10 @@ class Tally:
         received = tuple(e.received for e in entries)
         dropped = tuple((count - e.written if failure else e.dropped) + e.missed
                         for count, e in zip(received, entries, strict=True))
+        refusals = [f'{name}: {e.refusal}' for name, e in zip(topics, entries, strict=True)
+                    if e.refusal]
         return RecorderStatus(
-            stamp_ns, bool(failure), failure, topics, received,
+            stamp_ns, bool(failure), failure or named(refusals), topics, received,
             tuple(e.written for e in entries), tuple(e.durable for e in entries), dropped,
             tuple(e.durable_sequence for e in entries), queued_bytes, free_bytes)
 

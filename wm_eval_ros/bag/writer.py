@@ -125,7 +125,7 @@ class BagWriter:
 
         :param data: CDR with its encapsulation header
         :param log_ns: when it was received [ns, system]
-        :param publish_ns: when it was published [ns, system], None or NEVER_NS: as received
+        :param publish_ns: when it was published [ns, system], None or no time: as received
         :param sequence: publication sequence number; kept modulo 2**32, as MCAP has it
         :raises RecordingError: the topic was not declared, or writing failed now or before
         """
@@ -135,14 +135,15 @@ class BagWriter:
         if not 0 <= log_ns < 2**63:
             raise RecordingError(f'{self.folder}: {topic}: log time {log_ns} ns is no time')
         self._require_well()
-        published_ns = log_ns if publish_ns is None or publish_ns < 0 else publish_ns
+        if publish_ns is None or not 0 <= publish_ns < 2**63:
+            publish_ns = log_ns
         number = 0 if sequence == NO_SEQUENCE else sequence & 0xFFFFFFFF
         if not self._mcap.messages_pending:
             self._opened_ns = self._clock()
-        self._mcap.add_message(entry.channel, number, log_ns, published_ns, data)
+        self._mcap.add_message(entry.channel, number, log_ns, publish_ns, data)
         entry.count += 1
         if self._seal is not None:
-            self._seal.take(topic, data, log_ns, published_ns, number)
+            self._seal.take(topic, data, log_ns, publish_ns, number)
         if self._mcap.pending >= CHUNK_BYTES:
             self.flush()
         else:
