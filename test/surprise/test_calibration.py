@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 import json
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from wm_eval_ros.errors import CalibrationError
-from wm_eval_ros.records import CycleRecord, Record
+from wm_eval_ros.records import CycleRecord, CycleStatus, Mode, Record
 from wm_eval_ros.surprise.calibration import (
     Calibration,
     MAX_BYTES,
@@ -164,8 +165,43 @@ def test_a_start_counts_once_and_what_an_alarm_cut_off_not_at_all(
     assert len(material_of(run, nominal_run(3, seed=3)).episodes) == 6
     with pytest.raises(CalibrationError, match='bag0: alarms of a detector handed over 1 times'):
         material_of([*run, scenes.event('FALLBACK_ON', 0, 10, 'surprise 5, threshold 4', 0.0)])
-    stale = scenes.event('FALLBACK_ON', 0, 10, 'no valid command for 101 ms', 0.0)
-    assert len(material_of([*run, stale]).episodes) == 3
+
+
+@pytest.mark.parametrize('kind', ['FALLBACK_ON', 'STOPPED_ON', 'INTERVENTION_ON', 'MODE'])
+def test_an_episode_in_which_somebody_else_drove_is_left_out_and_counted(
+    nominal_run: Maker, scenes: ModuleType, kind: str,
+) -> None:
+    run = nominal_run(80)
+    if kind == 'MODE':
+        # the bag may hold the records alone
+        upset = [replace(r, mode=Mode.FALLBACK) if r.episode == 1 and r.slot == 33 else r
+                 for r in run if isinstance(r, CycleRecord)]
+        upset += [r for r in run if not isinstance(r, CycleRecord)]
+    else:
+        upset = [*run, scenes.event(kind, 1, 1600, 'no valid command for 101 ms', 0.0)]
+    found = material_of(upset)
+    assert [e.number for e in found.episodes] == [0, *range(2, 80)]
+    assert found.foreign == (1,)
+    (source,) = calibrate(found, Wish(streams=('one_step',)), created_ns=0).sources
+    assert (source.episodes, source.foreign) == (79, 1)
+    upset.append(scenes.event('INTERVENTION_ON', 5, 7600))
+    with pytest.raises(CalibrationError, match=r'^78 nominal episodes, and 2 in which somebody '
+                                               r'else drove; '):
+        calibrate(material_of(upset), Wish(), created_ns=0)
+
+
+def test_a_hand_over_after_an_unreadable_slot_is_an_alarm_that_cut_the_scores_off(
+    nominal_run: Maker, scenes: ModuleType,
+) -> None:
+    run = nominal_run(3)
+    broken = [replace(r, status=CycleStatus.NO_INPUT, observation=(float('nan'),), latent=None)
+              if isinstance(r, CycleRecord) and r.slot == 33 else r for r in run]
+    assert len(material_of(broken).episodes) == 3
+    before = scenes.event('FALLBACK_ON', 1, 50 * 33 - 20, 'no valid command for 101 ms')
+    assert len(material_of([*broken, before]).episodes) == 2
+    after = scenes.event('FALLBACK_ON', 1, 50 * 33 + 20, 'no valid command for 101 ms')
+    with pytest.raises(CalibrationError, match='bag0: in 1 episodes the observation could not'):
+        material_of([*broken, after])
 
 
 def test_the_order_of_the_bags_changes_nothing(nominal_run: Maker) -> None:

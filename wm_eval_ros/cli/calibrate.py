@@ -75,8 +75,9 @@ def _facts(found: Calibration, sha256: str) -> dict[str, Any]:
             'planner': found.scope.planner, 'referred': found.referred, 'shaped': found.shaped,
             'unreadable': found.unreadable,
             'action_sensitivity': found.action_sensitivity,
-            'sources': [{'run_id': s.run_id, 'seed': s.seed, 'episodes': s.episodes}
-                        for s in found.sources]}
+            'foreign': sum(s.foreign for s in found.sources),
+            'sources': [{'run_id': s.run_id, 'seed': s.seed, 'episodes': s.episodes,
+                         'foreign': s.foreign} for s in found.sources]}
 
 
 def _text(facts: dict[str, Any]) -> str:
@@ -90,6 +91,8 @@ def _text(facts: dict[str, Any]) -> str:
         f'{facts["n"]} ranked'
         + (f', {facts["unreadable"]} of these with slots that could not be read: alarms'
            if facts['unreadable'] else ''),
+        *([f'left out    {facts["foreign"]} episodes in which somebody else drove']
+          if facts['foreign'] else []),
         f'streams     {", ".join(facts["streams"])}',
         f'detectors   {", ".join(facts["detectors"])}',
         f'commands    action sensitivity {shown}'

@@ -45,6 +45,8 @@ class Source:
     run_id: str = setting(doc='name of the run')
     seed: int = setting(doc='its seed')
     episodes: int = setting(doc='episodes of it that were used', low=0)
+    foreign: int = setting(0, doc='episodes of it that were left out, since somebody else drove '
+                           'in them', low=0)
     sha256: str = setting(doc='sha256 of the latents used, in order')
 
 

@@ -5,11 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 import math
 
-from wm_eval_ros.records import ALARM, CycleRecord, CycleStatus, EpisodeEvent, EventKind, Record
+from wm_eval_ros.records import (
+    ALARM,
+    CycleRecord,
+    CycleStatus,
+    EpisodeEvent,
+    EventKind,
+    Record,
+    TAKEN_OVER,
+)
 from wm_eval_ros.stats.exchangeable import PowerJumper, RankedScores
 from wm_eval_ros.surprise.calibration import Calibration
 
-_TAKEN_OVER = frozenset({EventKind.FALLBACK_ON, EventKind.STOPPED_ON, EventKind.INTERVENTION_ON})
 _ENDED = frozenset({EventKind.SUCCESS, EventKind.FAILURE, EventKind.TIMEOUT})
 
 
@@ -97,7 +104,7 @@ class CalibrationWatch:
         episode = self._open.setdefault(event.episode, _Open())
         episode.ended |= event.kind in _ENDED
         episode.perturbed |= event.kind is EventKind.PERTURB_ON
-        if event.kind in _TAKEN_OVER:
+        if event.kind in TAKEN_OVER:
             over = (event.stamp_ns, event.label)
             episode.taken_over = min(episode.taken_over or over, over)
         return None

@@ -62,20 +62,25 @@ def _confidence(wish: Wish) -> float | None:
     return 0.95 if wish.rule == 'tolerance' else None
 
 
-def split(count: int, wish: Wish) -> tuple[int, int]:
+def split(count: int, wish: Wish, foreign: int = 0) -> tuple[int, int]:
     """
     Return how many episodes the reference and the band take; the rest is ranked.
 
+    :param foreign: how many were left out besides, for the error
     :raises CalibrationError: too few, with the number needed
     """
     need = runs_needed(wish.alpha, _confidence(wish))
     if count < episodes_needed(wish):
         raise CalibrationError(
-            f'{count} nominal episodes; alpha {wish.alpha:g} by the {wish.rule} rank takes '
-            f'{episodes_needed(wish)}: {need} to rank and {LEAST_PART} each for reference and '
-            f'band; record {episodes_needed(wish) - count} more')
+            f'{count} nominal episodes{_besides(foreign)}; alpha {wish.alpha:g} by the '
+            f'{wish.rule} rank takes {episodes_needed(wish)}: {need} to rank and {LEAST_PART} '
+            f'each for reference and band; record {episodes_needed(wish) - count} more')
     part = max(LEAST_PART, min(int(PART * count), (count - need) // 2))
     return part, part
+
+
+def _besides(foreign: int) -> str:
+    return f', and {foreign} in which somebody else drove' if foreign else ''
 
 
 def calibrate(material: Material, wish: Wish, *, created_ns: int,
@@ -86,7 +91,8 @@ def calibrate(material: Material, wish: Wish, *, created_ns: int,
     :param action_sensitivity: of the model, for the file; None: not known
     :raises CalibrationError: too few episodes, or no stream has a score in them
     """
-    parts = _parts(material.episodes, *split(len(material.episodes), wish))
+    parts = _parts(material.episodes, *split(
+        len(material.episodes), wish, sum(material.foreign)))
     reference, nominal = _reference(parts[0], wish)
     names = wish.streams or tuple(s for s in STREAMS if reference is not None or s in FREE)
     scored = _scores(material, parts[1] + parts[2], StreamFold(names, wish.h_steps, reference))
