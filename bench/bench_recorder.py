@@ -30,8 +30,9 @@ from _machine import machine, machine_line
 from _spread import shown, spread
 import yaml
 
+from wm_eval_ros.bag.limits import Limits
 from wm_eval_ros.bag.reader import open_bag
-from wm_eval_ros.bag.recording import Limits, Recording
+from wm_eval_ros.bag.recording import Recording
 from wm_eval_ros.bag.tally import from_summary
 from wm_eval_ros.cli import graph
 from wm_eval_ros.cli.processes import node_environment, NodeProcess, reserved_domain

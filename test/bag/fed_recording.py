@@ -15,7 +15,8 @@ from pathlib import Path
 import sys
 import time
 
-from wm_eval_ros.bag.recording import Limits, Recording
+from wm_eval_ros.bag.limits import Limits
+from wm_eval_ros.bag.recording import Recording
 from wm_eval_ros.errors import RecordingError
 from wm_eval_ros.wire.topics import SENSOR_OFFER, TELEMETRY
 

@@ -25,8 +25,9 @@ import pytest
 from rosbags.rosbag2 import Reader
 
 from wm_eval_ros.bag.disk import DiskFile
+from wm_eval_ros.bag.limits import Limits
 from wm_eval_ros.bag.reader import open_bag
-from wm_eval_ros.bag.recording import Limits, Recording
+from wm_eval_ros.bag.recording import Recording
 from wm_eval_ros.bag.recover import Outcome, recover
 from wm_eval_ros.errors import RecordingError
 from wm_eval_ros.wire.topics import TELEMETRY

@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
+from wm_eval_ros.bag.limits import Limits
 from wm_eval_ros.bag.preflight import preflight
 from wm_eval_ros.bag.queue import ByteQueue
 from wm_eval_ros.bag.reader import open_bag
-from wm_eval_ros.bag.recording import Limits, Recording
+from wm_eval_ros.bag.recording import Recording
+from wm_eval_ros.bag.silence import Silence
 from wm_eval_ros.bag.tally import from_summary, is_vital, Tally
 from wm_eval_ros.errors import RecordingError
 from wm_eval_ros.records import NO_SEQUENCE, RecorderStatus
@@ -201,6 +203,79 @@ def held_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
     monkeypatch.setattr(os, 'fsync', fsync)
     yield held
     held.clear()
+
+
+def test_a_disk_that_does_not_answer_ends_the_recording_which_is_sealed_once_it_does(
+    tmp_path: Path, held_disk: list[bool],
+) -> None:
+    recording = make(tmp_path / 'b', sync_ns=1, stall_ns=200_000_000)
+    recording.put(SCAN, bytes(4), 1, 1, 1)
+    until(recording.watch)
+    assert 'has not answered for 0.' in recording.failure
+    recording.put(SCAN, bytes(4), 2, 2, 2)
+    told, _ = recording.statuses()[-1]
+    assert told.failed
+    assert of(told, SCAN)['dropped'] == 1
+    begin = time.monotonic()
+    with pytest.raises(RecordingError, match='has not answered') as raised:
+        recording.close()
+    assert raised.value.exit_code == 74
+    assert time.monotonic() - begin < 5, 'waited for a disk that does not answer'
+    held_disk.clear()
+    recording._thread.join(20)
+    with open_bag(tmp_path / 'b') as bag:
+        assert bag.metadata is not None
+        summed = from_summary(bag.metadata.custom)
+    assert summed is not None
+    assert 'has not answered' in summed.reason
+    assert of(summed, SCAN)['received'] == 2
+
+
+def test_a_disk_that_hangs_while_the_bag_is_closed_is_not_waited_for(
+    tmp_path: Path, held_disk: list[bool],
+) -> None:
+    recording = make(tmp_path / 'b', sync_ns=1 << 62, stall_ns=200_000_000)
+    recording.put(SCAN, bytes(4), 1, 1, 1)
+    with pytest.raises(RecordingError, match='has not answered'):
+        recording.close()
+    assert recording.statuses()[-1][0].failed
+    # it would go on in the next test
+    held_disk.clear()
+    recording._thread.join(20)
+
+
+def test_a_disk_that_fails_and_then_hangs_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held = [True]
+
+    def fsync(number: int) -> None:
+        until(lambda: not held)
+
+    def statvfs(path: Path) -> None:
+        monkeypatch.setattr(os, 'fsync', fsync)
+        raise OSError(errno.EIO, 'Input/output error')
+
+    monkeypatch.setattr(os, 'statvfs', statvfs)
+    recording = make(tmp_path / 'b', sync_ns=1, stall_ns=200_000_000)
+    until(lambda: recording.failure)
+    with pytest.raises(RecordingError, match='Input/output error'):
+        recording.close()
+    held.clear()
+    recording._thread.join(20)
+
+
+def test_a_process_that_was_stopped_does_not_blame_the_disk() -> None:
+    now = [0]
+    silence = Silence(lambda: now[0])
+    seen = []
+    # looks every 0.5 s; stopped from 2 s to 60 s; the disk answers at 1 s and never again
+    for half in (1, 2, 3, 4, 120, 121, 122, 123):
+        now[0] = half * 500_000_000
+        if half == 2:
+            silence.answered()
+        seen.append(silence.look() / 1e9)
+    assert seen == [0.5, 0.0, 0.5, 1.0, 0.0, 0.5, 1.0, 1.5]
 
 
 def test_what_does_not_fit_is_dropped_counted_and_the_vital_goes_on(

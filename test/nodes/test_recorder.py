@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 import random
 import signal
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -27,6 +29,20 @@ from wm_eval_ros.wire import codec, topics  # noqa: E402
 
 #: the contract's share of kills over DDS is run with WM_EVAL_NODE_KILLS=20
 NODE_KILLS = int(os.environ.get('WM_EVAL_NODE_KILLS', '3'))
+#: the node on a disk that answers once, and then never again
+HANGING = """
+import os, sys, time
+real, told = os.fsync, []
+def fsync(number):
+    if told:
+        print('hangs', flush=True)
+        time.sleep(600)
+    told.append(number)
+    real(number)
+os.fsync = fsync
+from wm_eval_ros.nodes.recorder import main
+sys.exit(main())
+"""
 TOPICS = run_topics(load_scenario(find_scenario('reacher')))
 
 
@@ -146,6 +162,32 @@ def test_a_recording_that_fails_says_so_to_everybody_within_a_second(
               if e.kind is EventKind.RECORDER_FAILED]
     assert [(e.source, 'GiB free' in e.label) for e in failed] == [('recorder', True)]
     assert codec.status_from_msg(heard[-1]).failed
+
+
+@pytest.mark.parametrize('told', [False, True], ids=['by-itself', 'told-to-end'])
+def test_on_a_disk_that_hangs_the_process_ends_with_74_and_says_so(
+    make_graph: Any, tmp_path: Path, domain_id: int, told: bool,
+) -> None:
+    graph = make_graph(scenario='reacher')
+    events = graph.listen(topics.TYPES[topics.EPISODE_EVENT], topics.EPISODE_EVENT, topics.LATCHED)
+    words = [f'bag:={tmp_path / "bag"}', 'scenario:=reacher', 'stall_s:=1.5', 'audit:=false']
+    node = subprocess.Popen(
+        [sys.executable, '-c', HANGING, '--ros-args', *(w for p in words for w in ('-p', p))],
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=dict(node_environment(domain_id)))
+    assert node.stdout is not None
+    assert node.stdout.readline() == 'hangs\n'
+    if told:
+        node.send_signal(signal.SIGTERM)
+    graph.until(lambda: node.poll() is not None)
+    _, err = node.communicate()
+    assert node.returncode == 74, err
+    assert err.strip().splitlines()[-1].startswith('RecordingError: ')
+    assert 'the disk has not answered for' in err
+    graph.until(lambda: events)
+    failed, = map(codec.event_from_msg, events)
+    assert failed.kind is EventKind.RECORDER_FAILED
+    assert 'has not answered' in failed.label
 
 
 @pytest.mark.parametrize('second', [False, True])

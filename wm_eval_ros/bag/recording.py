@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 import contextlib
-from dataclasses import dataclass
-import os
 from pathlib import Path
 from threading import Event, Thread
 import time
 from typing import NamedTuple
 
 from wm_eval_ros.bag.definitions import known_types
+from wm_eval_ros.bag.limits import GIB, Limits
 from wm_eval_ros.bag.queue import ByteQueue
 from wm_eval_ros.bag.seal import Seal
+from wm_eval_ros.bag.silence import Silence
 from wm_eval_ros.bag.tally import is_vital, summary, Tally
 from wm_eval_ros.bag.writer import BagWriter
 from wm_eval_ros.errors import RecordingError, WmEvalError
@@ -28,29 +28,15 @@ from wm_eval_ros.wire.topics import Qos, TELEMETRY
 
 #: pause of the writing thread when it has written all that came [s]
 PAUSE_S = 0.01
-#: between two waits for the disk [ns, steady]; with the pause and the wait it stays below 1 s
-SYNC_NS = 500_000_000
+#: what a disk that did not answer is given when the bag is closed [s]
+GRACE_S = 1.0
 #: taken out of the queue at once: what memory may hold beside it [bytes]
 PORTION_BYTES = 4 << 20
 #: share of the queue that only what is vital may take
 RESERVED_SHARE = 0.25
 #: what a message costs in memory beside its payload [bytes]
 _OVERHEAD_BYTES = 256
-_GIB = 1 << 30
 _TYPES = MessageTypes(lambda name: known_types().types[name])
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a recording may take, and when it gives up."""
-
-    #: room for messages that wait to be written [bytes]
-    queue_bytes: int = 128 << 20
-    #: the recording fails with less free space than the larger of both: [bytes] and share
-    free_bytes: int = _GIB
-    free_share: float = 0.02
-    #: [ns, steady]
-    sync_ns: int = SYNC_NS
 
 
 class _Message(NamedTuple):
@@ -71,9 +57,9 @@ class Recording:
     """
     A bag that is being recorded.
 
-    `add_topic`, `put` and `close` are called by one thread and never wait for the disk; `close`
-    does. The first failure ends it for good: :attr:`failure` says why, what comes then is
-    counted as dropped, and the file is sealed.
+    Everything is called by one thread, and nothing but `close` waits for the disk. The first
+    failure ends it for good: :attr:`failure` says why, what comes then is counted as dropped, and
+    the file is sealed.
     """
 
     def __init__(
@@ -95,9 +81,11 @@ class Recording:
             limits.queue_bytes, RESERVED_SHARE)
         self._tally = Tally()
         self._declared: set[str] = set()
-        self._failure = ''
+        self._failure = self._stall = ''
         self._statuses: deque[tuple[RecorderStatus, bytes]] = deque(maxlen=16)
-        self._synced_ns = time.monotonic_ns()
+        self._silence = Silence()
+        #: when it last began to wait for the disk [ns, steady]
+        self._waited_ns = time.monotonic_ns()
         self._writer.add_topic(status_topic, STATUS_TYPE, qos=TELEMETRY)
         # the first one loads definitions: not while messages come
         _encoded(self._tally.status(0, '', 0, 0))
@@ -108,7 +96,22 @@ class Recording:
     @property
     def failure(self) -> str:
         """Why nothing more is recorded; empty while all is well."""
-        return self._failure
+        return self._failure or self._stall
+
+    def watch(self) -> bool:
+        """
+        Fail where the disk has not answered for too long, and say whether it has not.
+
+        To be called ten times a second: the thread that waits for the disk cannot say so itself.
+        """
+        silent_ns = self._silence.look()
+        silent = silent_ns > self._limits.stall_ns
+        if silent and not self.failure:
+            self._stall = (f'{self._writer.path}: the disk has not answered for '
+                           f'{silent_ns / 1e9:.1f} s: the recording has ended; use a quicker '
+                           'disk, or raise stall_s')
+            self._post(self._tally.status(self._stamp_ns(), self._stall, self._queue.bytes, 0))
+        return silent
 
     def add_topic(
         self, topic: str, type_name: str, qos: Qos, *, gapless: bool = False,
@@ -136,15 +139,10 @@ class Recording:
             self._tally.refused(topic, sequence, why)
             return
         self._tally.received(topic, sequence)
-        if self._failure or not self._queue.put(
+        if self.failure or not self._queue.put(
                 _Message(topic, data, log_ns, publish_ns, sequence), len(data) + _OVERHEAD_BYTES,
                 vital=is_vital(topic)):
             self._tally.dropped(topic)
-
-    def _refusal(self, topic: str, log_ns: int) -> str:
-        if topic not in self._declared:
-            return 'was not declared'
-        return '' if 0 <= log_ns < 2**63 else f'log time {log_ns} ns is no time'
 
     def publishers(self, topic: str, count: int) -> None:
         """
@@ -166,13 +164,22 @@ class Recording:
         """
         Write what waits, close the bag, and return the final counts; they are in the bag too.
 
+        A disk that does not answer is not waited for: the bag is left as it is.
+
         :raises RecordingError: the recording failed, now or before
         """
         self._stop.set()
-        self._thread.join()
-        if self._failure:
-            raise RecordingError(self._failure)
+        while self._thread.is_alive() and not self.watch():
+            self._thread.join(PAUSE_S)
+        self._thread.join(GRACE_S)
+        if self.failure:
+            raise RecordingError(self.failure)
         return self._tally.status(self._stamp_ns(), '', 0, 0)
+
+    def _refusal(self, topic: str, log_ns: int) -> str:
+        if topic not in self._declared:
+            return 'was not declared'
+        return '' if 0 <= log_ns < 2**63 else f'log time {log_ns} ns is no time'
 
     def _run(self) -> None:
         try:
@@ -201,17 +208,15 @@ class Recording:
         self._sync_when_due()
 
     def _sync_when_due(self) -> None:
-        if time.monotonic_ns() - self._synced_ns >= self._limits.sync_ns:
+        if time.monotonic_ns() - self._waited_ns >= self._limits.sync_ns:
             self._sync()
 
     def _sync(self) -> None:
         """Make durable what is written, and say so."""
-        self._synced_ns = time.monotonic_ns()
-        self._writer.sync()
-        self._tally.synced()
-        free, least = self._space()
+        self._waited_ns = time.monotonic_ns()
+        free, least = self._wait()
         if free < least:
-            reason = f'{free / _GIB:.2f} GiB free, less than {least / _GIB:.2f} GiB'
+            reason = f'{free / GIB:.2f} GiB free, less than {least / GIB:.2f} GiB'
             self._tell(reason, free)
             self._writer.flush()
             self._writer.fail(reason, whole=True)
@@ -219,37 +224,43 @@ class Recording:
                                  'room, or lower min_free_gib and min_free_share')
         self._tell('', free)
 
-    def _space(self) -> tuple[int, int]:
-        """Return how much is free, and how much must be [bytes]."""
-        found = os.statvfs(self._writer.folder)
-        least = max(self._limits.free_bytes,
-                    round(self._limits.free_share * found.f_frsize * found.f_blocks))
-        return found.f_frsize * found.f_bavail, least
+    def _wait(self) -> tuple[int, int]:
+        """Wait for the disk, and return how much of it is free and must be [bytes]."""
+        self._writer.sync()
+        self._tally.synced()
+        space = self._limits.space(self._writer.folder)
+        self._silence.answered()
+        if self._stall:
+            # it was given up; now that the disk answers, the file gets its end
+            raise RecordingError(self._stall)
+        return space
 
     def _tell(self, reason: str, free: int) -> None:
         """Put a status into the bag and into the post; it is on the disk at the next one."""
         status = self._tally.status(self._stamp_ns(), reason, self._queue.bytes, free)
-        data = _encoded(status)
-        self._writer.write(self._status_topic, data, time.time_ns(), None, NO_SEQUENCE)
-        self._statuses.append((status, data))
+        self._writer.write(self._status_topic, self._post(status), time.time_ns(), None,
+                           NO_SEQUENCE)
 
     def _end(self) -> None:
         """Close the bag with the counts of everything in it."""
-        self._writer.sync()
-        self._tally.synced()
-        self._tell('', self._space()[0])
+        free, _ = self._wait()
+        self._tell('', free)
         self._writer.close(summary(self._tally.status(self._stamp_ns(), '', 0, 0)))
 
     def _fail(self, reason: str) -> None:
-        self._tally.failed()
-        status = self._tally.status(self._stamp_ns(), reason, 0, 0)
         # first the word, then the failure: who sees that looks for its word
-        self._statuses.append((status, _encoded(status)))
+        self._post(self._tally.status(self._stamp_ns(), reason, 0, 0))
         self._failure = reason
         self._writer.fail(reason, whole=False)
         # the reason is known already; what sealing adds to it helps nobody
         with contextlib.suppress(RecordingError):
             self._writer.close(summary(self._tally.status(0, reason, 0, 0)))
+
+    def _post(self, status: RecorderStatus) -> bytes:
+        """Lay a status down to be published, and return it as CDR."""
+        data = _encoded(status)
+        self._statuses.append((status, data))
+        return data
 
 
 def _encoded(status: RecorderStatus) -> bytes:

@@ -119,16 +119,11 @@ class Tally:
         for entry in self._topics.values():
             entry.durable, entry.durable_sequence = entry.written, entry.written_sequence
 
-    def failed(self) -> None:
-        """Note that what came and is not on the disk will not be written any more."""
-        for entry in self._topics.values():
-            entry.written, entry.written_sequence = entry.durable, entry.durable_sequence
-
     def status(
         self, stamp_ns: int, failure: str, queued_bytes: int, free_bytes: int,
     ) -> RecorderStatus:
         """
-        Return the counts as they stand; after a failure, all that is not written is dropped.
+        Return the counts as they stand; after a failure, all that is not on the disk is dropped.
 
         Its reason is that of the failure, else why messages were refused.
 
@@ -139,14 +134,15 @@ class Tally:
         topics = tuple(self._topics)
         entries = [self._topics[name] for name in topics]
         received = tuple(e.received for e in entries)
-        dropped = tuple((count - e.written if failure else e.dropped) + e.missed
-                        for count, e in zip(received, entries, strict=True))
+        durable = tuple(e.durable for e in entries)
+        written = durable if failure else tuple(e.written for e in entries)
+        dropped = tuple((came - kept if failure else e.dropped) + e.missed
+                        for came, kept, e in zip(received, durable, entries, strict=True))
         refusals = [f'{name}: {e.refusal}' for name, e in zip(topics, entries, strict=True)
                     if e.refusal]
         return RecorderStatus(
-            stamp_ns, bool(failure), failure or named(refusals), topics, received,
-            tuple(e.written for e in entries), tuple(e.durable for e in entries), dropped,
-            tuple(e.durable_sequence for e in entries), queued_bytes, free_bytes)
+            stamp_ns, bool(failure), failure or named(refusals), topics, received, written,
+            durable, dropped, tuple(e.durable_sequence for e in entries), queued_bytes, free_bytes)
 
 
 def summary(status: RecorderStatus) -> dict[str, str]:

@@ -20,6 +20,9 @@ class RecorderSettings:
         'larger of this and min_free_share holds', unit='GiB', low=0.0)
     min_free_share: float = setting(
         0.02, doc='the same as a share of the file system', low=0.0, high=1.0)
+    stall_s: float = setting(
+        10.0, doc='when the disk has not answered for so long the recording ends and the run with '
+        'it, exit code 74', unit='s', low=1.0)
     audit: bool = setting(
         True, doc='chain every message by its hash, with checkpoints in the bag and beside it in '
         'audit.jsonl, so that `wm-eval verify` sees every later change')

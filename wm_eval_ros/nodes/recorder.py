@@ -16,7 +16,8 @@ from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 
 from wm_eval_ros.audit.seal import seal_of
-from wm_eval_ros.bag.recording import Limits, Recording
+from wm_eval_ros.bag.limits import Limits
+from wm_eval_ros.bag.recording import Recording
 from wm_eval_ros.config.recorder import RecorderSettings
 from wm_eval_ros.config.schema import setting
 from wm_eval_ros.errors import RecordingError, RunError
@@ -47,9 +48,9 @@ class BagSettings:
 
 
 def limits(settings: RecorderSettings) -> Limits:
-    """Return the settings in bytes."""
+    """Return the settings in bytes and nanoseconds."""
     return Limits(round(settings.queue_mib * 2**20), round(settings.min_free_gib * 2**30),
-                  settings.min_free_share)
+                  settings.min_free_share, stall_ns=round(settings.stall_s * 1e9))
 
 
 class RecorderNode:
@@ -119,6 +120,7 @@ class RecorderNode:
 
         :raises RecordingError: the recording failed
         """
+        self._recording.watch()
         failure = self._recording.failure
         if failure:
             self._tell_failure(failure)
