@@ -37,11 +37,11 @@ def bags(scenes: ModuleType, tmp_path: Path) -> dict[str, Path]:
     """Return a run before a shift, one under it, and one of a model trained an hour later."""
     alarm_ns = scenes.ROS + round((HOUR_MS + 200) * 1e6)
     new = {'sha256': 'new', 'trained_at_ns': alarm_ns + 3600 * 10**9, 'train_cpu_s': 1800.0}
+    # all of 20 before and after: the lower limit of the difference is -0.123
     return {
-        'before': episodes(scenes, tmp_path / 'before', 'ssssssssss', 0, {'sha256': 'old'}),
+        'before': episodes(scenes, tmp_path / 'before', 's' * 20, 0, {'sha256': 'old'}),
         'shift': episodes(scenes, tmp_path / 'shift', 'ttt', 1, {'sha256': 'old'}, shift=True),
-        'after': episodes(scenes, tmp_path / 'after', 'ssssssssss', 3, new,
-                          shift=True)}
+        'after': episodes(scenes, tmp_path / 'after', 's' * 20, 3, new, shift=True)}
 
 
 def board(folder: Path) -> dict[str, Any]:

@@ -17,11 +17,15 @@ from wm_eval_ros.metrics.retrain import RunSummary, time_to_retrain
 from wm_eval_ros.models.checkpoint import load_spec
 from wm_eval_ros.models.registry import Registry
 from wm_eval_ros.records import Interval, Verdict
+from wm_eval_ros.scoring.contrast import Question
 from wm_eval_ros.scoring.evidence import Evidence
 from wm_eval_ros.scoring.promotion import judge, Promotion
 from wm_eval_ros.scoring.ranking import compare
 from wm_eval_ros.scoring.scorecard import value_json
 from wm_eval_ros.stats.proportion import clopper_pearson
+
+#: the shift is what the success under it is held against the old condition for
+ACROSS = Question(waived=frozenset({'perturbations'}))
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ def _rounds(stages: Stages, registry: Registry, before: Before, data: list[Path]
         promoted = entry['version'] if verdict is Verdict.PASS else promoted
         if verdict is Verdict.PASS and promotion.back:
             break
-    report['time'] = [value_json(v) for v in time_to_retrain(before.summaries)]
+    report['time'] = [value_json(v) for v in time_to_retrain(before.summaries, case.back_margin)]
     if promoted:
         verdict = _confirm(stages, registry, promoted, before.interval, report)
     report['registry'] = {'folder': str(registry.folder), 'in_force': registry.current()}
@@ -142,8 +146,11 @@ def _evaluate(stages: Stages, number: int, model: Model, before: Before,
     entry['success'] = {'nominal': rate_of(evidence[0]), 'shifted': rate_of(evidence[1])}
     old = compare([evidence[0], before.nominal])
     new = compare([evidence[1], before.shifted])
-    found = judge(new.contrasts[0], old.contrasts[0], before.interval, stages.case.margin)
+    regained = compare([evidence[1], before.nominal], ACROSS)
+    found = judge(new.contrasts[0], old.contrasts[0], regained.contrasts[0],
+                  margin=stages.case.margin, back_margin=stages.case.back_margin)
     entry |= {'old_condition': old.to_dict(), 'new_condition': new.to_dict(),
+              'regained': regained.to_dict(),
               'verdict': found.verdict.value, 'back': found.back,
               'conditions': [{'name': c.name, 'verdict': c.verdict.value, 'sentence': c.sentence}
                              for c in found.conditions]}

@@ -12,12 +12,14 @@ from wm_eval_ros.metrics.perturbations import NUISANCE
 from wm_eval_ros.metrics.table import Run, TableMetric
 from wm_eval_ros.metrics.task import decided
 from wm_eval_ros.records import ClockMode, EventKind, MetricValue
-from wm_eval_ros.stats.proportion import clopper_pearson
+from wm_eval_ros.stats.paired import agresti_caffo
 
 _NAMES = ('time_to_retrain', 'retrain_cpu_time')
 _S_PER_H = 3600.0
 #: decided episodes below which a success rate is no ground for this figure
 LEAST = 10
+#: loss of success against that before the shift that still counts as back
+BACK_MARGIN = 0.15
 _WHY_ONE = 'one shift: a single observation'
 
 
@@ -43,6 +45,21 @@ class RunSummary:
     alarm_ns: int | None = None
     #: label of a perturbation that is no nuisance -> successes, and decided episodes, under it
     under: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """The success before the shift, and what it takes to have it back."""
+
+    successes: int
+    episodes: int
+    margin: float
+    confidence: float
+
+    def regained(self, successes: int, episodes: int) -> bool:
+        """Say whether a loss of the margin is ruled out."""
+        return agresti_caffo(successes, episodes, self.successes, self.episodes,
+                             self.confidence).low >= -self.margin
 
 
 def summary(run: Run) -> RunSummary | str:
@@ -78,17 +95,20 @@ def first_alarm(run: Run, onset_ns: int) -> int | None:
                 for stamp in t.stamps[t.raised & (t.stamps >= onset_ns)]), default=None)
 
 
-def time_to_retrain(runs: Iterable[RunSummary]) -> Values:
+def time_to_retrain(runs: Iterable[RunSummary], margin: float = BACK_MARGIN,
+                    confidence: float = 0.95) -> Values:
     """
     Return wall and CPU time from the first alarm after a shift to a model that is good again [h].
 
-    The old interval is Clopper and Pearson's of the success before the shift, over all runs of
-    the model that met it. The first later model counts whose own success is not below that
-    interval, over its episodes under the same shift: a model that never met it has shown nothing.
-    Either success takes LEAST decided episodes. The CPU time is that of every model trained from
-    the alarm up to that one.
+    The first later model counts whose success under the same shift is shown to be what it was
+    before it, over all runs of the model that met the shift: the whole interval of the difference
+    (Agresti and Caffo, the runs need not share starts) lies above minus the margin. A model that
+    never met the shift has shown nothing. Either success takes LEAST decided episodes. The CPU
+    time is that of every model trained from the alarm up to that one.
 
     :param runs: of one task on one robot, in any order
+    :param margin: loss of success that still counts as back, >= 0
+    :param confidence: of the interval
     """
     ordered = sorted(runs, key=lambda r: (r.begin_ns, r.model))
     shifted = next((r for r in ordered if r.shift_ns is not None), None)
@@ -101,8 +121,8 @@ def time_to_retrain(runs: Iterable[RunSummary]) -> Values:
     if tried < LEAST:
         return _none(f'success before the shift takes {LEAST} decided episodes of the same model, '
                      f'there are {tried}')
-    floor = clopper_pearson(sum(r.successes for r in before), tried).low
-    return _first_good(_later_models(ordered, shifted), shifted, floor, len(ordered))
+    old = _Before(sum(r.successes for r in before), tried, margin, confidence)
+    return _first_good(_later_models(ordered, shifted), shifted, old, len(ordered))
 
 
 def _later_models(ordered: Sequence[RunSummary], shifted: RunSummary) -> list[list[RunSummary]]:
@@ -115,8 +135,8 @@ def _later_models(ordered: Sequence[RunSummary], shifted: RunSummary) -> list[li
     return [models[key] for key in sorted(models)]
 
 
-def _first_good(models: list[list[RunSummary]], shifted: RunSummary, floor: float,
-                n: int) -> Values:
+def _first_good(models: list[list[RunSummary]], shifted: RunSummary,
+                before: _Before, n: int) -> Values:
     tried = [[r.under.get(shifted.shift, (0, 0)) for r in own] for own in models]
     enough = [sum(part[1] for part in own) >= LEAST for own in tried]
     if not any(enough):
@@ -126,12 +146,13 @@ def _first_good(models: list[list[RunSummary]], shifted: RunSummary, floor: floa
         trained_ns = models[count - 1][0].trained_ns
         if trained_ns is None or shifted.alarm_ns is None or not enough[count - 1]:
             continue
-        if sum(part[0] for part in own) / sum(part[1] for part in own) >= floor:
+        if before.regained(sum(part[0] for part in own), sum(part[1] for part in own)):
             wall = (trained_ns - shifted.alarm_ns) / NS_PER_S / _S_PER_H
             return (MetricValue(_NAMES[0], wall, 'h', n, why=_WHY_ONE),
                     _cpu([model[0] for model in models[:count]], n))
-    return _none(f'none of {sum(enough)} retrained models reaches the old interval, from '
-                 f'{floor:.3g} on, under {shifted.shift}')
+    return _none(f'none of {sum(enough)} retrained models is shown to be back under '
+                 f'{shifted.shift}: a loss of {before.margin:g} against the {before.successes} of '
+                 f'{before.episodes} before it is not ruled out')
 
 
 def _cpu(models: Sequence[RunSummary], n: int) -> MetricValue:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wm_eval_ros.records import Interval, Verdict
+from wm_eval_ros.records import Verdict
 from wm_eval_ros.scoring.compare import Better, Contrast
 
 
@@ -25,52 +25,64 @@ class Promotion:
     #: PASS: promote; FAIL: shown to be no better, or worse; INCONCLUSIVE: not shown
     verdict: Verdict
     conditions: tuple[Condition, ...]
-    #: success under the new condition lies within the old interval, or above it
+    #: success under the new condition is shown to be what it was under the old one, less a margin
     back: bool
 
 
-def judge(new: Contrast, old: Contrast, before: Interval, margin: float) -> Promotion:
+def judge(new: Contrast, old: Contrast, regained: Contrast, *, margin: float,
+          back_margin: float) -> Promotion:
     """
     Decide about a retrained model.
 
     Under the new condition it must not be shown to be worse than the model before it, and it must
-    be shown to be better, or its success must not lie below the interval that the success had
-    before the shift. Under the old one the whole interval of the paired difference must lie above
-    minus the margin: that a loss was not shown is not enough (a test of non-inferiority).
+    be shown to be better, or to be back. Under the old one the whole interval of the paired
+    difference must lie above minus the margin. Either is a test of non-inferiority: that a loss
+    was not shown is not enough, so too few episodes pass nothing.
 
     :param new: the retrained model (first) against the one before it (second), under the shift
     :param old: the same two without it
-    :param before: interval of the old model's success without the shift
+    :param regained: the retrained model under the shift (first) against the one before it without
+        (second): what the shift still costs
     :param margin: loss of success under the old condition that is accepted, >= 0
+    :param back_margin: loss of success against the old condition that still counts as back, >= 0
     """
-    rate = new.success.first.value
-    back = rate is not None and rate >= before.low
-    conditions = (_new(new, before, back=back), _old(old, margin))
+    back = _not_inferior(regained, back_margin)
+    conditions = (_new(new, regained, back, back_margin), _old(old, margin))
     verdicts = [c.verdict for c in conditions]
     verdict = next((v for v in (Verdict.FAIL, Verdict.INCONCLUSIVE) if v in verdicts),
                    Verdict.PASS)
-    return Promotion(verdict, conditions, back)
+    return Promotion(verdict, conditions, back is Verdict.PASS)
 
 
-def _new(contrast: Contrast, before: Interval, *, back: bool) -> Condition:
+def _new(contrast: Contrast, regained: Contrast, back: Verdict, margin: float) -> Condition:
     verdict = Verdict.INCONCLUSIVE
     if contrast.better is Better.SECOND:
         verdict = Verdict.FAIL
-    elif back or contrast.better is Better.FIRST:
+    elif back is Verdict.PASS or contrast.better is Better.FIRST:
         verdict = Verdict.PASS
-    where = 'not below' if back else 'below'
+    said = {Verdict.PASS: 'shown to be back', Verdict.FAIL: 'shown not to be back'}
     return Condition('new condition', verdict,
-                     f'{contrast.sentence}; {where} the old interval, from {before.low:.3f} on')
+                     f'{contrast.sentence}; {said.get(back, "not shown to be back")}: against the '
+                     f'old condition {_gap(regained)}, a loss of {margin:g} counts as back')
 
 
 def _old(contrast: Contrast, margin: float) -> Condition:
+    return Condition('old condition', _not_inferior(contrast, margin),
+                     f'{_gap(contrast)}, a loss of {margin:g} is accepted; {contrast.sentence}')
+
+
+def _not_inferior(contrast: Contrast, margin: float) -> Verdict:
+    """Return PASS where a loss of the margin is ruled out, FAIL where it is shown."""
+    interval = contrast.success.difference.interval
+    if interval is None:
+        return Verdict.INCONCLUSIVE
+    if interval.low >= -margin:
+        return Verdict.PASS
+    return Verdict.FAIL if interval.high < -margin else Verdict.INCONCLUSIVE
+
+
+def _gap(contrast: Contrast) -> str:
     gap = contrast.success.difference
     if gap.value is None or gap.interval is None:
-        return Condition('old condition', Verdict.INCONCLUSIVE, contrast.sentence)
-    low, high = gap.interval.low, gap.interval.high
-    verdict = Verdict.PASS if low >= -margin else Verdict.INCONCLUSIVE
-    if high < -margin:
-        verdict = Verdict.FAIL
-    return Condition('old condition', verdict,
-                     f'difference {gap.value:+.3f} [{low:.3f}, {high:.3f}], a loss of '
-                     f'{margin:g} is accepted; {contrast.sentence}')
+        return f'no difference is known ({gap.why})'
+    return f'difference {gap.value:+.3f} [{gap.interval.low:.3f}, {gap.interval.high:.3f}]'

@@ -12,6 +12,7 @@ from wm_eval_ros.config.schema import build, did_you_mean, setting
 from wm_eval_ros.config.yaml_file import load_yaml
 from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.metrics.perturbations import NUISANCE
+from wm_eval_ros.metrics.retrain import BACK_MARGIN
 from wm_eval_ros.records import ClockMode
 from wm_eval_ros.training.continued import ContinueSettings
 from wm_eval_ros.training.selection import MineSettings
@@ -61,6 +62,9 @@ class Case:
     margin: float = setting(
         0.1, doc='loss of success under the old condition that is accepted: the interval of the '
         'paired difference must lie above minus this', low=0.0, high=1.0)
+    back_margin: float = setting(
+        BACK_MARGIN, doc='loss of success under the shift, against the old model under the old '
+        'condition, that still counts as back; shown the same way', low=0.0, high=1.0)
     mine: MineSettings = setting(MineSettings, doc='what is cut out of the guarded runs')
     train: ContinueSettings = setting(ContinueSettings, doc='how the model is trained further')
 
