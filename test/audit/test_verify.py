@@ -189,7 +189,7 @@ def test_a_bag_without_its_end_holds_to_the_last_checkpoint(
         content, messages=content.messages[:24], seals=content.seals[:3]), bag / SIDECAR)
     found = verify(killed)
     assert found.outcome is Outcome.OPEN
-    assert (found.messages, found.sealed, found.checkpoints) == (24, 21, 3)
+    assert (found.messages, found.sealed, found.unsealed, found.checkpoints) == (24, 21, 3, 3)
     shorter = tools.write('cut', replace(
         content, messages=content.messages[:20], seals=content.seals[:2]), bag / SIDECAR)
     found = verify(shorter)
@@ -225,7 +225,7 @@ def test_a_damaged_chunk_is_told_and_located(tools: Any, run_messages: Any) -> N
     assert found.bad is not None
     # the chunk of the second checkpoint, messages 7 to 13, cannot be believed
     assert (found.bad.index, found.bad.change) == (7, Change.DELETION)
-    assert 'checksum is wrong' in found.notes[0]
+    assert 'checksum is wrong' in found.damage
 
 
 def tampered(m: list[Any], other: list[Any], rng: np.random.Generator) -> tuple[list[Any], int]:

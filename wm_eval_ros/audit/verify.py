@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -62,14 +62,20 @@ class Verification:
     messages: int = 0
     #: of them vouched for by the seals
     sealed: int = 0
+    #: behind the last seal, where none is final: recorded then, or put there by whoever can write
+    unsealed: int = 0
     checkpoints: int = 0
     #: name of the key the seals are signed with; empty: unsigned
     signer: str = ''
     #: whether that is the key that was given
     trusted: bool = False
+    #: whoever can write bag and sidecar can make such seals for other messages
+    accidents_only: bool = True
     bad: Bad | None = None
     #: what is wrong with the seals themselves
     faults: tuple[str, ...] = ()
+    #: what is wrong with the files, as an index or a summary that no seal covers; empty: nothing
+    damage: str = ''
     notes: tuple[str, ...] = ()
 
 
@@ -84,23 +90,21 @@ def verify(path: Path, key: bytes | None = None, told: Told = lambda _: None) ->
     """
     try:
         with open_bag(path) as bag:
-            return _verified(bag, path, key, (), told)
+            return _verified(bag, path, key, told)
     except BagError as error:
         damage = str(error)
     with open_bag(path, salvage=True) as bag:
-        return _verified(bag, path, key, (damage,), told)
+        return replace(_verified(bag, path, key, told), damage=damage)
 
 
-def _verified(
-    bag: Bag, path: Path, key: bytes | None, notes: tuple[str, ...], told: Told,
-) -> Verification:
+def _verified(bag: Bag, path: Path, key: bytes | None, told: Told) -> Verification:
     inside, beside = bag_source(bag, key), sidecar_source(path, key)
     sources = [s for s in (inside, beside) if s is not None and (s.checkpoints or s.fault)]
     if not sources:
-        return Verification(Outcome.UNSEALED, sum(bag.declared.values()), notes=notes)
+        return Verification(Outcome.UNSEALED, sum(bag.declared.values()))
     faults = [s.fault for s in sources if s.fault]
     faults += _contradictions(inside, beside)
-    notes = (*notes, *_notes(inside, beside))
+    notes = tuple(_notes(inside, beside))
     usable = [s for s in sources if s.checkpoints]
     if usable and usable[0].checkpoints[0].salt != usable[-1].checkpoints[0].salt:
         # of another recording: nothing of it says anything about these messages
@@ -113,12 +117,15 @@ def _verified(
     bad = _first_bad(bag, usable, found)
     longest = max(usable, key=lambda s: (s.final, s.index))
     signer = longest.key
-    broken = bad is not None or bool(faults)
+    broken, trusted = bad is not None or bool(faults), key is not None and bool(signer)
+    messages = len(found.links)
+    sealed = min(longest.index, messages)
     return Verification(
-        _outcome(longest, broken=broken, unsigned=key is not None and not signer),
-        len(found.links), min(longest.index, len(found.links)), len(longest.checkpoints),
-        key_id(bytes.fromhex(signer)) if signer else '', key is not None and bool(signer), bad,
-        tuple(faults), notes)
+        _outcome(longest, broken=broken, unsigned=key is not None and not signer), messages,
+        sealed, unsealed=0 if longest.final else messages - sealed,
+        checkpoints=len(longest.checkpoints),
+        signer=key_id(bytes.fromhex(signer)) if signer else '', trusted=trusted,
+        accidents_only=not trusted, bad=bad, faults=tuple(faults), notes=notes)
 
 
 def _outcome(source: Source, *, broken: bool, unsigned: bool) -> Outcome:

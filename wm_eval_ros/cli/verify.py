@@ -56,9 +56,15 @@ def main(args: argparse.Namespace) -> int:
 
 def lines(found: Verification, *, key_given: bool) -> list[str]:
     """Return what was found as lines of text."""
-    told = [f'{found.outcome}: {_SAYS[found.outcome.value]}',
+    weight = _weight(found)
+    told = [f'{found.outcome}{weight}{";" if weight else ":"} {_SAYS[found.outcome.value]}',
             f'{found.sealed} of {found.messages} messages sealed by {found.checkpoints} '
             f'checkpoints; {_signed(found, key_given=key_given)}']
+    if found.unsealed:
+        told.append(f'{found.unsealed} messages follow the last checkpoint: recorded or put there '
+                    'later, nothing tells which')
+    if found.damage:
+        told.append(f'the files themselves are damaged or were changed: {found.damage}')
     told += [f'seal: {fault}' for fault in found.faults]
     if found.bad is not None:
         told += _bad(found.bad)
@@ -73,6 +79,13 @@ _SAYS = {
     'not sealed': 'the bag holds no seal and has none beside it; nothing can be said',
     'unsigned': 'the chain holds, but nobody signed it: whoever can write can forge it',
 }
+
+
+def _weight(found: Verification) -> str:
+    """Say what a chain that holds is worth."""
+    if not found.accidents_only or found.outcome.value not in ('intact', 'open'):
+        return ''
+    return f', {"signed by an unknown key" if found.signer else "unsigned"}: shows accidents only'
 
 
 def _signed(found: Verification, *, key_given: bool) -> str:
