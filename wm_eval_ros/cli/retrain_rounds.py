@@ -9,23 +9,16 @@ import shutil
 from typing import Any
 
 from wm_eval_ros.cli.retrain_case import CALIBRATION, Model, replay_of, Stages
+from wm_eval_ros.cli.retrain_gate import ALPHA, gate, Outcomes, rate_of
 from wm_eval_ros.cli.retrain_watch import run_summary, watch_bag
 from wm_eval_ros.cli.sides import evidence_of
 from wm_eval_ros.config.schema import to_plain
-from wm_eval_ros.errors import BagError
 from wm_eval_ros.metrics.retrain import RunSummary, time_to_retrain
 from wm_eval_ros.models.checkpoint import load_spec
 from wm_eval_ros.models.registry import Registry
 from wm_eval_ros.records import Interval, Verdict
-from wm_eval_ros.scoring.contrast import Question
-from wm_eval_ros.scoring.evidence import Evidence
-from wm_eval_ros.scoring.promotion import judge, Promotion
-from wm_eval_ros.scoring.ranking import compare
+from wm_eval_ros.scoring.promotion import Promotion
 from wm_eval_ros.scoring.scorecard import value_json
-from wm_eval_ros.stats.proportion import clopper_pearson
-
-#: the shift is what the success under it is held against the old condition for
-ACROSS = Question(waived=frozenset({'perturbations'}))
 
 
 @dataclass(frozen=True)
@@ -40,14 +33,13 @@ class Material:
 class Before:
     """The old model under both conditions, and what the time is counted from."""
 
-    nominal: Evidence
-    shifted: Evidence
+    outcomes: Outcomes
     summaries: tuple[RunSummary, ...]
 
     @property
     def interval(self) -> Interval:
         """Return the interval of its success under the old condition."""
-        rate = rate_of(self.nominal)
+        rate = rate_of(self.outcomes.nominal)
         return Interval(rate['low'], rate['high'], 0.95, 'Clopper-Pearson')
 
 
@@ -66,10 +58,9 @@ def retrain(stages: Stages, registry: Registry,
                          'old model, old condition')
     shifted = stages.run('shifted_old', stages.scenario(stages.old, shifted=True),
                          'old model, under the shift')
-    before = Before(evidence_of(nominal), evidence_of(shifted), ())
-    before = replace(before, summaries=(run_summary(watch_bag(nominal), before.nominal),))
-    report['success'] = {'nominal_old': rate_of(before.nominal),
-                         'shifted_old': rate_of(before.shifted)}
+    old = Outcomes(evidence_of(nominal), evidence_of(shifted))
+    before = Before(old, (run_summary(watch_bag(nominal), old.nominal),))
+    report['success'] = {'nominal_old': rate_of(old.nominal), 'shifted_old': rate_of(old.shifted)}
     data = list(given.data)
     known: list[Path] = []
     if not (given.data and given.replay):
@@ -110,8 +101,8 @@ def _rounds(stages: Stages, registry: Registry, before: Before, data: list[Path]
             report: dict[str, Any], *, explores: bool) -> Verdict:
     """Explore, train and judge until the success is back; then try what is in force once more."""
     case, newest, promoted = stages.case, stages.old, 0
-    verdict = Verdict.INCONCLUSIVE
-    for number in range(1, (case.rounds if explores else 1) + 1):
+    verdict, looks = Verdict.INCONCLUSIVE, case.rounds if explores else 1
+    for number in range(1, looks + 1):
         if explores:
             seed = case.explore_seed + (number - 1) * case.explore_episodes
             data += stages.collect(f'explored_{number}', newest, seed, case.explore_episodes,
@@ -120,21 +111,22 @@ def _rounds(stages: Stages, registry: Registry, before: Before, data: list[Path]
                                         max(registry.versions()) + 1)
         entry: dict[str, Any] = {'training': training}
         report['rounds'].append(entry)
-        promotion, summary = _evaluate(stages, number, newest, before, entry)
+        promotion, summary = _evaluate(stages, number, newest, before, looks, entry)
         before = replace(before, summaries=(*before.summaries, summary))
         verdict = promotion.verdict
         entry['version'] = _keep(registry, newest, promotion)
         promoted = entry['version'] if verdict is Verdict.PASS else promoted
         if verdict is Verdict.PASS and promotion.back:
             break
-    report['time'] = [value_json(v) for v in time_to_retrain(before.summaries, case.back_margin)]
+    report['time'] = [value_json(v) for v in time_to_retrain(
+        before.summaries, case.back_margin, 1 - ALPHA / looks)]
     if promoted:
         verdict = _confirm(stages, registry, promoted, before.interval, report)
     report['registry'] = {'folder': str(registry.folder), 'in_force': registry.current()}
     return verdict
 
 
-def _evaluate(stages: Stages, number: int, model: Model, before: Before,
+def _evaluate(stages: Stages, number: int, model: Model, before: Before, looks: int,
               entry: dict[str, Any]) -> tuple[Promotion, RunSummary]:
     """Run a candidate under both conditions on the old model's starts, and judge it."""
     nominal = stages.run(f'nominal_{number}', stages.scenario(model, shifted=False),
@@ -142,19 +134,10 @@ def _evaluate(stages: Stages, number: int, model: Model, before: Before,
     shifted = stages.run(f'shifted_{number}', stages.scenario(model, shifted=True),
                          'retrained model, under the shift')
     entry['calibration'] = stages.calibrate(nominal, model.folder / CALIBRATION)
-    evidence = evidence_of(nominal), evidence_of(shifted)
-    entry['success'] = {'nominal': rate_of(evidence[0]), 'shifted': rate_of(evidence[1])}
-    old = compare([evidence[0], before.nominal])
-    new = compare([evidence[1], before.shifted])
-    regained = compare([evidence[1], before.nominal], ACROSS)
-    found = judge(new.contrasts[0], old.contrasts[0], regained.contrasts[0],
-                  margin=stages.case.margin, back_margin=stages.case.back_margin)
-    entry |= {'old_condition': old.to_dict(), 'new_condition': new.to_dict(),
-              'regained': regained.to_dict(),
-              'verdict': found.verdict.value, 'back': found.back,
-              'conditions': [{'name': c.name, 'verdict': c.verdict.value, 'sentence': c.sentence}
-                             for c in found.conditions]}
-    return found, run_summary(watch_bag(shifted), evidence[1])
+    outcomes = Outcomes(evidence_of(nominal), evidence_of(shifted))
+    found, told = gate(outcomes, before.outcomes, stages.case, looks)
+    entry |= told
+    return found, run_summary(watch_bag(shifted), outcomes.shifted)
 
 
 def _keep(registry: Registry, model: Model, promotion: Promotion) -> int:
@@ -193,18 +176,3 @@ def _confirm(stages: Stages, registry: Registry, version: int, before: Interval,
         return Verdict.FAIL
     return Verdict.PASS
 
-
-def rate_of(evidence: Evidence) -> dict[str, Any]:
-    """
-    Return the success of a run with its Clopper-Pearson interval.
-
-    :raises BagError: no episode was decided
-    """
-    counted = [e for e in evidence.episodes if e.decided]
-    if not counted:
-        raise BagError(f'{", ".join(evidence.run_ids)}: no episode was decided; look at its bag '
-                       'with `wm-eval score`')
-    good = sum(e.succeeded for e in counted)
-    found = clopper_pearson(good, len(counted))
-    return {'successes': good, 'episodes': len(counted), 'value': found.value,
-            'low': found.low, 'high': found.high}
