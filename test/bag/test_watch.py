@@ -108,6 +108,13 @@ def test_numbers_that_are_missing_are_counted(numbers: list[int], want: int | No
     assert (found.value if found else None) == want
 
 
+def test_what_numbers_of_publishers_by_turns_seem_to_miss_is_not_told_for_certain() -> None:
+    for numbers, falls in (([1, 2, 5, 1, 2], None), ([4, 1, 5, 2, 6], 2)):
+        found = look(every(10, len(numbers)), sequences=numbers)['lost']
+        assert ('; or fewer' in found.what) == (falls is not None)
+        assert falls is None or f'fall {falls} times' in found.what
+
+
 def test_equal_messages_are_counted_to_the_bit() -> None:
     found = look(every(10, 5), payloads=[b'a', b'a', b'b', b'a', b'a'])
     assert found['repeats'].value == 2

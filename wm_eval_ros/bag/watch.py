@@ -175,7 +175,7 @@ class Numbers:
     def __init__(self) -> None:
         """Begin with nothing."""
         self._last: int | None = None
-        self._known, self._missing, self._holes = 0, 0, 0
+        self._known, self._missing, self._holes, self._falls = 0, 0, 0, 0
 
     def add(self, sequences: NDArray[np.uint64]) -> None:
         """
@@ -191,14 +191,17 @@ class Numbers:
         self._last = int(known[-1])
         self._known += len(known)
         self._holes += int(np.count_nonzero(steps > 1))
+        self._falls += int(np.count_nonzero(steps < 0))
         self._missing += int(np.sum(steps[steps > 1] - 1))
 
     def findings(self, topic: str) -> Iterator[Finding]:
         """Yield what is missing."""
         if self._missing:
+            turns = (f'; or fewer: the numbers fall {self._falls} times, as those of publishers '
+                     'by turns do') if self._falls > 1 else ''
             yield warning('lost', topic, f'{self._missing} of {self._missing + self._known} '
-                          f'messages were published and not recorded, in {self._holes} places',
-                          self._missing)
+                          f'messages were published and not recorded, in {self._holes} places'
+                          + turns, self._missing)
 
 
 class Repeats:
