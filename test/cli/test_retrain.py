@@ -19,7 +19,7 @@ from wm_eval_ros.errors import CheckpointError, ConfigError
 from wm_eval_ros.models.checkpoint import find_checkpoint, load_spec
 from wm_eval_ros.records import ClockMode
 from wm_eval_ros.report.retraining import text
-from wm_eval_ros.training.case import case_names, load_case, scenario_of
+from wm_eval_ros.training.case import case_names, load_case, scenario_of, USES
 
 #: fewer episodes under the shift than in the documented example; of the 49 without it two
 #: may be lost (the interval of 0 - 2 of 49 ends at -0.137)
@@ -43,8 +43,8 @@ def test_no_start_that_a_model_learns_from_is_one_it_is_judged_on(name: str) -> 
     everything = [seed for block in blocks for seed in block]
     assert len(everything) == len(set(everything))
     of_use = {use: scenario_of(case, 'm', 'ab', shifted=True, use=use).seed
-              for use in ('evaluate', 'confirm', 'mine', 'replay')}
-    assert len(set(of_use.values())) == 4
+              for use in USES}
+    assert len(set(of_use.values())) == len(USES) == 6
 
 
 def test_a_case_whose_exploration_meets_its_evaluation_is_refused() -> None:
@@ -155,7 +155,9 @@ def test_a_friction_shift_raises_alarms_and_is_retrained_away(
     spec = load_spec(find_checkpoint(str(folder)))
     assert spec.sha256 == last['training']['sha256']
     assert spec.provenance['mined_sha256'] == [report['mined']['manifest_sha256']]
-    assert report['confirmed']['success']['low'] > old['shifted_old']['value']
+    # once more on fresh starts, in both conditions, and as deployed
+    assert [c['verdict'] for c in report['confirmed']['conditions']] == ['pass', 'pass']
+    assert report['guarded']['success']['low'] > old['shifted_old']['value']
     assert text(report) == (out / 'retrain.txt').read_text()
 
 

@@ -55,6 +55,15 @@ class Stages:
         point = Wanted(label, title, '', scenario)
         return run_points([point], self.folder, self._domain)[0][0]
 
+    def both(self, name: str, model: Model, use: str) -> tuple[Path, Path]:
+        """Run a model under the old condition and under the shift; return both bags."""
+        whose = 'old model' if model == self.old else 'retrained model'
+        fresh = ', fresh starts' if use == 'confirm' else ''
+        return (self.run(f'nominal_{name}', self.scenario(model, shifted=False, use=use),
+                         f'{whose}, old condition{fresh}'),
+                self.run(f'shifted_{name}', self.scenario(model, shifted=True, use=use),
+                         f'{whose}, under the shift{fresh}'))
+
     def collect(self, label: str, model: Model, seed: int, episodes: int, *,
                 shifted: bool) -> list[Path]:
         """Drive with the planner `explore` and a model; return the bag, if there is one."""

@@ -38,14 +38,23 @@ def _round(number: int, entry: Mapping[str, Any]) -> list[str]:
             f'{made["wall_s"]:.1f} s, {made["cpu_s"]:.1f} s of CPU',
             f'  under the shift    {_rate(entry["success"]["shifted"])}',
             f'  old condition      {_rate(entry["success"]["nominal"])}',
-            *(f'  {c["verdict"].upper()}: {c["name"]}: {c["sentence"]}'
-              for c in entry['conditions'])]
+            *_conditions(entry)]
+
+
+def _conditions(judged: Mapping[str, Any]) -> list[str]:
+    return [f'  {c["verdict"].upper()}: {c["name"]}: {c["sentence"]}'
+            for c in judged['conditions']]
 
 
 def _end(report: Mapping[str, Any]) -> list[str]:
     kept, lines = report['registry'], []
-    if (done := report.get('confirmed')) is not None:
-        lines += ['in force, under the shift, fresh starts',
+    if (again := report.get('confirmed')) is not None:
+        lines += ['once more, on fresh starts',
+                  f'  under the shift    {_rate(again["success"]["shifted"])}',
+                  f'  old condition      {_rate(again["success"]["nominal"])}',
+                  *_conditions(again), '']
+    if (done := report.get('guarded')) is not None:
+        lines += ['in force, under the shift',
                   f'  with its detector  {_alarms(done)}',
                   f'                     {_rate(done["success"])}']
     lines += [f'{v["name"]}: {_time(v)}' for v in report['time']]

@@ -19,8 +19,9 @@ from wm_eval_ros.training.selection import MineSettings
 
 #: what a case's runs are for, and how far the seeds of each use lie from those of the evaluation:
 #: no start and no draw of a perturbation that a model was trained on, or mined from, is one it is
-#: judged on, nor are those of the last runs
-USES = {'evaluate': 0, 'confirm': 500_000, 'mine': 1_000_000, 'replay': 1_500_000}
+#: judged on; nor do those that choose a model confirm it, calibrate or guard it
+USES = {'evaluate': 0, 'confirm': 500_000, 'mine': 1_000_000, 'replay': 1_500_000,
+        'calibrate': 2_000_000, 'guard': 2_500_000}
 #: those of the exploration for the replay lie this far from those under the shift
 EXPLORED_OLD = 500_000
 #: folder of the cases inside the config folder
@@ -38,11 +39,15 @@ class Case:
     seed: int = setting(1000, doc='seed of the first episode of either condition', low=0,
                         high=2**53)
     nominal_episodes: int = setting(
-        49, doc='episodes of the old condition, with the old model and with the new one', low=2,
-        high=100000)
+        49, doc='episodes of the old condition on which models are judged', low=2, high=100000)
     shifted_episodes: int = setting(
-        24, doc='episodes of the new condition, with the old model and with the new one', low=2,
-        high=100000)
+        24, doc='episodes of the new condition on which models are judged', low=2, high=100000)
+    guarded_episodes: int = setting(
+        24, doc='episodes under the shift with detector and fallback: those of the old model are '
+        'mined, those of the version in force are the last word', low=2, high=100000)
+    calibration_episodes: int = setting(
+        49, doc='episodes of the old condition that a detector is calibrated from; those of the '
+        'old model are replayed as well', low=2, high=100000)
     rounds: int = setting(
         3, doc='most rounds of exploring, training and judging; the first model whose success is '
         'back ends them', low=1, high=100)
@@ -80,10 +85,18 @@ class Case:
                     raise ConfigError(f'seed, explore_seed: starts to {name} and to {other} '
                                       'overlap; set them further apart')
 
+    def episodes(self, use: str, *, shifted: bool) -> int:
+        """Return how many episodes a use takes."""
+        if use in ('mine', 'guard'):
+            return self.guarded_episodes
+        if use in ('replay', 'calibrate'):
+            return self.calibration_episodes
+        return self.shifted_episodes if shifted else self.nominal_episodes
+
     def seeds(self) -> dict[str, range]:
         """Return the seeds of the episodes by what they are for; no two may share one."""
-        most = max(self.nominal_episodes, self.shifted_episodes)
-        return {use: range(self.seed + far, self.seed + far + most)
+        return {use: range(self.seed + far, self.seed + far + max(
+                    self.episodes(use, shifted=False), self.episodes(use, shifted=True)))
                 for use, far in USES.items()} | {
             'explore': range(self.explore_seed,
                              self.explore_seed + self.rounds * self.explore_episodes),
@@ -142,6 +155,6 @@ def scenario_of(case: Case, model: str, sha256: str, *, shifted: bool,
                           'names the shift itself')
     return replace(
         scenario, clock=ClockMode.LOCKSTEP, seed=case.seeds()[use].start,
-        episodes=case.shifted_episodes if shifted else case.nominal_episodes,
+        episodes=case.episodes(use, shifted=shifted),
         perturbations=case.shift if shifted else (),
         planner=replace(scenario.planner, model=model, model_sha256=sha256))

@@ -1,0 +1,157 @@
+"""What is in force after a retraining: every way it can end, with the outcomes written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import json
+from pathlib import Path
+import shutil
+from typing import Any
+
+import pytest
+
+pytest.importorskip('torch')
+
+from wm_eval_ros.cli.retrain_case import Model, open_registry, Stages
+from wm_eval_ros.cli.retrain_rounds import Material, retrain
+from wm_eval_ros.config.scenario import Scenario
+from wm_eval_ros.models.registry import Registry
+from wm_eval_ros.records import ClockMode, Verdict
+from wm_eval_ros.report.retraining import text
+from wm_eval_ros.training.case import load_case
+
+#: as few pairs as show that a tenth is not lost when two rounds may look
+N = 46
+GOOD, BAD = 'S' * N, 'T' * N
+#: better than nothing, and far from back
+HALF = 'S' * 23 + 'T' * 23
+#: what each run would end like that the case makes when all is well in the first round
+WELL = {'nominal_old': GOOD, 'shifted_old': BAD, 'nominal_1': GOOD, 'shifted_1': GOOD,
+        'nominal_confirm_old': GOOD, 'shifted_confirm_old': BAD, 'nominal_confirm_new': GOOD,
+        'shifted_confirm_new': GOOD, 'calibrate_new': GOOD, 'guarded_new': GOOD}
+
+
+class Written(Stages):
+    """The stages of a case whose runs are written instead of run, and whose training copies."""
+
+    def __init__(self, folder: Path, old: Path, ends: dict[str, str],
+                 write: Callable[..., Path], rounds: int) -> None:
+        case = load_case('reacher_friction', {
+            'nominal_episodes': N, 'shifted_episodes': N, 'rounds': rounds,
+            'explore_episodes': 0, 'replay_episodes': 0, 'guarded_episodes': 20,
+            'calibration_episodes': 2})
+        super().__init__(case, folder, None, old)
+        self._ends, self._write = ends, write
+        self.starts: dict[str, range] = {}
+        self.calibrated: list[str] = []
+
+    def run(self, label: str, scenario: Scenario, title: str) -> Path:
+        self.starts[label] = range(scenario.seed, scenario.seed + scenario.episodes)
+        ends = self._ends.get(label, GOOD)[:scenario.episodes]
+        return self._write(self.folder / label, ends, seed=scenario.seed,
+                           clock=ClockMode.LOCKSTEP, run_id=label)
+
+    def calibrate(self, bag: Path, path: Path) -> dict[str, Any]:
+        self.calibrated.append(bag.name)
+        path.write_text('{}')
+        return {}
+
+    def mine(self, bag: Path) -> tuple[Path, dict[str, Any]]:
+        return bag, {'windows': 1, 'mined': 1, 'slots': 2, 'reasons': {'failure': 1}}
+
+    def train(self, number: int, start: Model, data: Any, replayed: Any,
+              version: int) -> tuple[Model, dict[str, Any]]:
+        folder = self.folder / f'candidate_{number}'
+        shutil.copytree(start.folder, folder, ignore=shutil.ignore_patterns('calibration.json'))
+        return Model(folder, start.sha256), {
+            'sha256': start.sha256, 'steps': 1, 'transitions': 1, 'wall_s': 1.0, 'cpu_s': 1.0}
+
+
+class Ended:
+    """A case that was run through, and what is left of it."""
+
+    def __init__(self, stages: Written, registry: Registry) -> None:
+        self.report, self.verdict = retrain(stages, registry, Material())
+        self.stages, self.registry = stages, registry
+        self.moves = [(h['what'], h['version']) for h in registry.history()][2:]
+
+
+@pytest.fixture
+def end(tmp_path: Path, outcome_bag: Callable[..., Path], monkeypatch: pytest.MonkeyPatch,
+        ) -> Callable[..., Ended]:
+    """Return what runs a case through; a run's label gives how its episodes end."""
+    monkeypatch.setattr('wm_eval_ros.cli.retrain_rounds.replay_of', lambda names, own: None)
+
+    def make(rounds: int = 1, **ends: str) -> Ended:
+        registry, old = open_registry(tmp_path / 'registry', 'reacher', '')
+        stages = Written(tmp_path / 'case', old, {**WELL, **ends}, outcome_bag, rounds)
+        return Ended(stages, registry)
+
+    return make
+
+
+def test_a_model_that_is_good_again_is_put_in_force(end: Callable[..., Ended]) -> None:
+    found = end()
+    assert found.verdict is Verdict.PASS
+    assert found.report['confirmed']['back']
+    assert found.moves == [('added', 2), ('promoted', 2)]
+    assert 'once more, on fresh starts' in text({**found.report, 'case': 'c'})
+
+
+def test_every_use_of_a_start_has_its_own_and_a_pair_has_the_same(
+        end: Callable[..., Ended]) -> None:
+    starts = end().stages.starts
+    judged = [starts[label] for label in ('nominal_old', 'nominal_1', 'shifted_old', 'shifted_1')]
+    fresh = [starts[f'{when}_confirm_{who}'] for when in ('nominal', 'shifted')
+             for who in ('old', 'new')]
+    assert len(set(judged)) == len(set(fresh)) == 1
+    apart = [judged[0], fresh[0], starts['replay_old'], starts['guarded_old'],
+             starts['calibrate_new'], starts['guarded_new']]
+    assert len({seed for block in apart for seed in block}) == sum(map(len, apart))
+
+
+def test_a_candidate_is_calibrated_from_starts_it_is_not_judged_on_nor_replays(
+        end: Callable[..., Ended]) -> None:
+    found = end()
+    assert found.stages.calibrated == ['replay_old', 'calibrate_new']
+    assert (found.registry.path(2) / 'calibration.json').is_file()
+
+
+@pytest.mark.parametrize(('ends', 'verdict'), [
+    pytest.param({'shifted_confirm_new': BAD}, Verdict.INCONCLUSIVE, id='no-better-under-it'),
+    pytest.param({'nominal_confirm_new': HALF}, Verdict.FAIL, id='worse-in-the-old-world'),
+    pytest.param({'nominal_confirm_new': 'T' * 3 + 'S' * (N - 3)}, Verdict.INCONCLUSIVE,
+                 id='a-loss-in-the-old-world-is-not-ruled-out')])
+def test_what_fresh_starts_do_not_confirm_is_never_in_force(
+        end: Callable[..., Ended], ends: dict[str, str], verdict: Verdict) -> None:
+    found = end(**ends)
+    assert (found.verdict, found.registry.current()) == (verdict, 1)
+    assert found.moves == [('added', 2), ('rejected', 2)]
+    assert any('fresh starts' in why for why in found.registry.history()[-1]['why'])
+
+
+def test_a_version_that_fails_with_its_own_detector_gives_way_to_what_was_before_all_rounds(
+        end: Callable[..., Ended]) -> None:
+    # both rounds pass the gate; the first of them was never confirmed, so it is no way back
+    found = end(rounds=2, shifted_1=HALF, nominal_2=GOOD, shifted_2=GOOD, guarded_new=BAD)
+    assert [entry['verdict'] for entry in found.report['rounds']] == ['pass', 'pass']
+    assert found.moves == [('added', 2), ('rejected', 2), ('added', 3), ('promoted', 3),
+                           ('rolled_back', 1)]
+    assert (found.verdict, found.registry.current()) == (Verdict.FAIL, 1)
+    assert 'ROLLED BACK' in text({**found.report, 'case': 'c'})
+
+
+def test_the_last_that_passed_is_confirmed_though_a_later_one_did_not(
+        end: Callable[..., Ended]) -> None:
+    found = end(rounds=2, shifted_1=HALF, nominal_2=HALF, shifted_2=GOOD)
+    assert [entry['verdict'] for entry in found.report['rounds']] == ['pass', 'fail']
+    assert found.registry.current() == 2
+    assert found.verdict is Verdict.PASS
+
+
+def test_where_no_round_passes_nothing_more_is_run(end: Callable[..., Ended]) -> None:
+    found = end(shifted_1=BAD)
+    assert (found.verdict, found.registry.current()) == (Verdict.INCONCLUSIVE, 1)
+    assert not {'calibrate_new', 'nominal_confirm_new', 'guarded_new'} & set(found.stages.starts)
+    assert not (found.registry.path(2) / 'calibration.json').exists()
+    assert json.dumps(found.report)

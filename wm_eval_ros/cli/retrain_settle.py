@@ -1,0 +1,103 @@
+"""The end of a retraining: what passed is tried once more on fresh starts, then put in force."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+import shutil
+from typing import Any
+
+from wm_eval_ros.cli.retrain_case import CALIBRATION, Model, Stages
+from wm_eval_ros.cli.retrain_gate import gate, Outcomes, rate_of
+from wm_eval_ros.cli.retrain_watch import watch_bag
+from wm_eval_ros.cli.sides import evidence_of
+from wm_eval_ros.models.registry import Registry
+from wm_eval_ros.records import Verdict
+from wm_eval_ros.scoring.promotion import Promotion
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that was trained and judged in a round."""
+
+    model: Model
+    promotion: Promotion
+    #: what the report tells of its round
+    entry: dict[str, Any]
+
+
+def settle(stages: Stages, registry: Registry, tried: Sequence[Candidate],
+           report: dict[str, Any]) -> Verdict:
+    """
+    Put all that was tried into the registry, and the last that passed in force.
+
+    Not before it has passed the gate again, on starts by which nothing was chosen: what is in
+    force until then is what was before the retraining, and so is what a rollback goes back to.
+
+    :returns: PASS: a version was put in force and kept
+    """
+    chosen = next((c for c in reversed(tried) if c.promotion.verdict is Verdict.PASS), None)
+    confirmed = None if chosen is None else _confirm(stages, chosen, report)
+    for candidate in tried:
+        version = registry.add(partial(shutil.copytree, candidate.model.folder), {})
+        candidate.entry['version'] = version
+        if candidate is chosen and confirmed is not None and confirmed.verdict is Verdict.PASS:
+            registry.promote(version, _facts(candidate.promotion, confirmed))
+        else:
+            again = confirmed if candidate is chosen else None
+            registry.reject(version, _facts(candidate.promotion, again))
+    if chosen is None or confirmed is None:
+        return tried[-1].promotion.verdict
+    if confirmed.verdict is not Verdict.PASS:
+        return confirmed.verdict
+    return _guard(stages, registry, chosen, report)
+
+
+def _confirm(stages: Stages, chosen: Candidate, report: dict[str, Any]) -> Promotion:
+    """Calibrate on starts of its own, then run both models under both conditions on fresh ones."""
+    bag = stages.run('calibrate_new',
+                     stages.scenario(chosen.model, shifted=False, use='calibrate'),
+                     'retrained model, old condition, to calibrate')
+    chosen.entry['calibration'] = stages.calibrate(bag, chosen.model.folder / CALIBRATION)
+    new, old = (Outcomes(*map(evidence_of, stages.both(f'confirm_{name}', model, 'confirm')))
+                for name, model in (('new', chosen.model), ('old', stages.old)))
+    found, told = gate(new, old, stages.case, looks=1)
+    report['confirmed'] = told
+    return found
+
+
+def _facts(promotion: Promotion, confirmed: Promotion | None) -> dict[str, Any]:
+    """Return what the history says of a decision and its grounds."""
+    last = confirmed or promotion
+    why = [f'{c.name}: {c.sentence}' for c in promotion.conditions]
+    if confirmed is not None:
+        why += [f'{c.name}, fresh starts: {c.sentence}' for c in confirmed.conditions]
+    elif promotion.verdict is Verdict.PASS:
+        why.append('a later round passed as well')
+    return {'verdict': last.verdict.value, 'why': why}
+
+
+def _guard(stages: Stages, registry: Registry, chosen: Candidate,
+           report: dict[str, Any]) -> Verdict:
+    """
+    Run the version in force under the shift, as deployed: with its detector and the fallback.
+
+    One whose success is then shown to lie below what the old model had under the old condition,
+    and not above what that had under the shift, is of no use with its own detector and is rolled
+    back.
+    """
+    folder = registry.path(chosen.entry['version'])
+    scenario = stages.scenario(Model(folder, chosen.model.sha256), shifted=True,
+                               calibration=folder / CALIBRATION, use='guard')
+    bag = stages.run('guarded_new', scenario,
+                     'promoted model, under the shift, with detector and fallback')
+    rate = rate_of(evidence_of(bag))
+    report['guarded'] = {**asdict(watch_bag(bag)), 'success': rate}
+    old = report['success']
+    if rate['high'] < old['nominal_old']['low'] and rate['low'] <= old['shifted_old']['high']:
+        why = f'success {rate["value"]:.2f} on fresh starts, with the fallback, is not back'
+        registry.rollback({'why': why})
+        report['rolled_back'] = why
+        return Verdict.FAIL
+    return Verdict.PASS
