@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from wm_eval_ros.errors import MissingExtraError
-from wm_eval_ros.records import Interval, MetricValue, Verdict
+from wm_eval_ros.records import EventKind, Interval, MetricValue, Verdict
 from wm_eval_ros.report import shell
 from wm_eval_ros.report.checks import Check
 from wm_eval_ros.report.page import BOARD, page, reasons
@@ -55,6 +55,15 @@ def test_every_figure_of_a_busy_run_has_its_place(
     assert places | {'plane', 'slider', 'play', 'episode'} <= set(elements(text).ids)
     assert all('n = ' in plot['title'] for each in figures_of(text).values()
                for plot in each.values() if 'planner' not in plot['title'])
+
+
+def test_the_headline_says_how_many_were_solved_with_help(scenes: ModuleType) -> None:
+    # three of five were solved, the first of them with a fallback
+    assert '3 of 5 episodes succeeded, 1 of them with help <small>' in page(
+        *scored(scenes.busy_run()))
+    alone = [r for r in scenes.busy_run()
+             if getattr(r, 'kind', None) is not EventKind.FALLBACK_ON]
+    assert '3 of 5 episodes succeeded <small>' in page(*scored(alone))
 
 
 def test_the_board_leads_with_the_four_figures_and_says_why_one_is_missing(

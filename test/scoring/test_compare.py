@@ -466,3 +466,39 @@ def test_a_scorecard_with_a_number_that_json_does_not_have_is_refused() -> None:
     assert 'NaN' in text
     with pytest.raises(BagError, match=r'here.json: not usable as JSON \(NaN is not JSON\)'):
         read_card(text, 'here.json')
+
+
+def helped(outcomes: str, aided: Sequence[bool | None]) -> Evidence:
+    made = card(outcomes)
+    return of_card(replace(made, episodes=tuple(
+        replace(e, aided=a) for e, a in zip(made.episodes, aided, strict=True))))
+
+
+def test_what_was_solved_with_help_counts_in_success_and_not_in_unaided_success() -> None:
+    found = compare([helped('SSST', [True, False, False, True]),
+                     helped('STTT', [False] * 4)]).contrasts[0]
+    # with help 3 of 4 against 1 of 4; without 2 and 1: pair 0 is B's, 1 and 2 are A's
+    assert found.success.difference.value == pytest.approx(2 / 4)
+    alone = next(e for e in found.others if e.name == 'unaided_success_rate')
+    assert (alone.first.value, alone.second.value) == (0.5, 0.25)
+    assert alone.difference.value == pytest.approx(1 / 4)
+    assert alone.difference.interval is not None
+    assert alone.difference.interval.method == 'Tango, paired'
+    assert 'somebody else driving as well in 1 and 0 of the solved ones' in found.sentence
+
+
+def test_where_nobody_helped_the_sentence_says_nothing_of_it() -> None:
+    found = compare([helped('SSST', [False] * 4), helped('STTT', [False, True, True, True])])
+    assert 'somebody else' not in found.contrasts[0].sentence
+
+
+def test_a_scorecard_that_does_not_tell_who_drove_has_no_unaided_success() -> None:
+    data = json.loads(card('SST').to_json())
+    for episode in data['episodes']:
+        del episode['aided']
+    old = of_card(read_card(json.dumps(data), 'old.json'))
+    found = compare([old, helped('SST', [False] * 3)]).contrasts[0]
+    alone = next(e for e in found.others if e.name == 'unaided_success_rate')
+    assert alone.difference.value is None
+    assert 'score the bags anew' in alone.difference.why
+    assert found.success.difference.value == 0

@@ -131,6 +131,15 @@ def test_starts_that_are_not_shared_are_told(card: Maker) -> None:
     assert sweep.notes == ('not all seeds were decided at every point: 10 are shared by all',)
 
 
+def test_points_whose_success_somebody_helped_to_are_told(card: Maker) -> None:
+    alone, made = card(3, {'horizon': 5}), card(3, {'horizon': 8})
+    # of the first five episodes three were solved
+    aided = replace(made, episodes=tuple(replace(e, aided=e.episode < 5) for e in made.episodes))
+    sweep = make_sweep('planner.horizon', [('a', alone), ('b', aided)])
+    assert sweep.notes == ('success at 8 counts 3 episodes in which somebody but the planner '
+                           'drove as well; unaided_success_rate does not',)
+
+
 def test_other_versions_are_told(card: Maker) -> None:
     sweep = make_sweep('planner.horizon', [
         ('a', card(3, {'horizon': 5})), ('b', card(3, {'horizon': 8}, package_version='0.2.0'))])

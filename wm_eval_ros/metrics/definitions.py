@@ -9,6 +9,8 @@ from wm_eval_ros.metrics.beyond import BEYOND
 DEFINITIONS = {
     'success_rate': 'Share of decided episodes that reached the goal; starts already solved, '
                     'aborted and open episodes are left out and counted.',
+    'unaided_success_rate': 'The same, where an episode counts as solved only if nobody but the '
+                            'planner drove in it: no fallback, stop or operator.',
     'success_posterior': 'Mean of the Beta posterior of the success rate under a uniform prior.',
     'success_rate_worst_case': 'Success rate if every aborted or open episode had failed.',
     'episodes': 'Number of episodes by outcome.',

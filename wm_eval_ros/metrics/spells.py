@@ -13,6 +13,8 @@ from wm_eval_ros.records import EpisodeEvent, EventKind
 Spell = tuple[int, int]
 
 FALLBACK = (EventKind.FALLBACK_ON, EventKind.FALLBACK_OFF)
+DEGRADED = (EventKind.DEGRADED_ON, EventKind.DEGRADED_OFF)
+STOPPED = (EventKind.STOPPED_ON, EventKind.STOPPED_OFF)
 INTERVENTION = (EventKind.INTERVENTION_ON, EventKind.INTERVENTION_OFF)
 PERTURBATION = (EventKind.PERTURB_ON, EventKind.PERTURB_OFF)
 

@@ -22,7 +22,8 @@ _NOT_DONE = frozenset({EventKind.FAILURE, EventKind.TIMEOUT})
 DECIDED = _NOT_DONE | {EventKind.SUCCESS}
 #: no episode is longer, whatever its end says [ns]
 _LONGEST_NS = 2.0**62
-_NO_EPISODE = 'no episode was decided'
+#: why there is no share of decided episodes
+NO_EPISODE = 'no episode was decided'
 _NOBODY = 'no episode to wait for'
 #: why success on a robot has no figure
 NO_PREDICATE = 'what success is on this robot is not known'
@@ -43,13 +44,13 @@ def success(episodes: tuple[Episode, ...]) -> Values:
     k, n = sum(e.outcome == EventKind.SUCCESS for e in counted), len(counted)
     unknown = sum(e.outcome in (None, EventKind.ABORT) and not e.solved_at_start
                   for e in episodes)
-    return (share('success_rate', k, n, _NO_EPISODE), _posterior(k, n),
+    return (share('success_rate', k, n, NO_EPISODE), _posterior(k, n),
             share('success_rate_worst_case', k, n + unknown, 'no episode was started'))
 
 
 def _posterior(k: int, n: int) -> MetricValue:
     if n == 0:
-        return missing('success_posterior', '1', _NO_EPISODE)
+        return missing('success_posterior', '1', NO_EPISODE)
     mean, low, high = beta_posterior(k, n)
     interval = Interval(low, high, 0.95, 'Beta, uniform prior')
     return MetricValue('success_posterior', mean, '1', n, interval)
@@ -127,7 +128,7 @@ class Task(TableMetric):
 
     def values(self, run: Run) -> Values:
         """Return the task's figures; on a robot what success is is not known."""
-        known = run if not _of_a_robot(run) else replace(run, episodes=())
+        known = run if not of_a_robot(run) else replace(run, episodes=())
         first, rest = success(known.episodes), (*steps_to_success(known), *time_to_success(known))
         if known is not run:
             first, rest = (tuple(replace(v, why=NO_PREDICATE) for v in values)
@@ -135,7 +136,8 @@ class Task(TableMetric):
         return (*first, *outcomes(run.episodes), *rest)
 
 
-def _of_a_robot(run: Run) -> bool:
+def of_a_robot(run: Run) -> bool:
+    """Say whether a run was one of a robot, whose success is not known."""
     return run.info is not None and is_robot(run.info.settings)
 
 

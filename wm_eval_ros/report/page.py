@@ -33,7 +33,8 @@ from wm_eval_ros.scoring.sweep import Sweep
 BOARD = {'success': 'success_rate', 'interventions': 'intervention_rate',
          'time to retrain': 'time_to_retrain', 'cost per hour': 'cost_per_hour'}
 #: those asked for next, as far as the run has them
-KEYS = {'deadline misses': 'deadline_miss_rate', 'plan latency, p99': 'plan_latency.p99',
+KEYS = {'success, nobody helping': 'unaided_success_rate',
+        'deadline misses': 'deadline_miss_rate', 'plan latency, p99': 'plan_latency.p99',
         'sense to act, median': 'sense_to_act.p50',
         'steps to success, median': 'steps_to_success.median',
         'one-step error against persistence': 'prediction_ratio[h=1]',
@@ -206,7 +207,9 @@ def _headline(card: Scorecard) -> str:
     if rate.value is None or rate.interval is None:
         return f'Success unknown: {escape(rate.why)}'
     low, high = rate.interval[:2]
-    return (f'{round(rate.value * rate.n)} of {rate.n} episodes succeeded '
+    helped = sum(e.helped for e in card.episodes)
+    with_help = f', {helped} of them with help' if helped else ''
+    return (f'{round(rate.value * rate.n)} of {rate.n} episodes succeeded{with_help} '
             f'<small>{100 * low:.0f} to {100 * high:.0f}\u00a0% at 95\u00a0% confidence</small>')
 
 

@@ -19,7 +19,7 @@ _OF_TIMING = ('clock', 'processor')
 #: family of figures -> what must be equal
 NEEDED = {
     'success_rate': _OF_THE_WORLD, 'success_rate_worst_case': _OF_THE_WORLD,
-    'time_to_success': _OF_THE_WORLD,
+    'unaided_success_rate': _OF_THE_WORLD, 'time_to_success': _OF_THE_WORLD,
     # a miss is counted against the own schedule
     'deadline_miss_rate': (*_OF_TIMING, 'period', 'deadline'),
     'plan_latency': _OF_TIMING, 'sense_to_act': _OF_TIMING, 'cpu_time': _OF_TIMING,

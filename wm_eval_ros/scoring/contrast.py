@@ -11,7 +11,14 @@ from wm_eval_ros.scoring.conditions import obstacle, unmet
 from wm_eval_ros.scoring.effects import effect, measures
 from wm_eval_ros.scoring.evidence import Evidence
 from wm_eval_ros.scoring.pairs import match, Matched
-from wm_eval_ros.scoring.success import needed, success_gap, SuccessGap, worst_case
+from wm_eval_ros.scoring.success import (
+    helped,
+    needed,
+    success_gap,
+    SuccessGap,
+    unaided,
+    worst_case,
+)
 
 
 @dataclass(frozen=True)
@@ -50,17 +57,18 @@ def measure(names: tuple[str, str], sides: tuple[Evidence, Evidence],
     unknown = sides[0].unknown_success or sides[1].unknown_success
     why = unknown or obstacle('success_rate', broken, question.waived)
     gap = success_gap(matched, question.rule, question.alpha)
-    worst = worst_case(matched, 1 - question.alpha)
+    of_success = [take(matched, 1 - question.alpha) for take in (worst_case, unaided)]
     if why:
-        worst = replace(worst, difference=_refused(worst, why), better=Better.INCOMPARABLE)
+        of_success = [replace(e, difference=_refused(e, why), better=Better.INCOMPARABLE)
+                      for e in of_success]
     horizon = min(side.horizon_s for side in sides)
-    others = tuple(effect(m, matched, sides, 1 - question.alpha,
-                          (unknown if family(m.name) == 'time_to_success' else '')
-                          or obstacle(m.name, broken, question.waived))
-                   for m in measures(horizon))
+    others = (*of_success, *(effect(m, matched, sides, 1 - question.alpha,
+                                    (unknown if family(m.name) == 'time_to_success' else '')
+                                    or obstacle(m.name, broken, question.waived))
+                             for m in measures(horizon)))
     if question.rule is Rule.SEQUENTIAL:
-        worst, others = _unjudged(worst), tuple(map(_unjudged, others))
-    return Measured(*names, matched, gap, (worst, *others), why)
+        others = tuple(map(_unjudged, others))
+    return Measured(*names, matched, gap, others, why)
 
 
 def _unjudged(found: Effect) -> Effect:
@@ -114,6 +122,9 @@ def _sentence(found: Measured, success: Effect, question: Question, p: float | N
     first, second = success.first, success.second
     rates = (f'{found.first} solved {_share(first.value)} ({first.n}), {found.second} '
              f'{_share(second.value)} ({second.n})')
+    if any(aided := helped(found.matched)):
+        rates += (f', with somebody else driving as well in {aided[0]} and {aided[1]} of the '
+                  'solved ones')
     spread = ''
     if gap.interval is not None and gap.value is not None:
         spread = f', difference {gap.value:+.3f} [{gap.interval.low:.3f}, {gap.interval.high:.3f}]'

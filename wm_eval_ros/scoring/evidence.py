@@ -47,6 +47,11 @@ class EpisodeEvidence:
         return self.result.outcome == 'success'
 
     @property
+    def unaided(self) -> bool:
+        """Say whether the task was done with nobody but the planner driving."""
+        return self.succeeded and self.result.aided is False
+
+    @property
     def counts(self) -> bool:
         """Say whether its outcome tells of the system: a start already solved does not."""
         return self.known and not self.result.solved_at_start

@@ -16,7 +16,7 @@ from wm_eval_ros.scoring.scorecard import (
 )
 from wm_eval_ros.scoring.typed import check_types
 
-_OPTIONAL = {'label'}
+_OPTIONAL = {'label', 'aided'}
 
 
 def read_card(text: str, where: str) -> Scorecard:

@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from wm_eval_ros.metrics.task import DECIDED
-from wm_eval_ros.records import Interval, MetricValue, RunInfo
+from wm_eval_ros.records import EventKind, Interval, MetricValue, RunInfo
 from wm_eval_ros.scoring import typed
 from wm_eval_ros.scoring.typed import check_types
 
@@ -16,6 +16,7 @@ from wm_eval_ros.scoring.typed import check_types
 SCORECARD_SCHEMA = 1
 #: fields of the manifest that name the occasion and not what was run
 PROVENANCE = ('run_id', 'host')
+_SUCCESS = EventKind.SUCCESS.name.lower()
 _DECIDED = frozenset(kind.name.lower() for kind in DECIDED)
 
 
@@ -35,11 +36,18 @@ class EpisodeResult:
     slots: int
     misses: int
     label: str = ''
+    #: somebody but the planner drove in it; None: written by a version that did not look
+    aided: bool | None = None
 
     @property
     def decided(self) -> bool:
         """Say whether its end tells if the task was done: an abort or open episode does not."""
         return self.outcome in _DECIDED
+
+    @property
+    def helped(self) -> bool:
+        """Say whether it counts as solved and somebody else than the planner drove as well."""
+        return self.outcome == _SUCCESS and self.aided is True and not self.solved_at_start
 
 
 @dataclass(frozen=True, slots=True)

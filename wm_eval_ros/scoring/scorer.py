@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from wm_eval_ros.metrics.action_following import ActionFollowing
+from wm_eval_ros.metrics.aided import aided, Unaided
 from wm_eval_ros.metrics.base import Ints, Metric
 from wm_eval_ros.metrics.calibration import Calibration
 from wm_eval_ros.metrics.cost import Cost
@@ -32,9 +33,9 @@ from wm_eval_ros.scoring.unknown import without_gaps
 
 #: the families every run is scored by, in the order of their figures
 FAMILIES: tuple[type[TableMetric], ...] = (
-    Task, PerturbationRecovery, Handover, Retrain, Latency, Schedule, Inputs, Prediction,
-    Calibration, ActionFollowing, Interpretability, Surprise, Detector, Effort, Arrivals,
-    HostEffort, Cost)
+    Task, Unaided, PerturbationRecovery, Handover, Retrain, Latency, Schedule, Inputs,
+    Prediction, Calibration, ActionFollowing, Interpretability, Surprise, Detector, Effort,
+    Arrivals, HostEffort, Cost)
 
 
 class Scorer:
@@ -124,16 +125,18 @@ def _results(run: Run) -> tuple[EpisodeResult, ...]:
         sums = np.zeros(len(numbers), np.int64)
         np.add.at(sums, at, each)
         counts.update(dict(zip(numbers.tolist(), sums.tolist(), strict=True)))
-    return tuple(_result(run, e, recorded[e.number], missed[e.number]) for e in run.episodes)
+    helped = aided(run)
+    return tuple(_result(run, e, (recorded[e.number], missed[e.number]), e.number in helped)
+                 for e in run.episodes)
 
 
-def _result(run: Run, episode: Episode, slots: int, misses: int) -> EpisodeResult:
+def _result(run: Run, episode: Episode, counts: tuple[int, int], helped: bool) -> EpisodeResult:
     known = episode.time_s is not None and run.period_ns is not None
     return EpisodeResult(
         episode.number, 'open' if episode.outcome is None else episode.outcome.name.lower(),
         episode.seed, episode.solved_at_start,
         steps(episode.time_s or 0.0, run.period_ns or 1) if known else None, episode.time_s,
-        slots, misses, episode.label)
+        *counts, episode.label, helped)
 
 
 def _counts(table: RunTable) -> dict[str, int]:

@@ -25,6 +25,8 @@ from wm_eval_ros.stats.sequential import SignTest
 
 MCNEMAR, BOSCHLOO, SIGN = 'exact McNemar', 'Boschloo', 'sign e-test'
 _NO_EPISODE = 'no episode to compare was decided'
+_NOT_TOLD = ('no episode to compare was decided and tells who drove; scorecards of earlier '
+             'versions do not: score the bags anew')
 #: success rates nearer to each other than this are not planned for: thousands of episodes
 NEAR = 0.02
 _POWER = 0.8
@@ -78,13 +80,14 @@ def success_gap(matched: Matched, rule: Rule, alpha: float) -> SuccessGap:
 
 
 def binary(name: str, kept: Matched, confidence: float,
-           done: Callable[[EpisodeEvidence], bool] = lambda e: e.succeeded) -> Effect:
+           done: Callable[[EpisodeEvidence], bool] = lambda e: e.succeeded,
+           why: str = _NO_EPISODE) -> Effect:
     """Return the difference of a share of episodes, with Tango's or Agresti and Caffo's limits."""
     groups = kept.first, kept.second
-    first, second = (share(name, sum(map(done, group)), len(group), _NO_EPISODE)
+    first, second = (share(name, sum(map(done, group)), len(group), why)
                      for group in groups)
     if not all(groups):
-        gap = missing(name, '1', _NO_EPISODE, kept.n)
+        gap = missing(name, '1', why, kept.n)
     elif kept.paired:
         outcomes = [(done(a), done(b)) for a, b in zip(*groups, strict=True)]
         found = paired_difference(outcomes.count((True, False)), outcomes.count((False, True)),
@@ -101,6 +104,18 @@ def binary(name: str, kept: Matched, confidence: float,
 def worst_case(matched: Matched, confidence: float) -> Effect:
     """Return the difference if every aborted or open episode had failed."""
     return binary('success_rate_worst_case', matched.where(lambda e: e.counts), confidence)
+
+
+def unaided(matched: Matched, confidence: float) -> Effect:
+    """Return the difference where only what the planner solved by itself counts as solved."""
+    kept = matched.where(lambda e: e.decided and e.result.aided is not None)
+    return binary('unaided_success_rate', kept, confidence, lambda e: e.unaided, _NOT_TOLD)
+
+
+def helped(matched: Matched) -> tuple[int, int]:
+    """Return in how many compared successes of either side somebody else drove as well."""
+    kept = matched.where(lambda e: e.decided)
+    return (sum(e.result.helped for e in kept.first), sum(e.result.helped for e in kept.second))
 
 
 def _counts(kept: Matched, done: Callable[[EpisodeEvidence], bool] = lambda e: e.succeeded,

@@ -294,6 +294,10 @@ def _notes(cards: Sequence[Scorecard], points: Sequence[Point]) -> list[str]:
     if len(set(seeds)) > 1:
         shared = len(frozenset.intersection(*seeds))
         found.append(f'not all seeds were decided at every point: {shared} are shared by all')
+    helped = [(p.value, n) for card, p in zip(cards, points, strict=True)
+              if (n := sum(e.helped for e in card.episodes))]
+    found += [f'success at {value} counts {n} episodes in which somebody but the planner drove '
+              'as well; unaided_success_rate does not' for value, n in helped]
     for name in ('package_version', 'git_commit'):
         kinds = sorted({str(card.manifest.get(name, '')) for card in cards})
         if len(kinds) > 1:

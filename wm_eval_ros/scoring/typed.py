@@ -27,7 +27,8 @@ PROVENANCE = {'run_id': 'text', 'host': 'a table'}
 EPISODE = {
     'episode': 'a whole number', 'outcome': 'text', 'seed': 'a whole number',
     'solved_at_start': 'true or false', 'steps': 'a whole number', 'time_s': 'a number',
-    'slots': 'a whole number', 'misses': 'a whole number', 'label': 'text'}
+    'slots': 'a whole number', 'misses': 'a whole number', 'label': 'text',
+    'aided': 'true or false'}
 FIGURE = {
     'name': 'text', 'value': 'a number', 'unit': 'text', 'n': 'a whole number',
     'interval': 'a table', 'interval.low': 'a number', 'interval.high': 'a number',
@@ -36,7 +37,8 @@ SWEEP = {'key': 'text', 'scenario': 'text', 'clock': 'text'}
 POINT = {'x': 'a number', 'bag': 'text', 'model': 'a table'}
 TRIAL = {'seed': 'a whole number', 'success': 'true or false'}
 #: what may be null in an episode or a figure: it is not known
-NULLABLE = {'seed', 'steps', 'time_s', 'value', 'interval', 'interval.low', 'interval.high'}
+NULLABLE = {'seed', 'steps', 'time_s', 'aided', 'value', 'interval', 'interval.low',
+            'interval.high'}
 _SHOWN = 40
 
 
