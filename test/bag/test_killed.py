@@ -27,6 +27,7 @@ from rosbags.rosbag2 import Reader
 from wm_eval_ros.bag.disk import DiskFile
 from wm_eval_ros.bag.limits import Limits
 from wm_eval_ros.bag.reader import open_bag
+from wm_eval_ros.bag.recorder_checks import last_word
 from wm_eval_ros.bag.recording import Recording
 from wm_eval_ros.bag.recover import Outcome, recover
 from wm_eval_ros.errors import RecordingError
@@ -167,6 +168,10 @@ def test_a_disk_full_at_any_byte_is_surfaced_and_what_was_before_is_readable(
         check(tmp_path / f'r{number}', fed, {'/planner_cycle': durable})
         with open_bag(folder, salvage=True) as bag:
             assert bag.lost_bytes == 0, 'the file ends with a whole piece'
+        with open_bag(tmp_path / f'r{number}') as bag:
+            told = last_word(bag)
+        assert told is not None
+        assert 'No space left' in told.reason
     assert slowest < 1.0
 
 

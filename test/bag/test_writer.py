@@ -183,6 +183,9 @@ def test_the_first_failure_of_the_disk_ends_writing_for_good(
     with open_bag(tmp_path / 'b', salvage=not freed) as bag:
         assert [m.log_ns for m in bag.messages()] == list(range(1, 101))
         assert freed == (not bag.notes)
+        # and says why in any case
+        assert bag.metadata is not None
+        assert bag.metadata.custom == {'state': 'failed'}
 
 
 class Sealing:

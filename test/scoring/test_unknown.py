@@ -109,12 +109,14 @@ def test_preflight_names_what_is_unknown(
     assert found.verdict is verdict
 
 
+@pytest.mark.parametrize('folder', [True, False], ids=['folder', 'storage-file-alone'])
 def test_what_metadata_yaml_tells_of_a_failed_recording_counts_where_it_is_more(
-    tmp_path: Path, scenes: ModuleType, run: list[Record],
+    tmp_path: Path, scenes: ModuleType, run: list[Record], folder: bool,
 ) -> None:
     told = status({'/planner_cycle': 2, '/joint_states': 7})
     last = status({'/planner_cycle': 5, '/joint_states': 4}, failed=True)
-    found = read(scenes.write_bag(tmp_path / 'bag', [*run, told], summary(last)))
+    made = scenes.write_bag(tmp_path / 'bag', [*run, told], summary(last))
+    found = read(made if folder else next(made.glob('*.mcap')))
     assert found.card.counts['dropped[/planner_cycle]'] == 5
     assert found.card.counts['dropped[/joint_states]'] == 7
     assert found.card['plan_latency.p95'].value is None

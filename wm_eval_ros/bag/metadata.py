@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from wm_eval_ros.config.yaml_file import load_yaml
+from wm_eval_ros.config.yaml_file import load_yaml, parse_yaml
 from wm_eval_ros.errors import BagError, ConfigError
 from wm_eval_ros.wire.topics import Qos
 
@@ -120,7 +120,25 @@ def read_metadata(folder: Path) -> Metadata:
     """
     path = folder / NAME
     raw = _load(path)
-    information = raw.get(_ROOT) if isinstance(raw, dict) else None
+    return _read(raw.get(_ROOT) if isinstance(raw, dict) else None, path)
+
+
+def embedded_metadata(text: str, where: str) -> Metadata:
+    """
+    Read what a storage file holds of it, in its record ``rosbag2``.
+
+    :param where: how to name it in an error
+    :raises BagError: as :func:`read_metadata`
+    """
+    if len(text) > MAX_METADATA_BYTES:
+        raise BagError(f'{where}: over {MAX_METADATA_BYTES} bytes of metadata')
+    try:
+        return _read(parse_yaml(text, where, max_nodes=_MAX_NODES), where)
+    except ConfigError as error:
+        raise BagError(str(error)) from None
+
+
+def _read(information: Any, path: Path | str) -> Metadata:
     if not isinstance(information, dict):
         raise BagError(f'{path}: no {_ROOT!r}; this is no metadata of rosbag2')
     version = information.get('version')

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+import contextlib
 
 from wm_eval_ros.bag.findings import error, Finding, warning
+from wm_eval_ros.bag.metadata import embedded_metadata
 from wm_eval_ros.bag.reader import Bag
 from wm_eval_ros.bag.tally import from_summary
+from wm_eval_ros.errors import BagError
 from wm_eval_ros.records import RecorderStatus
 from wm_eval_ros.wire.topics import EPISODE_EVENT, RUN_INFO
 
@@ -19,9 +22,18 @@ def last_word(bag: Bag) -> RecorderStatus | None:
     """
     Return the status in the custom data of metadata.yaml, None where there is none.
 
-    What a recording that failed came to is nowhere else: no message could tell it.
+    A storage file without it has the same at its end. What a recording that failed came to is
+    nowhere else: no message could tell it.
     """
-    return None if bag.metadata is None else from_summary(bag.metadata.custom)
+    return from_summary(bag.metadata.custom if bag.metadata is not None else _embedded(bag))
+
+
+def _embedded(bag: Bag) -> dict[str, str]:
+    # of other tools, and older ones, it may have another form, which says nothing of our recorder
+    with contextlib.suppress(BagError):
+        for _, record in bag.metadata_records('rosbag2'):
+            return embedded_metadata(record.get('serialized_metadata', ''), str(bag.path)).custom
+    return {}
 
 
 class RecorderChecks:

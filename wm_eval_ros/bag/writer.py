@@ -191,7 +191,8 @@ class BagWriter:
         """
         Finish the file and write metadata.yaml; a second call does nothing.
 
-        After a failure that is tried too: what is whole in the file gets its index.
+        After a failure both are tried too: what is whole in the file gets its index, and where
+        there is no room for that, metadata.yaml says at least why.
 
         :param summary: free text by key, for the custom data of metadata.yaml
         :raises RecordingError: writing failed now or before
@@ -201,9 +202,10 @@ class BagWriter:
         self._closed = True
         try:
             if self._failure:
-                with contextlib.suppress(OSError):
-                    self._finish(summary or {})
-            self._guard(lambda: self._finish(summary or {}))
+                for step in (self._finish, self._describe):
+                    with contextlib.suppress(OSError):
+                        step(summary or {})
+            self._guard(lambda: self._complete(summary or {}))
         finally:
             with contextlib.suppress(OSError):
                 self._disk.close()
@@ -234,6 +236,10 @@ class BagWriter:
         if sealed:
             self._mcap.add_metadata(SEAL_RECORD, sealed)
 
+    def _complete(self, summary: Mapping[str, str]) -> None:
+        self._finish(summary)
+        self._describe(summary)
+
     def _finish(self, summary: Mapping[str, str]) -> None:
         self._mcap.close_chunk()
         if self._seal is not None and not self._cut:
@@ -245,8 +251,10 @@ class BagWriter:
         self._disk.sync()
         if self._seal is not None and not self._cut:
             self._seal.durable()
+
+    def _describe(self, summary: Mapping[str, str]) -> None:
         part = self.folder / f'.{NAME}.part'
-        part.write_text(to_yaml(contents), encoding='utf-8')
+        part.write_text(to_yaml(self._metadata(summary)), encoding='utf-8')
         part.replace(self.folder / NAME)
 
     def _metadata(self, summary: Mapping[str, str]) -> dict[str, Any]:
