@@ -22,6 +22,7 @@ from wm_eval_ros.perturb.protocol import (
     ChangesValues,
     ChangesWorld,
     HasDuration,
+    Perturbation,
     PlanningFault,
 )
 
@@ -161,3 +162,9 @@ def test_a_parameter_out_of_range_is_refused() -> None:
 def test_a_severity_out_of_range_is_refused(severity: float) -> None:
     with pytest.raises(ConfigError, match='severity'):
         catalogue.make('sensor.noise', severity, np.random.default_rng(0), {})
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_it_extends_what_every_perturbation_is_made_with(name: str) -> None:
+    assert issubclass(catalogue.load(name), Perturbation)
+    assert not {'severity', 'rng'} & set(catalogue.parameters_of(name))

@@ -8,15 +8,13 @@ import cv2
 import numpy as np
 
 from wm_eval_ros.config.schema import setting
-from wm_eval_ros.perturb.protocol import Pixels
+from wm_eval_ros.perturb.protocol import Perturbation, Pixels
 
 
 @dataclass(kw_only=True)
-class Blur:
+class Blur(Perturbation):
     """The lens is out of focus: Gaussian of standard deviation ``s * sigma`` of the width."""
 
-    severity: float
-    rng: np.random.Generator
     sigma: float = setting(0.1, doc='standard deviation at severity 1, of the image width',
                            low=0.001, high=1.0)
 

@@ -12,10 +12,11 @@ import numpy as np
 from wm_eval_ros import plugins
 from wm_eval_ros.config.schema import did_you_mean
 from wm_eval_ros.errors import ConfigError
+from wm_eval_ros.perturb.protocol import Perturbation
 
 GROUP = 'wm_eval_ros.perturbations'
 #: fields every perturbation has
-_COMMON = ('severity', 'rng')
+_COMMON = frozenset(f.name for f in dataclasses.fields(Perturbation))
 
 
 def names() -> tuple[str, ...]:

@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from wm_eval_ros.config.schema import setting
-from wm_eval_ros.perturb.protocol import Copy
+from wm_eval_ros.perturb.protocol import Copy, Perturbation
 
 _AS_IT_IS = (Copy(),)
 _NS = 1e9
 
 
 @dataclass(kw_only=True)
-class Drop:
+class Drop(Perturbation):
     """Each message is lost with probability s."""
-
-    severity: float
-    rng: np.random.Generator
 
     def deliver(self, task_ns: int) -> Sequence[Copy]:
         """Lose some."""
@@ -27,11 +22,9 @@ class Drop:
 
 
 @dataclass(kw_only=True)
-class BurstLoss:
+class BurstLoss(Perturbation):
     """All is lost for ``s * length`` from the onset on, and again after pauses that are drawn."""
 
-    severity: float
-    rng: np.random.Generator
     length: float = setting(0.5, doc='length of a burst at severity 1', unit='s', low=0.001,
                             high=100.0)
     pause: float = setting(0.5, doc='mean time between two bursts', unit='s', low=0.001,
@@ -51,11 +44,9 @@ class BurstLoss:
 
 
 @dataclass(kw_only=True)
-class HalfRate:
+class HalfRate(Perturbation):
     """The rate falls by ``s / 2``: at severity 1 every second message is missing."""
 
-    severity: float
-    rng: np.random.Generator
     _owed: float = field(default=0.0, init=False)
 
     def deliver(self, task_ns: int) -> Sequence[Copy]:
@@ -68,11 +59,9 @@ class HalfRate:
 
 
 @dataclass(kw_only=True)
-class Delay:
+class Delay(Perturbation):
     """Every message is ``s * longest`` late."""
 
-    severity: float
-    rng: np.random.Generator
     longest: float = setting(0.2, doc='delay at severity 1', unit='s', low=0.001, high=100.0)
 
     def deliver(self, task_ns: int) -> Sequence[Copy]:
@@ -81,11 +70,9 @@ class Delay:
 
 
 @dataclass(kw_only=True)
-class Jitter:
+class Jitter(Perturbation):
     """Every message is late by a time drawn anew from 0 to ``s * longest``."""
 
-    severity: float
-    rng: np.random.Generator
     longest: float = setting(0.2, doc='longest delay at severity 1', unit='s', low=0.001,
                              high=100.0)
 
@@ -95,11 +82,9 @@ class Jitter:
 
 
 @dataclass(kw_only=True)
-class Duplicate:
+class Duplicate(Perturbation):
     """A message comes again, ``after`` later, with probability s: at 1 the rate doubles."""
 
-    severity: float
-    rng: np.random.Generator
     after: float = setting(0.02, doc='time from the first to the second', unit='s', low=0.0,
                            high=100.0)
 
@@ -110,11 +95,9 @@ class Duplicate:
 
 
 @dataclass(kw_only=True)
-class Reorder:
+class Reorder(Perturbation):
     """A message is overtaken by those of the next ``by``, with probability s."""
 
-    severity: float
-    rng: np.random.Generator
     by: float = setting(0.05, doc='how long a message that is overtaken is held back', unit='s',
                         low=0.001, high=100.0)
 
@@ -125,11 +108,9 @@ class Reorder:
 
 
 @dataclass(kw_only=True)
-class StaleStamp:
+class StaleStamp(Perturbation):
     """Messages say that they are ``s * age`` older than they are."""
 
-    severity: float
-    rng: np.random.Generator
     age: float = setting(1.0, doc='age added at severity 1', unit='s', low=0.001, high=1000.0)
 
     def deliver(self, task_ns: int) -> Sequence[Copy]:
@@ -138,11 +119,9 @@ class StaleStamp:
 
 
 @dataclass(kw_only=True)
-class ClockJump:
+class ClockJump(Perturbation):
     """The sender's clock jumps ahead by ``s * jump`` at the onset, and back at the end."""
 
-    severity: float
-    rng: np.random.Generator
     jump: float = setting(2.0, doc='jump at severity 1', unit='s', low=0.001, high=1e6)
 
     def deliver(self, task_ns: int) -> Sequence[Copy]:
@@ -151,11 +130,9 @@ class ClockJump:
 
 
 @dataclass(kw_only=True)
-class ClockStop:
+class ClockStop(Perturbation):
     """The sender's clock runs at ``1 - s`` of its speed; at 1 it stands still."""
 
-    severity: float
-    rng: np.random.Generator
     _begin_ns: int | None = field(default=None, init=False)
 
     def deliver(self, task_ns: int) -> Sequence[Copy]:

@@ -9,15 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wm_eval_ros.config.schema import setting
-from wm_eval_ros.perturb.protocol import Floats, Pixels
+from wm_eval_ros.perturb.protocol import Floats, Perturbation, Pixels
 
 
 @dataclass(kw_only=True)
-class Occlusion:
+class Occlusion(Perturbation):
     """A grey rectangle, at a place drawn at the onset, hides a share s of width and of height."""
 
-    severity: float
-    rng: np.random.Generator
     grey: float = setting(127.0, doc='brightness of the rectangle', low=0.0, high=255.0)
     _place: tuple[float, float] | None = field(default=None, init=False)
 
@@ -35,11 +33,9 @@ class Occlusion:
 
 
 @dataclass(kw_only=True)
-class Colour:
+class Colour(Perturbation):
     """The colour channels are scaled apart: by up to ``1 +- s * gain``, drawn at the onset."""
 
-    severity: float
-    rng: np.random.Generator
     gain: float = setting(0.8, doc='largest change of a channel at severity 1, of its brightness',
                           low=0.001, high=1.0)
     _shift: Floats | None = field(default=None, init=False)
@@ -54,11 +50,9 @@ class Colour:
 
 
 @dataclass(kw_only=True)
-class Illumination:
+class Illumination(Perturbation):
     """All is brighter or darker, drawn at the onset: by ``s * gain`` of its brightness."""
 
-    severity: float
-    rng: np.random.Generator
     gain: float = setting(0.9, doc='change of the brightness at severity 1', low=0.001, high=1.0)
     _sign: float = field(default=0.0, init=False)
 
@@ -76,11 +70,9 @@ class FaintIllumination(Illumination):
 
 
 @dataclass(kw_only=True)
-class ImageNoise:
+class ImageNoise(Perturbation):
     """Gaussian noise on every pixel, standard deviation ``s * std``."""
 
-    severity: float
-    rng: np.random.Generator
     std: float = setting(80.0, doc='standard deviation at severity 1, of 255', low=0.1,
                          high=255.0)
 
@@ -100,11 +92,9 @@ class FaintImageNoise(ImageNoise):
 
 
 @dataclass(kw_only=True)
-class ImageSalt:
+class ImageSalt(Perturbation):
     """A share ``s * share`` of the pixels is black or white."""
 
-    severity: float
-    rng: np.random.Generator
     share: float = setting(0.5, doc='share of the pixels at severity 1', low=0.001, high=1.0)
 
     def change_image(self, pixels: Pixels, task_ns: int) -> Pixels:
@@ -118,11 +108,8 @@ class ImageSalt:
 
 
 @dataclass(kw_only=True)
-class Truncated:
+class Truncated(Perturbation):
     """The image message ends early with probability s: a drawn share of its bytes is missing."""
-
-    severity: float
-    rng: np.random.Generator
 
     def change_size(self, size: int) -> int:
         """Return how many bytes stay."""
@@ -131,11 +118,8 @@ class Truncated:
 
 
 @dataclass(kw_only=True)
-class WrongEncoding:
+class WrongEncoding(Perturbation):
     """The image message says another encoding than it has, with probability s."""
-
-    severity: float
-    rng: np.random.Generator
 
     def change_encoding(self, encoding: str) -> str:
         """Return what the message says."""

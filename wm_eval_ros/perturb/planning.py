@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from wm_eval_ros.config.schema import setting
-from wm_eval_ros.perturb.protocol import PlanningFault
+from wm_eval_ros.perturb.protocol import Perturbation, PlanningFault
 
 
 @dataclass(kw_only=True)
-class SlowInference:
+class SlowInference(Perturbation):
     """Every decision takes ``s * longest`` longer."""
 
-    severity: float
-    rng: np.random.Generator
     longest: float = setting(0.2, doc='time added at severity 1', unit='s', low=0.001, high=100.0)
 
     def disturb_plan(self, task_ns: int) -> int:
@@ -24,11 +20,8 @@ class SlowInference:
 
 
 @dataclass(kw_only=True)
-class PlannerException:
+class PlannerException(Perturbation):
     """The planner raises with probability s in every slot."""
-
-    severity: float
-    rng: np.random.Generator
 
     def disturb_plan(self, task_ns: int) -> int:
         """

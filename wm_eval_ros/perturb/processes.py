@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from wm_eval_ros.config.schema import setting
-from wm_eval_ros.perturb.protocol import Floats, ProcessFault
+from wm_eval_ros.perturb.protocol import Floats, Perturbation, ProcessFault
 
 
 @dataclass(kw_only=True)
-class PlannerKill:
-    """The planner is killed by SIGKILL at the onset, and started anew ``s * down`` later."""
+class _Outage(Perturbation):
+    """A process is down for ``s * down``."""
 
-    severity: float
-    rng: np.random.Generator
-    down: float = setting(2.0, doc='time until it is started again at severity 1', unit='s',
-                          low=0.001, high=1000.0)
+    down: float = setting(1.0, doc='how long it is down at severity 1', unit='s', low=0.001,
+                          high=1000.0)
 
     def lasts_s(self) -> float:
         """Return its own duration [s]."""
         return self.severity * self.down
+
+
+@dataclass(kw_only=True)
+class PlannerKill(_Outage):
+    """The planner is killed by SIGKILL at the onset, and started anew ``s * down`` later."""
+
+    down: float = setting(2.0, doc='time until it is started again at severity 1', unit='s',
+                          low=0.001, high=1000.0)
 
     @classmethod
     def process_fault(cls) -> ProcessFault:
@@ -30,17 +34,11 @@ class PlannerKill:
 
 
 @dataclass(kw_only=True)
-class PlannerStop:
+class PlannerStop(_Outage):
     """The planner is stopped by SIGSTOP at the onset, and goes on ``s * down`` later."""
 
-    severity: float
-    rng: np.random.Generator
     down: float = setting(1.0, doc='how long it stands at severity 1', unit='s', low=0.001,
                           high=1000.0)
-
-    def lasts_s(self) -> float:
-        """Return its own duration [s]."""
-        return self.severity * self.down
 
     @classmethod
     def process_fault(cls) -> ProcessFault:
@@ -49,11 +47,9 @@ class PlannerStop:
 
 
 @dataclass(kw_only=True)
-class SecondPublisher:
+class SecondPublisher(Perturbation):
     """Another process publishes random commands, at ``s * rate``, where the planner proposes."""
 
-    severity: float
-    rng: np.random.Generator
     rate: float = setting(100.0, doc='rate of its commands at severity 1', unit='Hz', low=0.1,
                           high=1000.0)
     actuator: float = setting(

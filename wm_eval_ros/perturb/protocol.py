@@ -1,11 +1,8 @@
 """
 What a perturbation is able to change: one small protocol each, found by `isinstance`.
 
-A perturbation is a dataclass, a plug-in of the group ``wm_eval_ros.perturbations`` by the name
-``kind.name``. One instance lives from an onset to its end, and acts on one topic where it acts on
-messages. Its first two fields are ``severity`` (in [0, 1]; 0 changes nothing) and ``rng`` (its
-only source of chance); every further field declared by
-:func:`~wm_eval_ros.config.schema.setting` is a parameter of its own.
+A perturbation extends :class:`Perturbation`, and is a plug-in of the group
+``wm_eval_ros.perturbations`` by the name ``kind.name``.
 """
 
 from __future__ import annotations
@@ -22,6 +19,22 @@ from wm_eval_ros.records import NameEnum
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
+
+
+@dataclass(kw_only=True)
+class Perturbation:
+    """
+    What every perturbation is made with.
+
+    One instance lives from an onset to its end, and acts on one topic where it acts on messages.
+    Every further field declared by :func:`~wm_eval_ros.config.schema.setting` is a parameter of
+    its own.
+    """
+
+    #: in [0, 1]; 0 changes nothing
+    severity: float
+    #: its only source of chance
+    rng: np.random.Generator
 
 
 @runtime_checkable

@@ -8,16 +8,14 @@ import math
 import numpy as np
 
 from wm_eval_ros.config.schema import setting
-from wm_eval_ros.perturb.protocol import Floats
+from wm_eval_ros.perturb.protocol import Floats, Perturbation
 from wm_eval_ros.perturb.units import COMMAND_UNITS
 
 
 @dataclass(kw_only=True)
-class Noise:
+class Noise(Perturbation):
     """Gaussian noise of standard deviation ``s * std`` units on every number of every sample."""
 
-    severity: float
-    rng: np.random.Generator
     std: float = setting(1.0, doc='standard deviation at severity 1, in units', low=0.001,
                          high=1000.0)
 
@@ -35,11 +33,9 @@ class FaintNoise(Noise):
 
 
 @dataclass(kw_only=True)
-class Salt:
+class Salt(Perturbation):
     """Outliers: each number is off by ``size`` units with probability ``s * share``."""
 
-    severity: float
-    rng: np.random.Generator
     share: float = setting(0.5, doc='share of the numbers that are hit at severity 1',
                            low=0.001, high=1.0)
     size: float = setting(5.0, doc='how far off they are, in units', low=0.001, high=1000.0)
@@ -51,11 +47,9 @@ class Salt:
 
 
 @dataclass(kw_only=True)
-class Bias:
+class Bias(Perturbation):
     """A constant offset of ``s * size`` units; whether up or down is drawn for each number."""
 
-    severity: float
-    rng: np.random.Generator
     size: float = setting(2.0, doc='offset at severity 1, in units', low=0.001, high=1000.0)
     _sign: Floats | None = field(default=None, init=False)
 
@@ -67,11 +61,9 @@ class Bias:
 
 
 @dataclass(kw_only=True)
-class Drift:
+class Drift(Perturbation):
     """An offset that grows from zero by ``s * rate`` units a second, up or down."""
 
-    severity: float
-    rng: np.random.Generator
     rate: float = setting(2.0, doc='growth at severity 1', unit='units/s', low=0.001, high=1000.0)
     _begin: tuple[int, Floats] | None = field(default=None, init=False)
 
@@ -84,11 +76,9 @@ class Drift:
 
 
 @dataclass(kw_only=True)
-class Freeze:
+class Freeze(Perturbation):
     """Numbers stand still while stamps go on; a fresh sample passes with probability 1 - s."""
 
-    severity: float
-    rng: np.random.Generator
     _held: Floats | None = field(default=None, init=False)
 
     def change_values(self, values: Floats, unit: Floats, task_ns: int) -> Floats:
@@ -99,11 +89,9 @@ class Freeze:
 
 
 @dataclass(kw_only=True)
-class _NotANumber:
+class _NotANumber(Perturbation):
     """Numbers that are none; the first base of what says which."""
 
-    severity: float
-    rng: np.random.Generator
     share: float = setting(1.0, doc='share of the samples that are hit at severity 1', low=0.001,
                            high=1.0)
 
@@ -134,11 +122,9 @@ class Infinite(_NotANumber):
 
 
 @dataclass(kw_only=True)
-class Saturation:
+class Saturation(Perturbation):
     """The sensor's range ends ``limit * (1 - s) / s`` units from the number at the onset."""
 
-    severity: float
-    rng: np.random.Generator
     limit: float = setting(1.0, doc='reach at severity 0.5, in units', low=0.001, high=1000.0)
     _centre: Floats | None = field(default=None, init=False)
 
@@ -153,11 +139,8 @@ class Saturation:
 
 
 @dataclass(kw_only=True)
-class Ceiling:
+class Ceiling(Perturbation):
     """The actuators take no more than ``1 - s`` of the largest command, either way."""
-
-    severity: float
-    rng: np.random.Generator
 
     def change_values(self, values: Floats, unit: Floats, task_ns: int) -> Floats:
         """Clip."""
@@ -166,11 +149,8 @@ class Ceiling:
 
 
 @dataclass(kw_only=True)
-class WrongShape:
+class WrongShape(Perturbation):
     """Lists of a message lack their last entry with probability s."""
-
-    severity: float
-    rng: np.random.Generator
 
     def change_length(self, entries: int) -> int:
         """Return how many entries stay."""

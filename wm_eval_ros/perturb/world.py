@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from wm_eval_ros.config.schema import setting
-from wm_eval_ros.perturb.protocol import Quantity, WorldChange
+from wm_eval_ros.perturb.protocol import Perturbation, Quantity, WorldChange
 
 Direction = tuple[float, float, float]
 
 
 @dataclass(kw_only=True)
-class Impulse:
+class Impulse(Perturbation):
     """
     A push on the last link, in a direction drawn among those in which it can move.
 
@@ -21,8 +21,6 @@ class Impulse:
     where the schedule says no duration.
     """
 
-    severity: float
-    rng: np.random.Generator
     strength: float = setting(
         1.0, doc='force at severity 1, in what the largest command of the actuators holds',
         low=0.001, high=100.0)
@@ -44,15 +42,13 @@ class Impulse:
 
 
 @dataclass(kw_only=True)
-class Payload:
+class Payload(Perturbation):
     """
     A weight on the last link.
 
     It adds ``s * ratio`` to the inertia of the actuated joint that feels it most.
     """
 
-    severity: float
-    rng: np.random.Generator
     ratio: float = setting(4.0, doc="inertia added at severity 1, of the joint's own", low=0.001,
                            high=100.0)
 
@@ -62,11 +58,9 @@ class Payload:
 
 
 @dataclass(kw_only=True)
-class Friction:
+class Friction(Perturbation):
     """Dry friction in the actuated joints: ``s * share`` of what their actuators can do."""
 
-    severity: float
-    rng: np.random.Generator
     share: float = setting(0.2, doc="friction at severity 1, of the actuator's largest force",
                            low=0.001, high=1.0)
 
@@ -76,11 +70,9 @@ class Friction:
 
 
 @dataclass(kw_only=True)
-class ContactFriction:
+class ContactFriction(Perturbation):
     """What touches grips ``1 + s * ratio`` times as well; needs a task with contacts."""
 
-    severity: float
-    rng: np.random.Generator
     ratio: float = setting(2.0, doc='increase at severity 1, of the coefficient of friction',
                            low=0.001, high=100.0)
 
@@ -90,11 +82,9 @@ class ContactFriction:
 
 
 @dataclass(kw_only=True)
-class Damping:
+class Damping(Perturbation):
     """The joints' free motion dies away ``s * rate`` per second faster."""
 
-    severity: float
-    rng: np.random.Generator
     rate: float = setting(10.0, doc='decay added at severity 1', unit='1/s', low=0.001,
                           high=1000.0)
 
@@ -104,15 +94,13 @@ class Damping:
 
 
 @dataclass(kw_only=True)
-class Gravity:
+class Gravity(Perturbation):
     """
     The robot is no longer level: ``s * share`` of gravity pulls along a way its last link can go.
 
     0.2 is a tilt of 11 degrees.
     """
 
-    severity: float
-    rng: np.random.Generator
     share: float = setting(0.2, doc='pull at severity 1, of the acceleration of gravity',
                            low=0.001, high=10.0)
     _direction: Direction = field(init=False)
@@ -127,11 +115,9 @@ class Gravity:
 
 
 @dataclass(kw_only=True)
-class ActuatorGain:
+class ActuatorGain(Perturbation):
     """All actuators have lost ``s * loss`` of their force."""
 
-    severity: float
-    rng: np.random.Generator
     loss: float = setting(0.8, doc='force lost at severity 1', low=0.001, high=1.0)
 
     def world_change(self) -> WorldChange:
@@ -140,11 +126,9 @@ class ActuatorGain:
 
 
 @dataclass(kw_only=True)
-class ActuatorFailure:
+class ActuatorFailure(Perturbation):
     """One actuator, drawn at the onset, has lost a share s of its force: at 1 it is dead."""
 
-    severity: float
-    rng: np.random.Generator
     _which: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -157,11 +141,9 @@ class ActuatorFailure:
 
 
 @dataclass(kw_only=True)
-class CameraShift:
+class CameraShift(Perturbation):
     """The camera has moved sideways, by ``s * share`` of its distance to what it looks at."""
 
-    severity: float
-    rng: np.random.Generator
     share: float = setting(0.2, doc='shift at severity 1, of the distance', low=0.001, high=10.0)
     _direction: Direction = field(init=False)
 
