@@ -81,7 +81,9 @@ DEFINITIONS = {
     'intervention_rate': 'Times per hour an operator took over.',
     'time_between_interventions': 'Time watched over interventions seen.',
     'intervention_time': 'Time under the operator.',
-    'handover_success': 'Share of episodes with a hand-over that did not fail after it.',
+    'handover_success': 'Share of episodes with a hand-over that were solved all the same.',
+    'handover_end': 'Share of them that ended otherwise: stopped until the time limit, out of '
+                    'time, failed.',
 }
 
 #: the same of figures that share a family and little else

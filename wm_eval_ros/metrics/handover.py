@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from wm_eval_ros.metrics.base import missing, NS_PER_S, share, Values
-from wm_eval_ros.metrics.spells import FALLBACK, INTERVENTION
+from wm_eval_ros.metrics.episodes import Episode
+from wm_eval_ros.metrics.spells import FALLBACK, INTERVENTION, Spell, STOPPED
 from wm_eval_ros.metrics.table import Run, TableMetric
-from wm_eval_ros.metrics.task import DECIDED
+from wm_eval_ros.metrics.task import decided, NO_PREDICATE, of_a_robot
 from wm_eval_ros.records import EventKind, Interval, MetricValue
 from wm_eval_ros.stats.rate import poisson_rate
 
 _KINDS = {'fallback': FALLBACK, 'intervention': INTERVENTION}
 _POISSON = 'exact Poisson'
+_SOLVED = 'success'
+#: ends of an episode that are none of a good hand-over; stopped: it stood until the time limit
+_ENDS = ('stopped', 'timeout', 'failure')
 
 
 def hours(run: Run) -> float:
@@ -44,21 +51,35 @@ def _apart(name: str, count: int, exposure: float, low: float, high: float) -> M
     return MetricValue(name, exposure / count, 'h', count, interval)
 
 
-def handover_success(name: str, run: Run) -> MetricValue:
+def handover_ends(name: str, run: Run) -> Values:
     """
-    Return the share of episodes with a hand-over that did not end in FAILURE after it.
+    Return how episodes with a hand-over ended, as shares that add up to one.
 
-    One trial an episode, since hand-overs of one episode share its fate. Aborted and open episodes
-    tell nothing; neither does a hand-over outside its episode.
+    Solved is the only good end, and is the hand-over's success. One trial an episode, since
+    hand-overs of one episode share its fate. Aborted and open episodes tell nothing, nor do starts
+    that were already solved, nor a hand-over outside its episode.
     """
     on = _KINDS[name][0]
-    own = {e.number: e for e in run.episodes}
+    counted = {e.number: e for e in decided(run.episodes)}
     taken = {e.episode for e in run.events
-             if e.kind == on and e.episode in own and own[e.episode].holds(e.stamp_ns)}
-    told = [own[number] for number in taken if own[number].outcome in DECIDED]
-    good = sum(e.outcome != EventKind.FAILURE for e in told)
-    return share(f'handover_success[{name}]', good, len(told),
-                 f'no {name} in an episode whose outcome is known')
+             if e.kind == on and e.episode in counted and counted[e.episode].holds(e.stamp_ns)}
+    found = Counter(_end(counted[number], run.spells(STOPPED)) for number in taken)
+    why = f'no {name} in an episode whose outcome is known'
+    solved = share(f'handover_success[{name}]', found[_SOLVED], len(taken), why)
+    if of_a_robot(run):
+        solved = missing(solved.name, '1', NO_PREDICATE)
+    return (solved, *(share(f'handover_end[{name}].{end}', found[end], len(taken), why)
+                      for end in _ENDS))
+
+
+def _end(episode: Episode, stops: Sequence[Spell]) -> str:
+    """Return how a decided episode ended: solved, or one of the other ends."""
+    if episode.outcome == EventKind.SUCCESS:
+        return _SOLVED
+    if episode.outcome == EventKind.FAILURE:
+        return 'failure'
+    end_ns = episode.end_ns or 0
+    return 'stopped' if any(on < end_ns <= off for on, off in stops) else 'timeout'
 
 
 class Handover(TableMetric):
@@ -67,4 +88,4 @@ class Handover(TableMetric):
     def values(self, run: Run) -> Values:
         """Return the figures of both."""
         return tuple(v for name in _KINDS
-                     for v in (*handover(name, run), handover_success(name, run)))
+                     for v in (*handover(name, run), *handover_ends(name, run)))
