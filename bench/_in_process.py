@@ -81,6 +81,7 @@ class Task:
         plant.reset(seed)
         plant.disturb([])
         self._decider.begin_episode(seed)
+        self._executed: tuple[float, ...] = ()
         judge = EpisodeJudge(plant, self.scenario.plant.time_limit_s)
         judge.begin()
         yield EpisodeEvent(begin_ns, number, EventKind.START, '', seed)
@@ -100,7 +101,8 @@ class Task:
             decision = self._decider.decide(slot.number, inputs, now_ns, begin_ns, NO_DEADLINE_NS)
             assert decision.action is not None, decision.reason
             done_ns = now_ns + self._latency_ns
-            self._decider.sent(slot.number, decision.action)
+            self._decider.sent(slot.number)
+            self._executed = decision.action
             record = cycle_record(
                 slot, decision, stamp_ns=now_ns, episode=number, start_ns=now_ns,
                 period_ns=self._period_ns, deadline_ns=self._period_ns, inputs=inputs)
@@ -129,7 +131,7 @@ class Task:
         goal = self.scenario.interface.goal
         target = self._observer.goal(self._plant.goal()).numpy().astype(float)
         return Inputs(tuple(readings), None if goal is None else Reading(
-            InputRef(goal.topic, now_ns), target))
+            InputRef(goal.topic, now_ns), target), self._executed)
 
     def _sizes(self) -> list[int]:
         return [len(feature_names(s)) for s in self.scenario.interface.observations]

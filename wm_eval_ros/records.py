@@ -173,6 +173,9 @@ class CycleRecord:
     observation: tuple[float, ...] = ()
     #: goal used, in physical units, shape (G,); empty where there is none
     goal: tuple[float, ...] = ()
+    #: command in force up to this slot, as the planner knew when it decided, in its own units,
+    #: shape (A,); empty: none in this episode yet, or no inputs were taken
+    executed: tuple[float, ...] = ()
     #: encoded state of this slot, shape (D,), float32; None where not recorded
     latent: NDArray[np.float32] | None = None
     #: imagined latents of the chosen plan, shape (H, D), float32; row h predicts slot + 1 + h

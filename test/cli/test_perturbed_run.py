@@ -17,7 +17,7 @@ pytest.importorskip('rclpy', reason='no ROS 2 here')
 from wm_eval_ros.bag.reader import open_bag
 from wm_eval_ros.config.scenario import find_scenario, load_scenario
 from wm_eval_ros.config.schema import to_plain
-from wm_eval_ros.records import CycleRecord, CycleStatus, EpisodeEvent, EventKind
+from wm_eval_ros.records import CycleRecord, CycleStatus, EpisodeEvent, EventKind, Mode
 
 PATIENCE_S = 180
 #: one of every room that acts in lockstep
@@ -83,6 +83,36 @@ def test_in_lockstep_the_same_seed_is_perturbed_and_scored_alike_to_the_bit(
     assert len(severities) == 3
     names = {v['name'] for v in card(outs[0] / 'score' / 'scorecard.json')['values']}
     assert {'recovery_rate[physical.payload]', 'detector[one_step,physical].slot_auroc'} <= names
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('clock', ['lockstep', 'realtime'])
+def test_while_the_fallback_drives_its_command_is_the_executed_one_and_slots_replay(
+    tmp_path: Path, clock: str,
+) -> None:
+    out = run(tmp_path / clock, [{'name': 'timing.planner_exception', 'severity': 1.0,
+                                  'start_s': 0.3, 'duration_s': 0.3}],
+              '--clock', clock, '--episodes', '2', '--set', 'planner.latency_ms=10')
+    cycles = [c for c in records(out, CycleRecord) if c.status is not CycleStatus.WARMUP]
+    pairs = [(a, b) for a, b in pairwise(cycles)
+             if a.episode == b.episode and a.action and b.executed]
+    # T_clear, 200 ms: the planner proposes again, and the fallback, zero, is in force; up to the
+    # last of these slots it drove only until the planner's command came
+    foreign = [b for (a, b), (_, c) in pairwise(pairs)
+               if a.mode is b.mode is c.mode is Mode.FALLBACK]
+    assert len(foreign) >= 4
+    assert all(b.executed == (0.0, 0.0) for b in foreign)
+    driven = [(a, b) for a, b in pairs if a.mode is b.mode is Mode.PLANNER]
+    assert len(driven) > 20
+    # a host that stalls may hold up what the planner hears, not more than now and then
+    assert sum(b.executed == a.action for a, b in driven) >= (
+        len(driven) if clock == 'lockstep' else 0.8 * len(driven))
+    replayed = subprocess.run(
+        [sys.executable, '-m', 'wm_eval_ros.cli.main', 'replay-decision', str(out / 'bag'),
+         '--all', '--json'], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    counts = json.loads(replayed.stdout)['counts']
+    assert set(counts) == {'identical', 'no decision'}, replayed.stdout
+    assert counts['identical'] > 40
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import math
 
 import numpy as np
@@ -107,7 +108,7 @@ def test_the_warm_start_is_told_how_many_slots_have_passed() -> None:
     planner: Fixed = made._planner  # type: ignore[assignment]
     for slot in (0, 1, 4):
         made.decide(slot, inputs(), 110 * MS, 0, 2**62)
-        made.sent(slot, (0.0,))
+        made.sent(slot)
     assert planner.elapsed == [1, 1, 3]
 
 
@@ -151,6 +152,45 @@ def test_the_spread_of_the_chosen_rollout_is_asked_of_the_model() -> None:
     found = made.spread(made.decide(0, inputs(), 100 * MS, 0, 0))
     assert found is not None
     assert found.tolist() == [[0.5] * 3] * 2
+
+
+class Remembers(Foresees):
+    """A recurrent model whose latent holds what it is told of the step that led to it."""
+
+    def encode(self, obs: torch.Tensor, prev: object = None,
+               prev_action: torch.Tensor | None = None, *_: object) -> torch.Tensor:
+        return torch.full((1, 3), math.nan if prev_action is None else float(prev_action[0, 0]))
+
+    def divergence(self, prev: torch.Tensor, prev_action: torch.Tensor,
+                   z: torch.Tensor) -> torch.Tensor:
+        return prev_action[:, 0]
+
+
+def test_what_led_to_a_slot_is_the_command_that_was_executed_not_the_one_proposed() -> None:
+    both = Remembers(None)
+    made = Decider(INTERFACE, both, both, stale_ns=200 * MS)  # type: ignore[arg-type]
+    made.begin_episode(0)
+    first = made.decide(0, inputs(), 100 * MS, 0, 0)
+    assert first.latent is not None and np.isnan(first.latent).all()
+    made.sent(0)
+    # proposed was 1.0, the middle of the range; a gate sent 4.0, its upper end
+    seen = replace(inputs(), executed=(4.0,))
+    second = made.decide(1, seen, 150 * MS, 0, 0)
+    assert first.action == (1.0,)
+    assert second.latent is not None and second.latent.tolist() == [1.0] * 3
+    record = cycle_record(Slot(1, 0), second, stamp_ns=0, episode=0, start_ns=0, period_ns=1,
+                          deadline_ns=1, inputs=seen)
+    assert record.executed == (4.0,)
+
+
+def test_the_divergence_is_of_the_step_that_was_executed() -> None:
+    both = Remembers(None)
+    made = Decider(INTERFACE, both, both, stale_ns=200 * MS)  # type: ignore[arg-type]
+    made.begin_episode(0)
+    made.decide(0, inputs(), 100 * MS, 0, 0)
+    made.sent(0)
+    assert made.divergence(made.decide(1, replace(inputs(), executed=(-2.0,)), 150 * MS, 0, 0)
+                           ) == -1.0
 
 
 def test_a_model_without_spread_gives_none() -> None:

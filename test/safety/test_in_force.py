@@ -41,6 +41,34 @@ def test_a_fallback_that_goes_on_without_a_proposal_stays_somebody_elses() -> No
                        False, True, True, False]
 
 
+def executed(answers: list[Answer], commands: list[tuple[tuple[float, ...], int]]
+             ) -> list[tuple[float, ...]]:
+    witness, found = Witness(), []
+    witness.begin(ZERO)
+    assert witness.executed == ()
+    for answer, command in zip(answers, commands, strict=True):
+        witness.answered(answer)
+        witness.heard(*command)
+        found.append(witness.executed)
+    return found
+
+
+def test_what_the_gate_sent_is_executed_whatever_was_proposed() -> None:
+    assert executed([Answer(0, (0.5,), 15), Answer(50, (0.5,), 65), Answer(100, (0.7,), 115)],
+                    [((0.5,), 15), ((-1.0,), 50), ((0.7,), 115)]) == [(0.5,), (-1.0,), (0.7,)]
+
+
+def test_a_command_on_its_way_stays_executed_while_the_one_before_is_repeated() -> None:
+    assert executed([Answer(0, (0.5,), 70), Answer(50), Answer(100)],
+                    [((0.5,), 70), ((0.0,), 50), ((0.5,), 100)]) == [(0.5,)] * 3
+
+
+def test_a_refused_proposal_leaves_the_command_before_executed() -> None:
+    assert executed([Answer(0, (0.5,), 15), Answer(50, (9.0,), 65)],
+                    [((0.5,), 15), ((0.5,), 50)]) == [(0.5,), (0.5,)]
+    assert executed([Answer(0, (9.0,), 15)], [((0.0,), 0)]) == [ZERO]
+
+
 @given(st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([0.0, 0.5])),
                 max_size=8))
 def test_the_order_in_which_answers_and_commands_come_changes_nothing(

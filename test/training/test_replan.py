@@ -33,6 +33,8 @@ from wm_eval_ros.training.replan import inputs_of, Outcome, replan, Replanner, T
 from wm_eval_ros.wire.fields import feature_names
 
 PERIOD_NS = 50_000_000
+#: what a gate sent, and nobody proposed
+FOREIGN = (-0.25, 0.75)
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -57,7 +59,11 @@ def model(scenario: Scenario) -> WorldModel:
 @pytest.fixture(scope='module')
 def recorded(scenario: Scenario, model: WorldModel) -> tuple[list[EpisodeEvent],
                                                             list[CycleRecord]]:
-    """Two episodes of ten slots: skipped ones, one without input, one that was never sent."""
+    """
+    Two episodes of ten slots: skipped ones, one without input, one that was never sent.
+
+    Up to slot 5 somebody else drove: another command than the one of slot 2 was in force.
+    """
     rng = np.random.default_rng(0)
     ticks = Ticks()
     interface = scenario.interface
@@ -67,6 +73,7 @@ def recorded(scenario: Scenario, model: WorldModel) -> tuple[list[EpisodeEvent],
     for episode in range(2):
         events.append(EpisodeEvent(0, episode, EventKind.START, value=7.0 + episode))
         decider.begin_episode(7 + episode)
+        executed: tuple[float, ...] = ()
         for k in range(10):
             slot = Slot(10 * episode + k, k * PERIOD_NS)
             times = {'stamp_ns': k, 'episode': episode, 'period_ns': PERIOD_NS,
@@ -78,14 +85,16 @@ def recorded(scenario: Scenario, model: WorldModel) -> tuple[list[EpisodeEvent],
                 size=len(feature_names(s)))) for s in interface.observations),
                 None if interface.goal is None else Reading(
                     InputRef(interface.goal.topic, 0),
-                    rng.normal(size=len(feature_names(interface.goal)))))
+                    rng.normal(size=len(feature_names(interface.goal)))),
+                FOREIGN if k == 5 else executed)
             if k == 6:
                 inputs = replace(inputs, observations=(None, *inputs.observations[1:]))
             # one iteration, two, three, one, ...: as the time allows
             decision = decider.decide(slot.number, inputs, k, 0, ticks.after(1 + k % 3))
             record = cycle_record(slot, decision, start_ns=0, inputs=inputs, **times)
             if decision.action is not None and k != 8:
-                decider.sent(slot.number, decision.action)
+                decider.sent(slot.number)
+                executed = decision.action
                 record = published(record, 'command', decision.action, stamp_ns=k, steady_ns=k,
                                    system_ns=k)
             elif k == 8:
@@ -128,16 +137,26 @@ def test_cost_latent_and_rollout_come_out_the_same_too(
     assert found.why == 'the same command on other grounds'
 
 
-def test_a_command_that_does_not_follow_is_different_and_what_follows_it_too(
-    again: Callable[..., list[Outcome]],
+def test_a_command_that_does_not_follow_is_different_and_so_is_what_took_another_for_executed(
+    again: Callable[..., list[Outcome]], scenario: Scenario, model: WorldModel,
+    recorded: tuple[list[EpisodeEvent], list[CycleRecord]],
 ) -> None:
+    assert [c.executed for c in recorded[1]][2:6] == [recorded[1][1].action, (), (), FOREIGN]
     found = again(2, action=(0.5, 0.5))
-    assert found[:2] == [Outcome.IDENTICAL] * 2
-    assert found[2] is Outcome.DIFFERENT
-    # the next decision took the command for executed
-    assert found[5] is Outcome.DIFFERENT
+    # what was in force up to slot 5 was another one all the same
+    assert found[:6] == [Outcome.IDENTICAL] * 2 + [Outcome.DIFFERENT] + [
+        Outcome.NO_DECISION] * 2 + [Outcome.IDENTICAL]
     # the second episode begins anew
     assert found[10:13] == [Outcome.IDENTICAL] * 3
+    assert again(5, executed=(0.5, 0.5))[5] is Outcome.DIFFERENT
+
+
+def test_a_record_of_an_earlier_version_took_the_planners_own_command_for_executed(
+    again: Callable[..., list[Outcome]],
+) -> None:
+    # of slot 9 the record says the same as slot 7's action does: slot 8 was never sent
+    assert again(9, executed=())[9] is Outcome.IDENTICAL
+    assert again(5, executed=())[5] is Outcome.DIFFERENT
 
 
 def test_another_input_or_goal_is_another_decision(
@@ -215,7 +234,7 @@ def test_an_injected_fault_leaves_the_planner_as_it_was(
             made.append(replace(cycle, status=CycleStatus.EXCEPTION, action=(), iterations=0,
                                 reason='PlanningFault: timing.planner_exception'))
             continue
-        decider.sent(cycle.slot, decision.action)
+        decider.sent(cycle.slot)
         made.append(replace(cycle, action=decision.action, cost=decision.plan.cost,
                             latent=decision.latent,
                             rollout=decision.plan.rollout.numpy()))

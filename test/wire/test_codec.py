@@ -80,6 +80,7 @@ def cycles(draw: st.DrawFn) -> CycleRecord:
         surprise_threshold=draw(DOUBLE), latent=draw(floats32(1)), rollout=rollout,
         rollout_std=spread, observation=tuple(draw(st.lists(DOUBLE, max_size=4))),
         goal=tuple(draw(st.lists(DOUBLE, max_size=4))),
+        executed=tuple(draw(st.lists(DOUBLE, max_size=4))),
         scores=tuple(draw(st.lists(DOUBLE, max_size=4))),
         peak_memory_bytes=draw(TIME), energy_uj=draw(TIME))
 
@@ -90,7 +91,7 @@ def bits(record: CycleRecord) -> dict[str, Any]:
     for name in ('latent', 'rollout', 'rollout_std'):
         array = plain[name]
         plain[name] = array if array is None else (array.shape, array.tobytes())
-    for name in ('cost', 'action', 'observation', 'goal', 'scores', 'surprise',
+    for name in ('cost', 'action', 'observation', 'goal', 'executed', 'scores', 'surprise',
                  'surprise_threshold'):
         plain[name] = np.array(plain[name], dtype=np.float64).tobytes()
     return plain

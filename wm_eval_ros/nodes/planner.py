@@ -19,7 +19,7 @@ from rclpy.node import Node
 from wm_eval_ros import plugins
 from wm_eval_ros.config.scenario import PlannerSettings
 from wm_eval_ros.config.schema import setting
-from wm_eval_ros.errors import ConfigError, RunError, WmEvalError
+from wm_eval_ros.errors import ConfigError, FieldPathError, RunError, WmEvalError
 from wm_eval_ros.models.load import load_model
 from wm_eval_ros.models.protocol import KnowsDivergence, WorldModel
 from wm_eval_ros.nodes.inputs import InputBuffer
@@ -52,6 +52,7 @@ from wm_eval_ros.records import (
     TERMINAL,
 )
 from wm_eval_ros.safety.in_force import Answer, Witness
+from wm_eval_ros.safety.overheard import Overheard
 from wm_eval_ros.surprise.assemble import detector_of
 from wm_eval_ros.surprise.streams import KL
 from wm_eval_ros.wire import codec, topics
@@ -65,10 +66,6 @@ SETTLE_S = 0.1
 POLL_S = 0.005
 #: how long the acknowledgement of the last record is waited for [s]
 ACK_S = 0.5
-#: events between which somebody else commands
-FOREIGN = {EventKind.FALLBACK_ON: EventKind.FALLBACK_OFF,
-           EventKind.STOPPED_ON: EventKind.STOPPED_OFF,
-           EventKind.INTERVENTION_ON: EventKind.INTERVENTION_OFF}
 #: budget of a decision whose latency is charged, not measured: all iterations [ns]
 UNBOUNDED_NS = 2**62
 
@@ -125,9 +122,8 @@ class PlannerNode(LifecycleNode):
         self._error: WmEvalError | None = None
         #: who drove in lockstep, where a supervisor answers every slot
         self._witness = (None if self._realtime or 'supervisor' not in run.nodes else Witness())
-        #: OFF events waited for: until they come somebody else commands (realtime)
-        self._awaited: set[EventKind] = set()
-        self._foreign = False
+        #: which command is in force and who drove, otherwise
+        self._overheard = Overheard(passes=not shadow)
 
     @property
     def node(self) -> Node:
@@ -254,7 +250,11 @@ class PlannerNode(LifecycleNode):
                                     topics.LATCHED)
         if self._witness is not None:
             ends.subscription(interface.command.type, interface.command.topic, topics.TELEMETRY,
-                              self._on_command)
+                              self._on_slot_command)
+        elif self._realtime:
+            # best effort: no writer of commands ever waits for the planner
+            ends.subscription(interface.command.type, interface.command.topic,
+                              topics.ROBOT_SENSOR, self._on_command)
         self._ready = Ready(self, ends)
 
     def _warm_up(self) -> None:
@@ -369,7 +369,7 @@ class PlannerNode(LifecycleNode):
                                  reason=self._why_missed))
         self._why_missed = BUSY
         start_ns, stamp_ns = time.monotonic_ns(), self._ros_ns()
-        inputs = self._inputs.snapshot()
+        inputs = self._snapshot()
         self._faults.slot(stamp_ns - episode.stamp_ns)
         decision = self._decider.decide(slot.number, inputs, stamp_ns, episode.stamp_ns,
                                         slot.due_ns + self._budget_ns())
@@ -381,10 +381,11 @@ class PlannerNode(LifecycleNode):
         current = self._active.is_set() and self._episode is episode
         if decision.action is not None and current:
             command_ns = self._ros_ns()
-            self._send(decision.action, command_ns)
+            message = self._send(decision.action, command_ns)
+            self._overheard.proposed(self._values(message), time.monotonic_ns())
             record = published(record, self._command_topic, decision.action, stamp_ns=command_ns,
                                steady_ns=time.monotonic_ns(), system_ns=time.time_ns())
-            self._decider.sent(slot.number, decision.action)
+            self._decider.sent(slot.number)
         elif decision.action is not None:
             record = replace(record, status=CycleStatus.SKIPPED,
                              reason='the episode ended before the plan')
@@ -412,7 +413,7 @@ class PlannerNode(LifecycleNode):
 
     def _charged_slot(self, slot: Slot, episode: EpisodeEvent) -> None:
         now_ns = slot.due_ns
-        inputs = self._inputs.snapshot()
+        inputs = self._snapshot()
         self._faults.slot(now_ns - episode.stamp_ns)
         begun_ns = time.monotonic_ns()
         until_ns = UNBOUNDED_NS if self._charge.repeatable else begun_ns + self._budget_ns()
@@ -430,8 +431,10 @@ class PlannerNode(LifecycleNode):
         answer = Answer(now_ns)
         if decision.action is not None:
             message = self._send(decision.action, done_ns)
-            answer = Answer(now_ns, self._values(message), done_ns)
-            self._decider.sent(slot.number, decision.action)
+            values = self._values(message)
+            answer = Answer(now_ns, values, done_ns)
+            self._overheard.proposed(values, time.monotonic_ns())
+            self._decider.sent(slot.number)
             record = published(record, self._command_topic, decision.action, stamp_ns=done_ns,
                                steady_ns=done_ns, system_ns=done_ns)
         self._record(self._with_spread(record, decision), self._decider.divergence(decision))
@@ -441,7 +444,20 @@ class PlannerNode(LifecycleNode):
         if self._witness is not None:
             self._witness.answered(answer)
 
+    def _snapshot(self) -> Inputs:
+        """Return what this slot may look at."""
+        executed = (self._overheard.at(time.monotonic_ns()) if self._witness is None else
+                    self._witness.executed)
+        return replace(self._inputs.snapshot(), executed=executed)
+
     def _on_command(self, message: Any) -> None:
+        try:
+            self._overheard.heard(self._values(message), time.monotonic_ns())
+        except FieldPathError as error:
+            # nobody of this package wrote it
+            self.get_logger().error(str(error), throttle_duration_sec=5.0)
+
+    def _on_slot_command(self, message: Any) -> None:
         assert self._witness is not None
         self._witness.heard(self._values(message), codec.stamp_ns(message.header.stamp))
 
@@ -464,11 +480,8 @@ class PlannerNode(LifecycleNode):
         elif event.kind in TERMINAL:
             self._episode = None
             self._begun.clear()
-        elif event.kind in FOREIGN:
-            self._awaited.add(FOREIGN[event.kind])
-            self._foreign = True
         else:
-            self._awaited.discard(event.kind)
+            self._overheard.told(event.kind)
 
     def _announce_episode(self) -> None:
         """Say that START and the goal are here: only then the plant moves."""
@@ -488,6 +501,7 @@ class PlannerNode(LifecycleNode):
         if episode is not None and not self._entered:
             self._entered = True
             self._busy_until_ns = 0
+            self._overheard.begin()
             if self._witness is not None:
                 self._witness.begin(self.scenario.interface.command.zero)
             self._decider.begin_episode(int(episode.value))
@@ -515,9 +529,8 @@ class PlannerNode(LifecycleNode):
 
     def _mode_since(self) -> Mode:
         """Return who commanded since the record before this: not the planner, if another did."""
-        foreign, self._foreign = self._foreign, bool(self._awaited)
-        if self._witness is not None:
-            foreign = self._witness.foreign
+        foreign = (self._overheard.foreign() if self._witness is None else
+                   self._witness.foreign)
         return Mode.FALLBACK if foreign and self._mode is Mode.PLANNER else self._mode
 
     def _ros_ns(self) -> int:

@@ -71,7 +71,7 @@ def readers(scenario: Scenario, nodes: Collection[str] = ALL_NODES) -> dict[str,
     read |= {topics.PLANNER_CYCLE: {'monitor', 'supervisor'}, topics.METRICS: set(),
              gated(command, nodes): {COMMAND_RELAY}, topics.proposed(command): {'supervisor'}}
     read.setdefault(command, set()).add('plant')
-    if scenario.clock is not ClockMode.REALTIME and 'supervisor' in nodes:
+    if scenario.clock is ClockMode.REALTIME or 'supervisor' in nodes:
         read[command].add('planner')
     if scenario.clock is ClockMode.REALTIME and (
             scenario.supervisor.state_limits or scenario.supervisor.brake

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 import time
 
@@ -39,6 +39,8 @@ class Inputs:
     observations: tuple[Reading | None, ...]
     #: None where the interface has no goal stream or none came yet
     goal: Reading | None
+    #: command in force up to now, in its own units, shape (A,); empty: none in this episode yet
+    executed: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +83,12 @@ class Decider:
         self._clock = clock
         self._energy = EnergyMeter()
         self._latent: torch.Tensor | None = None
-        self._executed: torch.Tensor | None = None
         self._last_slot: int | None = None
         self._led: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def begin_episode(self, seed: int) -> None:
         """Forget everything carried; the planner is seeded with the episode's seed."""
         self._latent = None
-        self._executed = None
         self._last_slot = None
         self._led = None
         self._planner.reset(seed)
@@ -140,7 +140,8 @@ class Decider:
         """
         Return KL(posterior || prior) of the step that led to this slot; asked after the command.
 
-        :returns: None where the slot before sent no command, or the model does not know it
+        :returns: None where the slot before sent no command, none is known to have been in force,
+            or the model does not know it
         """
         model, led = self._model, self._led
         if decision.latent is None or led is None:
@@ -150,10 +151,8 @@ class Decider:
         latent = torch.from_numpy(decision.latent)[None]
         return float(model.divergence(led[0], led[1][None], latent)[0])
 
-    def sent(self, slot: int, action: Sequence[float]) -> None:
-        """Remember the command that was sent, in the command's units, shape (A,)."""
-        self._executed = torch.tensor(to_unit(action, self._interface.command),
-                                      dtype=torch.float32)
+    def sent(self, slot: int) -> None:
+        """Remember that the command of a slot was sent; what was executed is an input."""
         self._last_slot = slot
 
     def _refuse(self, inputs: Inputs, now_ns: int, start_ns: int) -> Decision | None:
@@ -173,10 +172,11 @@ class Decider:
 
     @torch.inference_mode()
     def _plan(self, slot: int, inputs: Inputs, deadline_ns: int) -> Decision:
+        executed = self._executed(inputs)
         self._led = None
-        if self._latent is not None and self._executed is not None and self._last_slot == slot - 1:
-            self._led = (self._latent, self._executed)
-        latent = self._encode(inputs)
+        if self._latent is not None and executed is not None and self._last_slot == slot - 1:
+            self._led = (self._latent, executed)
+        latent = self._encode(inputs, executed)
         goal = np.zeros(0) if inputs.goal is None else inputs.goal.values
         elapsed = 1 if self._last_slot is None else slot - self._last_slot
         plan = self._planner.plan(latent, torch.tensor(goal, dtype=torch.float32), deadline_ns,
@@ -192,13 +192,19 @@ class Decider:
         return Decision(CycleStatus.OK, action=tuple(float(a) for a in command), plan=plan,
                         latent=kept)
 
-    def _encode(self, inputs: Inputs) -> torch.Tensor:
+    def _executed(self, inputs: Inputs) -> torch.Tensor | None:
+        if not inputs.executed:
+            return None
+        return torch.tensor(to_unit(inputs.executed, self._interface.command),
+                            dtype=torch.float32)
+
+    def _encode(self, inputs: Inputs, executed: torch.Tensor | None) -> torch.Tensor:
         values = np.concatenate([r.values for r in inputs.observations if r is not None])
         obs = torch.tensor(values, dtype=torch.float32)[None]
         if self._model is None:
             return obs[0]
         first = self._latent is None
-        prev_action = None if self._executed is None else self._executed[None]
+        prev_action = None if executed is None else executed[None]
         latent = self._model.encode(obs, self._latent, prev_action, torch.tensor([first]))
         self._latent = latent
         return latent[0]
@@ -247,6 +253,7 @@ def cycle_record(
         cost=float('nan') if plan is None else plan.cost,
         observation=() if inputs is None else _observation(inputs),
         goal=_goal(inputs),
+        executed=() if inputs is None else inputs.executed,
         latent=decision.latent if with_rollout else None,
         rollout=None if rollout is None else rollout.numpy().astype(np.float32),
     )

@@ -41,7 +41,7 @@ class Answer:
 
 class Witness:
     """
-    Says, in lockstep, whether the planner's own command came into force in a slot.
+    Says, in lockstep, whether the planner's own command came into force, or which one did.
 
     The gate sends one command a slot. Held against what was proposed it tells who drove, whatever
     the order is in which commands and events come from the middleware.
@@ -54,6 +54,8 @@ class Witness:
         self._in_force = InForce(())
         #: somebody else drove in the last slot
         self.foreign = False
+        #: command that the last slot answered was given, shape (A,); empty: none yet
+        self.executed: tuple[float, ...] = ()
 
     @property
     def settled(self) -> bool:
@@ -62,7 +64,8 @@ class Witness:
 
     def begin(self, zero: tuple[float, ...]) -> None:
         """Begin an episode with this command in force, shape (A,)."""
-        self._in_force, self.foreign = InForce(zero), False
+        self._in_force = InForce(zero)
+        self.foreign, self.executed = False, ()
 
     def answered(self, answer: Answer) -> None:
         """Note what was made of a slot."""
@@ -82,5 +85,9 @@ class Witness:
                 self.foreign = self.foreign or not repeats
             else:
                 self.foreign = (action, stamp_ns) != (answer.action, answer.stamp_ns)
+            passed = answer.action is not None and not self.foreign
+            if passed or not repeats or not self.executed:
+                # what is only repeated is in force already, and a newer one may be on its way
+                self.executed = action
             if not repeats:
                 self._in_force.send(action, stamp_ns, answer.now_ns)

@@ -9,7 +9,7 @@ the generator) is made again by going through the episode from its START with it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import inspect
 from typing import Any
 
@@ -109,6 +109,8 @@ class Replanner:
         self._interface, self._limit = scenario.interface, scenario.planner.iterations
         #: an injected fault struck the decision that is replayed
         self._struck = False
+        #: the planner's own last command in the episode
+        self._own: tuple[float, ...] = ()
         self._decider = Decider(scenario.interface, model, StruckPlanner(planner, self._strike),
                                 stale_ns=2 * _EVER_NS)
 
@@ -149,6 +151,7 @@ class Replanner:
                 lost = lost or f'slot {cycle.slot} before it could not be: {found.why}'
 
     def _begin(self, start: EpisodeEvent | None) -> None:
+        self._own = ()
         if start is not None:
             self._decider.begin_episode(int(start.value))
 
@@ -169,7 +172,8 @@ class Replanner:
         if self._struck:
             return Replanned(cycle.slot, cycle.episode, Outcome.NO_DECISION, cycle.reason)
         if cycle.action:
-            self._decider.sent(cycle.slot, cycle.action)
+            self._own = cycle.action
+            self._decider.sent(cycle.slot)
         return _compared(cycle, decision)
 
     def _missing(self, cycle: CycleRecord) -> str:
@@ -182,7 +186,9 @@ class Replanner:
         return ''
 
     def _inputs(self, cycle: CycleRecord) -> Inputs:
-        return inputs_of(self._interface, cycle)
+        inputs = inputs_of(self._interface, cycle)
+        # earlier versions recorded none, and took the planner's own last one for executed
+        return inputs if inputs.executed else replace(inputs, executed=self._own)
 
 
 def inputs_of(interface: Interface, cycle: CycleRecord) -> Inputs:
@@ -195,7 +201,7 @@ def inputs_of(interface: Interface, cycle: CycleRecord) -> Inputs:
         at += width
     goal = None if interface.goal is None else Reading(
         InputRef(interface.goal.topic, 0), np.array(cycle.goal))
-    return Inputs(tuple(readings), goal)
+    return Inputs(tuple(readings), goal, cycle.executed)
 
 
 def replan(

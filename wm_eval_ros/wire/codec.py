@@ -123,7 +123,7 @@ def cycle_from_msg(msg: Any) -> CycleRecord:
             action=tuple(np.asarray(msg.action, dtype=np.float64).tolist()),
             surprise=float(msg.surprise), surprise_threshold=float(msg.surprise_threshold),
             observation=_numbers(msg, 'observation'), goal=_numbers(msg, 'goal'),
-            scores=_numbers(msg, 'scores'),
+            executed=_numbers(msg, 'executed'), scores=_numbers(msg, 'scores'),
             latent=_shaped(msg.latent, msg.latent_shape, 1),
             rollout=_shaped(msg.rollout, msg.rollout_shape, 2),
             rollout_std=_spread(msg))
@@ -155,6 +155,7 @@ def cycle_to_msg(record: CycleRecord, types: MessageTypes) -> Any:
         surprise=record.surprise, surprise_threshold=record.surprise_threshold,
         observation=numbers(np.array(record.observation, dtype=np.float64)),
         goal=numbers(np.array(record.goal, dtype=np.float64)),
+        executed=numbers(np.array(record.executed, dtype=np.float64)),
         scores=numbers(np.array(record.scores, dtype=np.float64)),
         latent_shape=numbers(_shape(latent)), latent=numbers(_flat(latent)),
         rollout_shape=numbers(_shape(rollout)), rollout=numbers(_flat(rollout)),
