@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+import re
 import shutil
 from types import ModuleType
 from typing import Any
@@ -14,11 +15,13 @@ pytest.importorskip('torch')
 
 from wm_eval_ros.cli.main import main
 from wm_eval_ros.cli.retrain_case import open_registry, replay_of
+from wm_eval_ros.cli.retrain_gate import ALPHA
 from wm_eval_ros.cli.retrain_watch import watch_bag
 from wm_eval_ros.errors import CheckpointError, ConfigError
 from wm_eval_ros.models.checkpoint import find_checkpoint, load_spec
 from wm_eval_ros.records import ClockMode
 from wm_eval_ros.report.retraining import text
+from wm_eval_ros.stats.exact_power import no_loss_power
 from wm_eval_ros.training.case import case_names, load_case, scenario_of, USES
 
 #: fewer episodes under the shift than in the documented example; of the 49 without it two
@@ -45,6 +48,31 @@ def test_no_start_that_a_model_learns_from_is_one_it_is_judged_on(name: str) -> 
     of_use = {use: scenario_of(case, 'm', 'ab', shifted=True, use=use).seed
               for use in USES}
     assert len(set(of_use.values())) == len(USES) == 6
+
+
+@pytest.mark.parametrize('name', case_names())
+def test_a_shipped_case_has_the_episodes_that_its_questions_need(name: str) -> None:
+    case = load_case(name, {})
+    # a model that loses a start in a hundred passes four times in five, whatever the round, and
+    # one that loses two nine times in ten when asked again; under the shift four may be lost
+    assert no_loss_power(0.0, 0.01, case.nominal_episodes, case.margin, ALPHA / case.rounds) >= 0.8
+    assert no_loss_power(0.0, 0.02, case.nominal_episodes, case.margin, ALPHA) >= 0.9
+    assert no_loss_power(0.0, 0.04, case.shifted_episodes, case.back_margin,
+                         ALPHA / case.rounds) >= 0.8
+
+
+def test_the_documented_chances_are_those_of_the_shipped_case() -> None:
+    case = load_case('reacher_friction', {})
+    page = (Path(__file__).parents[2] / 'docs' / 'retraining.md').read_text(encoding='utf-8')
+    rows = re.findall(r'^\| (0\.\d+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$', page,
+                      re.MULTILINE)
+    asked = [(n, margin, alpha) for n, margin in ((case.nominal_episodes, case.margin),
+                                                  (case.shifted_episodes, case.back_margin))
+             for alpha in (ALPHA / case.rounds, ALPHA)]
+    assert len(rows) == 5
+    for loss, *chances in rows:
+        assert chances == [f'{no_loss_power(0.0, float(loss), n, margin, alpha):.2f}'
+                           for n, margin, alpha in asked]
 
 
 def test_a_case_whose_exploration_meets_its_evaluation_is_refused() -> None:

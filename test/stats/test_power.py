@@ -15,15 +15,17 @@ from wm_eval_ros.stats.exact_power import (
     boschloo_boundary,
     expected_half_width,
     lower_bound_power,
+    no_loss_power,
     paired_chances,
     paired_power,
     unpaired_power,
 )
-from wm_eval_ros.stats.paired import boschloo, mcnemar_exact
+from wm_eval_ros.stats.paired import boschloo, mcnemar_exact, paired_difference
 from wm_eval_ros.stats.power import (
     episodes_for_gap,
     episodes_for_half_width,
     episodes_for_lower_bound,
+    episodes_for_no_loss,
     episodes_for_quantile,
     expected_episodes_sequential,
 )
@@ -79,6 +81,24 @@ def test_the_power_of_mcnemar_is_the_sum_over_all_counts(p1: float, p2: float, p
     want = sum(stats.multinomial.pmf([b, c, n - b - c], n, [chances.only_a, chances.only_b, rest])
                for b, c in cells)
     assert paired_power(chances, n) == pytest.approx(want, abs=1e-9)
+
+
+@pytest.mark.parametrize(('wins', 'losses', 'n'), [
+    (0.0, 0.0, 20), (0.0, 0.05, 30), (0.1, 0.05, 25), (0.3, 0.5, 12)])
+def test_the_power_to_rule_out_a_loss_is_the_sum_over_all_counts(wins: float, losses: float,
+                                                                 n: int) -> None:
+    chances = stats.multinomial(n, [wins, losses, 1 - wins - losses])
+    want = sum(chances.pmf([b, c, n - b - c]) for b, c in product(range(n + 1), repeat=2)
+               if b + c <= n and paired_difference(b, c, n, 0.9).low >= -0.2)
+    assert no_loss_power(wins, losses, n, 0.2, 0.1) == pytest.approx(want)
+
+
+@pytest.mark.parametrize(('wins', 'losses'), [(0.0, 0.0), (0.0, 0.01), (0.02, 0.04)])
+def test_from_there_on_the_loss_is_ruled_out(wins: float, losses: float) -> None:
+    found = episodes_for_no_loss(wins, losses, 0.1)
+    assert found is not None
+    powers = [no_loss_power(wins, losses, n, 0.1) for n in range(found - 1, found + 40)]
+    assert powers[0] < 0.8 <= min(powers[1:])
 
 
 @pytest.mark.parametrize('n', [1, 4, 7])

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wm_eval_ros.stats.paired import rules_out_loss
 from wm_eval_ros.stats.samples import Floats, Ints
 from wm_eval_ros.stats.special import (
     beta_quantiles,
@@ -94,6 +95,27 @@ def paired_power(pairs: Pairs, n: int, alpha: float = 0.05) -> float:
         return 0.0
     reject = _rejection(1 << n.bit_length(), pairs.only_b / discordant, alpha)
     return float(np.sum(binomial_pmf(n, discordant) * reject[:n + 1]))
+
+
+def no_loss_power(only_a: float, only_b: float, n: int, margin: float,
+                  alpha: float = 0.05) -> float:
+    """
+    Chance that n pairs rule out that A lost a margin or more against B, by Tango's interval.
+
+    :param only_a: chance that only A succeeds in a pair
+    :param only_b: chance that only B does
+    :param margin: loss that is accepted, as for :func:`wm_eval_ros.stats.paired.rules_out_loss`
+    """
+    lost, chance, wins = binomial_pmf(n, only_b), 0.0, 0
+    for losses in range(n):
+        # more losses take more wins to make up for them
+        while not rules_out_loss(wins, losses, n, margin, 1 - alpha):
+            wins += 1
+            if wins + losses > n:
+                return chance
+        fewer = binomial_cdfs(wins - 1, n - losses, only_a / (1 - only_b)) if wins else 0.0
+        chance += float(lost[losses] * (1 - fewer))
+    return chance
 
 
 def _widen(fisher: Floats, most: float, level: float) -> tuple[Ints, bool]:

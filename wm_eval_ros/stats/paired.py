@@ -93,6 +93,23 @@ def paired_difference(b: int, c: int, n: int, confidence: float = 0.95) -> Diffe
     return Difference(value, low, high)
 
 
+def rules_out_loss(b: int, c: int, n: int, margin: float, confidence: float = 0.95) -> bool:
+    """
+    Say whether Tango's whole interval of the difference lies at or above minus a margin.
+
+    That is a test of non-inferiority of A at half of ``1 - confidence``.
+
+    :param b: pairs in which only A succeeded
+    :param c: pairs in which only B succeeded
+    :param n: all pairs, > 0
+    :param margin: loss that is accepted, in [0, 1]
+
+    >>> [rules_out_loss(0, 0, n, 0.1) for n in (34, 35)]
+    [False, True]
+    """
+    return c < n and _score(-margin, b, c, n) >= normal_quantile((1 + confidence) / 2)
+
+
 def agresti_caffo(k1: int, n1: int, k2: int, n2: int, confidence: float = 0.95) -> Difference:
     """
     Difference of two independent proportions; the interval adds a success and a failure to each.

@@ -11,6 +11,7 @@ import numpy as np
 from wm_eval_ros.stats.exact_power import (
     expected_half_width,
     lower_bound_power,
+    no_loss_power,
     paired_chances,
     paired_power,
     unpaired_power,
@@ -163,6 +164,28 @@ def episodes_for_gap(p1: float, p2: float, power: float = 0.8, alpha: float = 0.
         return about if about <= LIMIT else None
     return _from_there_on(lambda n: unpaired_power(better, worse, n, alpha) >= power,
                           min(3 / (better - worse), 60))
+
+
+def episodes_for_no_loss(only_a: float, only_b: float, margin: float, power: float = 0.8,
+                         alpha: float = 0.05) -> int | None:
+    """
+    Pairs until a loss of a margin is ruled out with the power wanted, by Tango's interval.
+
+    :param only_a: chance supposed that only the system asked about succeeds in a pair
+    :param only_b: chance supposed that only the other does; their difference is above -margin
+    :param margin: loss that is accepted
+    :returns: smallest n from which on it is; None beyond 20,000
+    :raises ValueError: figures out of range
+
+    >>> episodes_for_no_loss(0.0, 0.0, 0.1), episodes_for_no_loss(0.0, 0.01, 0.1)
+    (35, 53)
+    """
+    _check(power, alpha)
+    if min(only_a, only_b) < 0 or only_a + only_b >= 1 or not only_b - only_a < margin <= 1:
+        raise ValueError(f'chances {only_a}, {only_b}, margin {margin}: needs chances >= 0 whose '
+                         'sum is below 1, and a loss below the margin')
+    return _from_there_on(lambda n: no_loss_power(only_a, only_b, n, margin, alpha) >= power,
+                          12 / (margin + only_a - only_b))
 
 
 def _boundary(limit: int, alpha: float, two_sided: bool) -> Ints:

@@ -39,9 +39,9 @@ class Case:
     seed: int = setting(1000, doc='seed of the first episode of either condition', low=0,
                         high=2**53)
     nominal_episodes: int = setting(
-        49, doc='episodes of the old condition on which models are judged', low=2, high=100000)
+        100, doc='episodes of the old condition on which models are judged', low=2, high=100000)
     shifted_episodes: int = setting(
-        24, doc='episodes of the new condition on which models are judged', low=2, high=100000)
+        100, doc='episodes of the new condition on which models are judged', low=2, high=100000)
     guarded_episodes: int = setting(
         24, doc='episodes under the shift with detector and fallback: those of the old model are '
         'mined, those of the version in force are the last word', low=2, high=100000)
