@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import json
 from pathlib import Path
 import re
@@ -14,7 +15,7 @@ import pytest
 pytest.importorskip('torch')
 
 from wm_eval_ros.cli.main import main
-from wm_eval_ros.cli.retrain_case import open_registry, replay_of
+from wm_eval_ros.cli.retrain_case import open_registry, require_apart
 from wm_eval_ros.cli.retrain_gate import ALPHA
 from wm_eval_ros.cli.retrain_watch import watch_bag
 from wm_eval_ros.errors import CheckpointError, ConfigError
@@ -107,9 +108,41 @@ def test_bad_input_is_one_line_and_nothing_is_run(
     assert not out.exists()
 
 
-def test_an_unknown_replay_names_the_recipes() -> None:
+def test_an_unknown_replay_names_the_recipes_before_anything_is_run() -> None:
     with pytest.raises(ConfigError, match=r'recipes: .*reacher'):
-        replay_of(['nothing'], [])
+        require_apart(load_case('reacher_friction', {}), [], ['nothing'])
+
+
+@pytest.mark.parametrize('option', ['--data', '--replay'])
+@pytest.mark.parametrize(('first', 'use'), [(1098, 'evaluate'), (501_000, 'confirm'),
+                                            (2_001_000, 'calibrate'), (2_501_020, 'guard')])
+def test_data_that_hold_a_start_of_the_case_are_refused(
+        option: str, first: int, use: str, outcome_bag: Callable[..., Path], tmp_path: Path,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    bag = outcome_bag(tmp_path / 'data', 'SSSS', seed=first)
+    words = ['retrain', 'reacher_friction', '--out', str(tmp_path / 'out'), option, str(bag)]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    # the last two of 1098 to 1101 are beyond the hundred that rounds are judged on
+    held = 2 if use == 'evaluate' else 4
+    assert (f'{option} {bag}: {held} of its 4 starts, such as seed {first}, '
+            f'are those to {use}') in error
+    assert error.count('\n') == 1
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_recipe_that_collects_a_start_of_the_case_is_refused() -> None:
+    case = load_case('reacher_friction', {'seed': 100_149})
+    with pytest.raises(ConfigError, match='--replay reacher: 1 of its 210 starts, such as seed '
+                                          '100149, are those to evaluate'):
+        require_apart(case, [], ['reacher'])
+
+
+def test_data_of_other_starts_are_taken(outcome_bag: Callable[..., Path], tmp_path: Path) -> None:
+    case = load_case('reacher_friction', {})
+    # just before and just behind, and what the case would mine itself
+    bags = [outcome_bag(tmp_path / str(seed), 'SS', seed=seed) for seed in (998, 1100, 1_001_000)]
+    require_apart(case, bags, ['reacher'])
 
 
 def test_a_registry_begins_with_a_copy_and_goes_on_with_what_is_in_force(tmp_path: Path) -> None:

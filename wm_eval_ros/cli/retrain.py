@@ -21,6 +21,11 @@ EXAMPLE = """example:
   wm-eval retrain mine.yaml --data data/hard --replay reacher --registry models --out runs/r
   wm-eval run reacher --set planner.model=runs/friction/registry/reacher
 
+A candidate is put in force if it passes twice, on the starts of its round and on fresh ones, each
+time under both conditions: no loss of `margin` or more under the old one, and better, or back
+within `back_margin`, under the shift. `--set nominal_episodes=N` and `shifted_episodes=N` set how
+many starts; a hundred each tell a loss of one start in a hundred from one of ten.
+
 exit: 0 promoted, 1 shown to be no better or worse: not promoted, 3 not shown: not promoted, 2 bad
 input, 4 a node died, 74 not written."""
 
@@ -38,10 +43,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                              "else the scenario's")
     parser.add_argument('--data', type=Path, action='append', default=[], metavar='DIR',
                         help='mined folder or bag to train on, instead of what the case runs and '
-                             'mines under the shift; may be given more than once')
+                             'mines under the shift; refused if it holds starts that models are '
+                             'judged on; may be given more than once')
     parser.add_argument('--replay', action='append', default=[], metavar='DATA',
                         help='old data: bag, mined folder or recipe, instead of what the case '
-                             'runs under the old condition; may be given more than once')
+                             'runs under the old condition; refused as --data is; may be given '
+                             'more than once')
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE',
                         help='a setting of the case by its dotted key, such as train.steps=500')
     parser.add_argument('--domain', type=int, help='DDS domain; left out: a free one')
@@ -51,11 +58,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the verb."""
-    from wm_eval_ros.cli.retrain_case import open_registry, Stages
+    from wm_eval_ros.cli.retrain_case import open_registry, require_apart, Stages
     from wm_eval_ros.cli.retrain_rounds import Material, retrain
     from wm_eval_ros.report.retraining import text
     case = _case(args)
     require_new(args.out)
+    require_apart(case, args.data, args.replay)
     import torch
     torch.set_num_threads(args.threads)
     registry, old = open_registry(args.registry or args.out / 'registry',

@@ -17,7 +17,7 @@ from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.models.checkpoint import find_checkpoint, load_spec, save_checkpoint
 from wm_eval_ros.models.load import load_model
 from wm_eval_ros.models.registry import Registry, registry_of
-from wm_eval_ros.training.case import Case, scenario_of
+from wm_eval_ros.training.case import Case, HELD_OUT, scenario_of
 
 if TYPE_CHECKING:
     from wm_eval_ros.training.trajectory import Dataset
@@ -144,6 +144,35 @@ def open_registry(root: Path, scenario_model: str, given: str) -> tuple[Registry
     return registry, registry.path(version)
 
 
+def require_apart(case: Case, data: Sequence[Path], replay: Sequence[str]) -> None:
+    """
+    Refuse given data that hold a start of the case: models would be judged on what they learnt.
+
+    :raises BagError: some of it cannot be read
+    :raises ConfigError: a start is in both, or there is no such recipe
+    """
+    from wm_eval_ros.training.recipe import load_recipe
+    from wm_eval_ros.training.starts import starts_of, starts_of_recipe
+    own = {seed: use for use, block in case.seeds().items() if use in HELD_OUT for seed in block}
+    _require_recipes(replay)
+    given = [(f'--data {p}', starts_of(p)) for p in data] + [
+        (f'--replay {name}', starts_of(Path(name)) if Path(name).exists()
+         else starts_of_recipe(load_recipe(name))) for name in replay]
+    for what, seeds in given:
+        if both := sorted(seeds & own.keys()):
+            raise ConfigError(
+                f'{what}: {len(both)} of its {len(seeds)} starts, such as seed {both[0]}, are '
+                f'those to {own[both[0]]} of the case; give data of other seeds, or set `seed` '
+                'of the case')
+
+
+def _require_recipes(replay: Sequence[str]) -> None:
+    from wm_eval_ros.training.recipe import recipe_names
+    if unknown := [n for n in replay if not Path(n).exists() and n not in recipe_names()]:
+        raise ConfigError(f'--replay {unknown[0]}: no bag or mined folder of that path, and no '
+                          f'recipe; recipes: {", ".join(recipe_names())}')
+
+
 def replay_of(names: Sequence[str], own: Sequence[Path]) -> Dataset | None:
     """
     Return the old data that is replayed.
@@ -153,15 +182,12 @@ def replay_of(names: Sequence[str], own: Sequence[Path]) -> Dataset | None:
     :param own: bags of the case's own runs under the old condition
     """
     from wm_eval_ros.training.dataset import load_dataset
-    from wm_eval_ros.training.recipe import load_recipe, recipe_names, RecipeRunner
+    from wm_eval_ros.training.recipe import load_recipe, RecipeRunner
     from wm_eval_ros.training.trajectory import merge
     if not names:
         return load_dataset(own) if own else None
-    recipes = [n for n in names if not Path(n).exists()]
-    if unknown := [n for n in recipes if n not in recipe_names()]:
-        raise ConfigError(f'--replay {unknown[0]}: no bag or mined folder of that path, and no '
-                          f'recipe; recipes: {", ".join(recipe_names())}')
-    parts = [RecipeRunner(load_recipe(n)).gather(n, phase_progress) for n in recipes]
+    parts = [RecipeRunner(load_recipe(n)).gather(n, phase_progress)
+             for n in names if not Path(n).exists()]
     if paths := [Path(n) for n in names if Path(n).exists()]:
         parts.append(load_dataset(paths))
     return merge(parts)

@@ -22,6 +22,8 @@ from wm_eval_ros.training.selection import MineSettings
 #: judged on; nor do those that choose a model confirm it, calibrate or guard it
 USES = {'evaluate': 0, 'confirm': 500_000, 'mine': 1_000_000, 'replay': 1_500_000,
         'calibrate': 2_000_000, 'guard': 2_500_000}
+#: uses whose starts no training data may hold
+HELD_OUT = frozenset(USES) - {'mine', 'replay'}
 #: those of the exploration for the replay lie this far from those under the shift
 EXPLORED_OLD = 500_000
 #: folder of the cases inside the config folder
