@@ -154,6 +154,10 @@ def rich_run(seed: int = 0, episodes: int = 16, slots: int = 30, **changes: Any)
         if e % 5 == 3:
             records += [event('INTERVENTION_ON', e, base + 1000),
                         event('INTERVENTION_OFF', e, base + 1100)]
+        if e % 5 == 4:
+            records += [event('DEGRADED_ON', e, base + 300), event('DEGRADED_OFF', e, base + 350),
+                        event('STOPPED_ON', e, base + 500), event('STOPPED_OFF', e, base + 650),
+                        event('COMMAND_REFUSED', e, base + 500, 'rate: too fast', 1 + e % 3)]
     return records
 
 

@@ -84,6 +84,12 @@ DEFINITIONS = {
     'handover_success': 'Share of episodes with a hand-over that were solved all the same.',
     'handover_end': 'Share of them that ended otherwise: stopped until the time limit, out of '
                     'time, failed.',
+    'degraded_rate': 'Times per hour the command gate was degraded.',
+    'degraded_share': 'Share of its time that an episode was degraded, mean over episodes.',
+    'stopped_rate': 'Times per hour the command gate stopped the robot.',
+    'stopped_share': 'Share of its time that an episode was stopped, mean over episodes.',
+    'commands_refused': 'Commands that the gate refused.',
+    'refusal_rate': 'Refused commands over commands that the planner proposed.',
 }
 
 #: the same of figures that share a family and little else

@@ -27,24 +27,30 @@ def hours(run: Run) -> float:
 
 def handover(name: str, run: Run) -> Values:
     """Return how often per hour [1/h], how far apart [h], and for how long in all [s]."""
-    exposure = hours(run)
-    names = {f'{name}_rate': '1/h', f'time_between_{name}s': 'h', f'{name}_time': 's'}
-    if exposure <= 0:
-        why = 'nothing was recorded over time'
-        return tuple(missing(each, unit, why) for each, unit in names.items())
     found = run.spells(_KINDS[name])
-    rate, low, high = poisson_rate(len(found), exposure)
+    rate, exposure = spell_rate(f'{name}_rate', run, len(found)), hours(run)
+    if rate.interval is None:
+        return (rate, missing(f'time_between_{name}s', 'h', rate.why),
+                missing(f'{name}_time', 's', rate.why))
     total = sum(end - begin for begin, end in found) / NS_PER_S
-    return (MetricValue(f'{name}_rate', rate, '1/h', len(found),
-                        Interval(low, high, 0.95, _POISSON)),
-            _apart(f'time_between_{name}s', len(found), exposure, low, high),
+    return (rate, _apart(f'time_between_{name}s', len(found), exposure, rate.interval),
             MetricValue(f'{name}_time', total, 's', len(found),
                         why='complete sum over this run'))
 
 
-def _apart(name: str, count: int, exposure: float, low: float, high: float) -> MetricValue:
+def spell_rate(name: str, run: Run, count: int) -> MetricValue:
+    """Return how often per hour of record something happened [1/h]."""
+    exposure = hours(run)
+    if exposure <= 0:
+        return missing(name, '1/h', 'nothing was recorded over time')
+    rate, low, high = poisson_rate(count, exposure)
+    return MetricValue(name, rate, '1/h', count, Interval(low, high, 0.95, _POISSON))
+
+
+def _apart(name: str, count: int, exposure: float, rate: Interval) -> MetricValue:
     """Return the mean time between spells: the inverse of their rate, and of its limits."""
-    interval = Interval(1 / high, 1 / low if low > 0 else float('inf'), 0.95, _POISSON)
+    interval = Interval(1 / rate.high, 1 / rate.low if rate.low > 0 else float('inf'), 0.95,
+                        _POISSON)
     if count == 0:
         why = f'none in {exposure:.3g} h: the interval says how long it is at least'
         return MetricValue(name, None, 'h', 0, interval, why)

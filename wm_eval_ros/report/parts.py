@@ -17,7 +17,7 @@ MARKS = {Verdict.PASS: '✓ pass', Verdict.FAIL: '✗ fail', Verdict.INCONCLUSIV
          Verdict.ERROR: '! error'}
 #: heading of a group of checks, in the order of their weight
 GROUPS = {'gate': 'Gates', 'evidence': 'Evidence', 'preflight': 'The bag'}
-_SHARE = re.compile(r'(_rate|_posterior|_worst_case|handover_success|handover_end\.\w+|'
+_SHARE = re.compile(r'(_rate|_share|_posterior|_worst_case|handover_success|handover_end\.\w+|'
                     r'tpr_at_fpr_\w+|false_alarm_episodes|warned_failures)$')
 #: passing checks of a group that stand open
 _OPEN = 6
@@ -75,8 +75,8 @@ def is_share(name: str) -> bool:
     """
     Say whether a figure of unit 1 is a share, which is read in per cent.
 
-    >>> [is_share(n) for n in ('recovery_rate[push]', 'handover_end[fallback].stopped', 'slots.ok')]
-    [True, True, False]
+    >>> [is_share(n) for n in ('handover_end[fallback].stopped', 'detector[surprise].auroc')]
+    [True, False]
     """
     return _SHARE.search(re.sub(r'\[.*\]', '', name)) is not None
 

@@ -16,7 +16,7 @@ from wm_eval_ros.stats.power import LIMIT
 from wm_eval_ros.stats.quantile import samples_needed
 
 #: figures whose n counts episodes
-_BY_EPISODE = re.compile(r'success|recover|handover')
+_BY_EPISODE = re.compile(r'success|recover|handover|(degraded|stopped)_share')
 _POWER = 0.8
 #: an interval this many times too wide will not become narrow enough
 _MOST_TIMES = 100

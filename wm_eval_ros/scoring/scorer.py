@@ -11,6 +11,7 @@ from wm_eval_ros.metrics.action_following import ActionFollowing
 from wm_eval_ros.metrics.aided import aided, Unaided
 from wm_eval_ros.metrics.base import Ints, Metric
 from wm_eval_ros.metrics.calibration import Calibration
+from wm_eval_ros.metrics.command_gate import CommandGate
 from wm_eval_ros.metrics.cost import Cost
 from wm_eval_ros.metrics.detector import Detector
 from wm_eval_ros.metrics.effort import Effort, HostEffort
@@ -33,9 +34,9 @@ from wm_eval_ros.scoring.unknown import without_gaps
 
 #: the families every run is scored by, in the order of their figures
 FAMILIES: tuple[type[TableMetric], ...] = (
-    Task, Unaided, PerturbationRecovery, Handover, Retrain, Latency, Schedule, Inputs,
-    Prediction, Calibration, ActionFollowing, Interpretability, Surprise, Detector, Effort,
-    Arrivals, HostEffort, Cost)
+    Task, Unaided, PerturbationRecovery, Handover, CommandGate, Retrain, Latency, Schedule,
+    Inputs, Prediction, Calibration, ActionFollowing, Interpretability, Surprise, Detector,
+    Effort, Arrivals, HostEffort, Cost)
 
 
 class Scorer:
