@@ -9,6 +9,7 @@ import subprocess
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -17,7 +18,8 @@ pytest.importorskip('rclpy', reason='no ROS 2 here')
 from wm_eval_ros.bag.reader import open_bag
 from wm_eval_ros.config.scenario import find_scenario, load_scenario
 from wm_eval_ros.config.schema import to_plain
-from wm_eval_ros.records import CycleRecord, CycleStatus, EpisodeEvent, EventKind, Mode
+from wm_eval_ros.records import CycleRecord, CycleStatus, EpisodeEvent, EventKind, Mode, RunInfo
+from wm_eval_ros.surprise.monitor import rescored, SurpriseFold
 
 PATIENCE_S = 180
 #: one of every room that acts in lockstep
@@ -137,6 +139,12 @@ def test_a_planner_killed_amid_an_episode_is_started_again_and_rejoins_it(tmp_pa
         # it plans again, in the episode in which it died
         assert any(c.stamp_ns > at_ns and c.status is CycleStatus.OK and c.slot > absent[-1].slot
                    for c in own)
+    # what the streams of both processes said is what the bag says again
+    info: RunInfo = records(out, RunInfo)[0]
+    live = records(out, CycleRecord)
+    again = rescored(live, SurpriseFold(info.detector['streams'], info.detector['h_steps']))
+    assert np.array([c.scores for c in again if c.status is not CycleStatus.WARMUP]).tobytes() == (
+        np.array([c.scores for c in cycles]).tobytes())
     balance = [sum(e.kind is kind for e in events)
                for kind in (EventKind.PERTURB_ON, EventKind.PERTURB_OFF, EventKind.START)]
     assert balance == [2, 2, 2]

@@ -21,7 +21,9 @@ from wm_eval_ros.planning.schedule import Slot
 from wm_eval_ros.planning.slot_mark import SlotMark
 mark = SlotMark(Path(sys.argv[1]))
 for k in range(43):
-    mark.write(Slot(k, 50 * k), 3)
+    mark.taken(Slot(k, 50 * k), 3 if k > 9 else 2)
+    if k != 10:
+        mark.recorded(k, 3 if k > 9 else 2)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -35,7 +37,14 @@ def test_what_was_written_is_there_after_sigkill(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, '-c', KILLED_AMID, str(path)], env=os.environ,
                           timeout=60, check=False)
     assert done.returncode == -signal.SIGKILL
-    assert SlotMark(path).read() == Mark(Slot(42, 2100), 3)
+    # slot 10, the first of episode 3, was taken and has no record
+    assert SlotMark(path).read() == Mark(Slot(42, 2100), 3, 11)
+    again = SlotMark(path)
+    again.taken(Slot(43, 2150), 3)
+    again.recorded(43, 3)
+    assert again.read() == Mark(Slot(43, 2150), 3, 11), 'its episode began with its predecessor'
+    again.taken(Slot(44, 2200), 4)
+    assert again.read() == Mark(Slot(44, 2200), 4), 'of the next nothing is recorded yet'
 
 
 def test_the_schedule_goes_on_with_the_next_number_on_the_same_grid() -> None:

@@ -346,6 +346,8 @@ class PlannerNode(LifecycleNode):
             # the grid of the predecessor: what passed since then was missed
             self._schedule.anchor(left.slot.due_ns + self._period_ns)
             self._why_missed = 'the planner was not running'
+            if self._surprise is not None and left.first is not None:
+                self._surprise.resume(left.episode, left.first)
             return
         latest_ns = time.monotonic_ns() + self._period_ns
         while self._active.is_set() and time.monotonic_ns() < latest_ns:
@@ -362,7 +364,7 @@ class PlannerNode(LifecycleNode):
             return
         missed, slot = self._schedule.take(time.monotonic_ns())
         if self._slot_mark is not None:
-            self._slot_mark.write(slot, episode.episode)
+            self._slot_mark.taken(slot, episode.episode)
         for passed in missed:
             self._record(skipped(passed, stamp_ns=self._ros_ns(), episode=episode.episode,
                                  period_ns=self._period_ns, deadline_ns=self._deadline_ns,
@@ -526,6 +528,8 @@ class PlannerNode(LifecycleNode):
             record = self._surprise.update(
                 record, {} if divergence is None else {KL: divergence})
         self._cycles.publish(codec.cycle_to_msg(record, TYPES))
+        if self._slot_mark is not None and record.status is not CycleStatus.WARMUP:
+            self._slot_mark.recorded(record.slot, record.episode)
 
     def _mode_since(self) -> Mode:
         """Return who commanded since the record before this: not the planner, if another did."""

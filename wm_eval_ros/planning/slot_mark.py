@@ -1,4 +1,4 @@
-"""The last slot a planner took, in a file that outlives its process."""
+"""The last slot a planner took and where its episode began, in a file that outlives it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import struct
 from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.planning.schedule import Slot
 
-_FORMAT = struct.Struct('<qqqq')
+_FORMAT = struct.Struct('<qqqqq')
+_NONE = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,8 @@ class Mark:
 
     slot: Slot
     episode: int
+    #: number of the first slot of the episode that has a record; None: none has
+    first: int | None = None
 
 
 class SlotMark:
@@ -44,10 +47,24 @@ class SlotMark:
 
     def read(self) -> Mark | None:
         """Return the last slot taken; None: none was."""
-        # number, due time and episode, then a one that says that there is any
-        number, due_ns, episode, any_ = _FORMAT.unpack(self._page[:])
-        return Mark(Slot(number, due_ns), episode) if any_ else None
+        # number, due time, episode and first slot, then a one that says that there is any
+        number, due_ns, episode, first, any_ = _FORMAT.unpack(self._page[:])
+        if not any_:
+            return None
+        return Mark(Slot(number, due_ns), episode, None if first == _NONE else first)
 
-    def write(self, slot: Slot, episode: int) -> None:
+    def taken(self, slot: Slot, episode: int) -> None:
         """Remember a slot; a slot that its process dies in the middle of counts as taken."""
-        self._page[:] = _FORMAT.pack(slot.number, slot.due_ns, episode, 1)
+        before = self.read()
+        going_on = before is not None and before.episode == episode
+        self._write(Mark(slot, episode, before.first if before and going_on else None))
+
+    def recorded(self, number: int, episode: int) -> None:
+        """Remember the first slot of an episode that there is a record of."""
+        mark = self.read()
+        if mark is not None and mark.episode == episode and mark.first is None:
+            self._write(Mark(mark.slot, episode, number))
+
+    def _write(self, mark: Mark) -> None:
+        first = _NONE if mark.first is None else mark.first
+        self._page[:] = _FORMAT.pack(mark.slot.number, mark.slot.due_ns, mark.episode, first, 1)

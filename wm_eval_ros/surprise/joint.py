@@ -35,9 +35,9 @@ class Components:
         #: which slots of the episode cannot be read
         self.unreadable = Unreadable()
 
-    def begin(self) -> None:
-        """Begin an episode."""
-        self._slot = 0
+    def begin(self, slot: int = 0) -> None:
+        """Begin an episode, or go on with this slot of it, where a planner was started again."""
+        self._slot = slot
         self.unreadable.begin()
         self.interrupt()
 

@@ -36,6 +36,10 @@ class Window:
         self._most = steps + 1
         self._held: list[CycleRecord] = []
 
+    def begin(self) -> None:
+        """Begin anew: the planner was started again and carries nothing over."""
+        self._held.clear()
+
     def push(self, cycle: CycleRecord) -> None:
         """Take the next slot in."""
         if self._held and not follows(self._held[-1], cycle):
@@ -158,6 +162,10 @@ class StreamFold:
             'mahalanobis': self._mahalanobis, 'knn': self._knn, 'residual': self._residual,
             'bias': self._bias}
         self._makers = [makers.get(name) for name in names]
+
+    def begin(self) -> None:
+        """Begin anew: the planner was started again and carries nothing over."""
+        self._window.begin()
 
     def update(self, cycle: CycleRecord, measured: Mapping[str, float] | None = None) -> Floats:
         """
