@@ -24,16 +24,15 @@ from wm_eval_ros.nodes.ros import Endpoints, message_type, Ready, TYPES
 from wm_eval_ros.nodes.topic_list import gated
 from wm_eval_ros.records import (
     ClockMode,
-    CycleRecord,
     CycleStatus,
     EpisodeEvent,
     EventKind,
     TERMINAL,
 )
 from wm_eval_ros.safety.gate import CommandGate, Decision, Offer
-from wm_eval_ros.safety.in_force import InForce
 from wm_eval_ros.safety.joystick import Joystick
 from wm_eval_ros.safety.limits import Fault, Refusal
+from wm_eval_ros.safety.lockstep import Answer, Proposal, SlotGate
 from wm_eval_ros.safety.monitors import Level
 from wm_eval_ros.safety.reflex import Reflex
 from wm_eval_ros.safety.refusals import RefusalLog
@@ -129,8 +128,7 @@ class SupervisorNode:
                     liveliness=self._on_liveliness))
             self._make_realtime(ends)
         else:
-            self._waiting: dict[int, Any] = {}
-            self._cycle: CycleRecord | None = None
+            self._slots = SlotGate(self.gate)
             ends.subscription(command.type, proposed, topics.TELEMETRY, self._on_slot_proposal)
         desk.serve(self.node, self)
         self._ready = Ready(self.node, ends)
@@ -201,8 +199,9 @@ class SupervisorNode:
         now_ns = self._now_ns(event.stamp_ns)
         if event.kind is EventKind.START:
             self._episode = event.episode
-            self._in_force = InForce(self.gate.zero)
             self._reflex.begin()
+            if not self._realtime:
+                self._slots.begin()
             self._note(self.gate.arm(now_ns), event.stamp_ns)
             self._ready.announce(event.episode)
         elif event.kind in TERMINAL:
@@ -233,11 +232,17 @@ class SupervisorNode:
 
     def _judge(self, proposal: Any, now_ns: int) -> tuple[Decision, tuple[float, ...]]:
         """Return what the gate says of a proposal, and its command; empty: it cannot be read."""
+        read = self._read(proposal)
+        if isinstance(read, Refusal):
+            return self.gate.refuse(read, now_ns), ()
+        return self.gate.offer(read, now_ns), read.action
+
+    def _read(self, message: Any) -> Offer | Refusal:
+        """Return what a command says, or why it cannot be read."""
         try:
-            offer = self._offer(proposal)
+            return self._offer(message)
         except FieldPathError as error:
-            return self.gate.refuse(Refusal(Fault.UNREADABLE, str(error)), now_ns), ()
-        return self.gate.offer(offer, now_ns), offer.action
+            return Refusal(Fault.UNREADABLE, str(error))
 
     def _offer(self, message: Any) -> Offer:
         action = tuple(self._writer.read(message).tolist())
@@ -248,14 +253,13 @@ class SupervisorNode:
         return Offer(action, stamp_ns, age_ns)
 
     def _on_controller(self, message: Any) -> None:
-        try:
-            offer = self._offer(message)
-        except FieldPathError as error:
-            self._act(Decision(refused=Refusal(Fault.UNREADABLE, str(error))))
+        read = self._read(message)
+        if isinstance(read, Refusal):
+            self._act(Decision(refused=read))
             return
-        decision = self.gate.offer_fallback(offer, time.monotonic_ns())
+        decision = self.gate.offer_fallback(read, time.monotonic_ns())
         if decision.forward:
-            self._pass_on(message, offer.action)
+            self._pass_on(message, read.action)
             self._substituted_ns = time.monotonic_ns()
         self._act(decision)
 
@@ -352,44 +356,29 @@ class SupervisorNode:
     # the slots of the planner -------------------------------------------------------------------
 
     def _on_cycle(self, message: Any) -> None:
+        if message.status == CycleStatus.WARMUP:
+            return
         if not self._realtime:
-            self._cycle = codec.cycle_from_msg(message)
-            self._answer()
-        elif message.episode == self._episode and message.status != CycleStatus.WARMUP:
+            self._answer(self._slots.record(codec.cycle_from_msg(message)))
+        elif message.episode == self._episode:
             self._act(self.gate.alarm(message.surprise, message.surprise_threshold,
                                       time.monotonic_ns()))
             if self._settings.reflex:
                 self._foresee(message)
 
-    # lockstep: exactly one command per slot, decided by the slot's record
-
     def _on_slot_proposal(self, message: Any) -> None:
-        self._waiting[codec.stamp_ns(message.header.stamp)] = message
-        self._answer()
+        self._answer(self._slots.propose(Proposal(
+            codec.stamp_ns(message.header.stamp), self._read(message), message)))
 
-    def _answer(self) -> None:
-        cycle = self._cycle
-        if cycle is None:
+    def _answer(self, answer: Answer | None) -> None:
+        """Send the one command of a slot (lockstep)."""
+        if answer is None:
             return
-        now_ns = cycle.stamp_ns
-        proposal: Any = None
-        if cycle.command_stamp_ns is not None:
-            proposal = self._waiting.pop(cycle.command_stamp_ns, None)
-            if proposal is None:
-                return
-        self._cycle = None
-        self.gate.observed.update(0, cycle.observation, now_ns)
-        self._note(self.gate.alarm(cycle.surprise, cycle.surprise_threshold, now_ns), now_ns)
-        decision, action = ((self.gate.tick(now_ns), ()) if proposal is None
-                            else self._judge(proposal, now_ns))
-        if decision.forward:
-            self._in_force.send(action, codec.stamp_ns(proposal.header.stamp), now_ns)
-            self._pass_on(proposal, action)
+        self._note(answer.decision, answer.now_ns)
+        if answer.passed is not None:
+            self._pass_on(answer.passed.message, answer.action)
         else:
-            if self.gate.commands(now_ns):
-                self._in_force.send(self.gate.substitute(now_ns), now_ns, now_ns)
-            self._send(self._in_force.at(now_ns), now_ns)
-        self._note(decision, now_ns)
+            self._send(answer.action, answer.stamp_ns)
 
 
 def main() -> int:
