@@ -64,9 +64,30 @@ def test_the_first_command_starts_from_zero_and_the_return_from_the_fallback(
     gate = make_gate(rate=(2.0, 100.0), clear_ms=0.0)
     assert gate.offer(Offer((0.5, 0.5)), 10 * MS).refused is not None
     assert gate.substitute(10 * MS) == (0.0, 0.5)
-    far = gate.offer(Offer((0.5, 0.5)), 60 * MS)
-    assert (far.forward, far.refused) == (False, None), 'no fault, and out of reach'
+    assert gate.offer(Offer((0.5, 0.5)), 60 * MS).refused is not None, 'still out of reach'
     assert gate.offer(Offer((0.1, 0.5)), 110 * MS).forward
+
+
+def test_a_planner_that_stays_out_of_reach_is_refused_each_time_and_stopped(
+    make_gate: Make,
+) -> None:
+    gate = make_gate(rate=(2.0, 9.0))
+    refused, told = 0, []
+    for now in range(50, 601, 50):
+        for decision in (gate.offer(Offer((0.5, 0.5)), now * MS), gate.tick(now * MS)):
+            refused += decision.refused is not None
+            told += decision.changes
+        gate.substitute(now * MS)
+    assert refused == 12
+    assert [c.kind.name for c in told] == ['FALLBACK_ON', 'STOPPED_ON']
+    assert told[1].reason.startswith('no valid command for 550 ms; the last was refused: rate of '
+                                     'command value 0: change of 0.5 a period, 0.1 is allowed')
+
+
+def test_under_an_operator_a_proposal_out_of_reach_is_no_refusal(make_gate: Make) -> None:
+    gate = make_gate(rate=(2.0, 9.0))
+    gate.take_over(10 * MS)
+    assert gate.offer(Offer((0.5, 0.5)), 20 * MS).refused is None
 
 
 LIMIT = {'feature': 'state.position', 'low': -2.0, 'high': 2.0, 'field': 'a'}

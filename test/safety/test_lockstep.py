@@ -99,3 +99,10 @@ def test_a_skipped_slot_goes_on_with_what_is_in_force(make_gate: Make) -> None:
     slots = SlotGate(make_gate())
     assert slot(slots, 0, charge_ns=70 * MS).action == GO
     assert [slot(slots, k, None).action for k in (1, 2)] == [ZERO, GO], 'it acts from 70 ms on'
+
+
+def test_refused_proposals_run_into_the_stop_as_silence_does(make_gate: Make) -> None:
+    slots = SlotGate(make_gate())
+    told = [kinds(slot(slots, k, (math.nan, 1.0))) for k in range(12)]
+    # the last slot within 500 ms is the 10th
+    assert told == [['FALLBACK_ON'], *[[]] * 10, ['STOPPED_ON']]

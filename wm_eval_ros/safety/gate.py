@@ -81,6 +81,8 @@ class CommandGate:
         self._last = self.zero
         self._fresh_ns = self._operated_ns = 0
         self._stamp_ns: int | None = None
+        #: why the last command since the last valid one was refused; empty: none was
+        self._unfit = ''
 
     @property
     def state(self) -> GateState:
@@ -96,6 +98,7 @@ class CommandGate:
         self._limits.begin(self.zero, now_ns)
         self._watchdogs.begin(now_ns)
         self._last, self._fresh_ns, self._stamp_ns = self.zero, now_ns, None
+        self._unfit = ''
         return Decision(changes=self._machine.arm() + self._machine.escalate())
 
     def disarm(self) -> Decision:
@@ -109,13 +112,12 @@ class CommandGate:
         if self.state is GateState.IDLE:
             return Decision()
         refused = self._transport(offer) or self._limits.static(offer.action, now_ns)
+        if refused is None and self.state is not GateState.OPERATOR:
+            # out of reach is refused in a fallback, too: a planner that stays there is stopped
+            refused = self._limits.dynamic(offer.action, now_ns)
         if refused is not None:
             return self.refuse(refused, now_ns)
         self._hear(offer, now_ns)
-        jump = self._limits.dynamic(offer.action, now_ns)
-        if jump is not None:
-            # while somebody else commands, the planner may be anywhere: it only gets nothing back
-            return self.refuse(jump, now_ns) if self.state in PASSING else Decision()
         changes = self._told(self._machine.relax(now_ns))
         if self.state not in PASSING:
             return Decision(changes=changes)
@@ -127,6 +129,7 @@ class CommandGate:
         """Take a command for a fault: one that cannot be read, or is not valid."""
         if self.state is GateState.IDLE:
             return Decision()
+        self._unfit = f'; the last was refused: {refusal.reason}'
         level = Level.DEGRADED if refusal.fault in _TOLERATED else Level.FALLBACK
         return Decision(changes=self._pulse('fault', level, refusal.reason, now_ns),
                         refused=refusal)
@@ -186,7 +189,7 @@ class CommandGate:
         age_ns = now_ns - self._fresh_ns
         if self.state is GateState.IDLE or age_ns <= self._late_ns:
             return Decision()
-        text = f'no valid command for {age_ns / 1e6:.0f} ms'
+        text = f'no valid command for {age_ns / 1e6:.0f} ms{self._unfit}'
         level = Level.DEGRADED
         if age_ns > self.stale_ns:
             level = Level.FALLBACK
@@ -264,7 +267,7 @@ class CommandGate:
                        f'{(self._stamp_ns - offer.stamp_ns) / 1e6:.3f} ms earlier')
 
     def _hear(self, offer: Offer, now_ns: int) -> None:
-        self._fresh_ns, self._stamp_ns = now_ns, offer.stamp_ns
+        self._fresh_ns, self._stamp_ns, self._unfit = now_ns, offer.stamp_ns, ''
         self._watchdogs.heard(now_ns)
         for name in ('command', 'deadline', 'liveliness'):
             self._monitors.set(name, Level.CLEAR, '', now_ns)

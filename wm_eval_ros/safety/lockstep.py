@@ -85,6 +85,11 @@ class SlotGate:
     def _judge(self, proposal: Proposal | None, now_ns: int) -> Decision:
         if proposal is None:
             return self._gate.tick(now_ns)
-        if isinstance(proposal.read, Refusal):
-            return self._gate.refuse(proposal.read, now_ns)
-        return self._gate.offer(proposal.read, now_ns)
+        decision = (self._gate.refuse(proposal.read, now_ns)
+                    if isinstance(proposal.read, Refusal)
+                    else self._gate.offer(proposal.read, now_ns))
+        if decision.refused is None:
+            return decision
+        # nobody else looks at the time
+        late = self._gate.tick(now_ns)
+        return replace(decision, changes=decision.changes + late.changes)
