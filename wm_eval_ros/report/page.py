@@ -41,7 +41,8 @@ KEYS = {'success, nobody helping': 'unaided_success_rate',
         'useful prediction horizon': 'useful_prediction_horizon',
         'slots above the surprise threshold': 'surprise_alarm_rate',
         'fallbacks': 'fallback_rate', 'time degraded': 'degraded_share',
-        'time stopped': 'stopped_share', 'commands refused': 'refusal_rate', 'CPU time per decision': 'cpu_time.mean'}
+        'time stopped': 'stopped_share', 'commands refused': 'refusal_rate',
+        'CPU time per decision': 'cpu_time.mean'}
 #: those of the recorded score as a detector
 DETECTOR = {'perturbed ranked above unperturbed (AUROC)': 'auroc',
             'perturbed episodes detected': 'detection_rate',
