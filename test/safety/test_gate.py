@@ -120,7 +120,7 @@ def test_an_alarm_falls_back_and_without_a_score_there_is_none(make_gate: Make) 
 def test_t_clear_doubles_with_each_alarm_that_hands_over_and_begins_anew_with_an_episode(
     make_gate: Make,
 ) -> None:
-    gate = make_gate(clear_ms=100.0, stop_ms=1e6)
+    gate = make_gate(clear_ms=100.0, stop_ms=1e6, returns=99)
     waits, now = [], 0
     for _ in range(8):
         assert 'FALLBACK_ON' in kinds(gate.alarm(2.0, 1.0, now * MS))
@@ -136,6 +136,65 @@ def test_t_clear_doubles_with_each_alarm_that_hands_over_and_begins_anew_with_an
     gate.alarm(0.0, 1.0, now * MS)
     assert not any(d.forward for d in feed(gate, now + 50, now + 50))
     assert gate.offer(Offer(GOOD), (now + 100) * MS).forward
+
+
+def play(gate: CommandGate, slots: int, *, silent: bool = False) -> tuple[int, list[str]]:
+    """
+    Play a planner that is wrong whenever it drives; return slots it drove in, and the events.
+
+    :param silent: it falls silent for three slots; else it commands NaN
+    """
+    drove, told, quiet_until = 0, [], -1
+    for k in range(1, slots + 1):
+        now_ns, wrong = 50 * MS * k, gate.state in (GateState.NOMINAL, GateState.DEGRADED)
+        if silent:
+            quiet_until = k + 3 if wrong and k > quiet_until + 1 else quiet_until
+            decision = Decision() if k <= quiet_until else gate.offer(Offer(GOOD), now_ns)
+        else:
+            decision = gate.offer(Offer((math.nan, 1.0) if wrong else GOOD), now_ns)
+        told += kinds(decision) + kinds(gate.tick(now_ns))
+        drove += decision.forward
+        if gate.commands(now_ns):
+            gate.substitute(now_ns)
+    return drove, told
+
+
+def test_faulty_commands_back_off_as_alarms_do_and_the_returns_are_bounded(
+    make_gate: Make,
+) -> None:
+    gate = make_gate(returns=3)
+    drove, told = play(gate, 1200)
+    assert gate.state is GateState.STOPPED
+    assert [k for k in told if k in ('FALLBACK_ON', 'STOPPED_ON')] == [
+        'FALLBACK_ON'] * 4 + ['STOPPED_ON']
+    assert drove == 3, 'the command with which it gets back control, each time'
+
+
+def test_with_the_defaults_a_minute_of_faults_has_eleven_hand_overs_at_most(
+    make_gate: Make,
+) -> None:
+    gate = make_gate()
+    _, told = play(gate, 1200)
+    # 0.2 + 0.4 + 0.8 + 1.6 + 3.2 s, then 6.4 s five times: 38.2 s to the eleventh
+    assert told.count('FALLBACK_ON') == 11
+    assert gate.state is GateState.STOPPED
+
+
+def test_silences_are_bounded_too_but_need_no_longer_t_clear(make_gate: Make) -> None:
+    gate = make_gate(returns=3)
+    _, told = play(gate, 1200, silent=True)
+    assert told.count('FALLBACK_ON') == 4
+    assert gate.state is GateState.STOPPED
+
+
+def test_an_order_gives_the_planner_its_returns_anew(make_gate: Make) -> None:
+    gate = make_gate(returns=0)
+    decision = gate.alarm(2.0, 1.0, 10 * MS)
+    assert kinds(decision) == ['FALLBACK_ON', 'STOPPED_ON']
+    assert decision.changes[1].reason.endswith('control was given back 0 times in this episode')
+    gate.alarm(0.0, 1.0, 20 * MS)
+    assert gate.clear()[1] == ''
+    assert kinds(gate.alarm(2.0, 1.0, 30 * MS)) == ['FALLBACK_ON', 'STOPPED_ON']
 
 
 def test_fewer_alarms_than_asked_for_degrade(make_gate: Make) -> None:

@@ -50,6 +50,8 @@ class SupervisorSettings:
                              low=1.0)
     clear_ms: float = setting(200.0, doc='the planner gets back control once every monitor has '
                               'been clear for this long', unit='ms', low=0.0)
+    returns: int = setting(10, doc='so often the planner gets back control in an episode; the '
+                           'hand-over after that stops', low=0)
     age_ms: float = setting(0.0, doc='a command that arrives this long after its stamp is '
                             "refused; 0: the planner's deadline", unit='ms', low=0.0)
     liveliness_ms: float = setting(300.0, doc='DDS lease of the planner: not heard of for this '

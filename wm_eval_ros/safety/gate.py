@@ -71,7 +71,7 @@ class CommandGate:
         self.fallback = make_fallback(command, settings, self.observed, self.stale_ns)
         self._monitors = Monitors()
         self._machine = StateMachine(self._monitors, clear_ns=round(settings.clear_ms * 1e6),
-                                     latch_stop=latch_stop)
+                                     returns=settings.returns, latch_stop=latch_stop)
         self._alarms = AlarmCount(settings.alarms, settings.alarm_slots)
         self._watchdogs = Watchdogs(self.stale_ns)
         #: zero, clipped into the limits, shape (A,)
@@ -131,8 +131,9 @@ class CommandGate:
             return Decision()
         self._unfit = f'; the last was refused: {refusal.reason}'
         level = Level.DEGRADED if refusal.fault in _TOLERATED else Level.FALLBACK
-        return Decision(changes=self._pulse('fault', level, refusal.reason, now_ns),
-                        refused=refusal)
+        changes = self._unseen('fault', level, refusal.reason, now_ns)
+        self._monitors.set('fault', Level.CLEAR, '', now_ns)
+        return Decision(changes=changes, refused=refusal)
 
     def offer_fallback(self, offer: Offer, now_ns: int) -> Decision:
         """Judge a command of the second controller; it passes while the fallback commands."""
@@ -204,10 +205,7 @@ class CommandGate:
         if self.state is GateState.IDLE:
             return Decision()
         level, reason = self._alarms.add(surprise, threshold)
-        decision = self.watch('surprise', level, reason, now_ns)
-        if level is Level.FALLBACK and decision.changes:
-            self._machine.handed_over()
-        return decision
+        return Decision(changes=self._unseen('surprise', level, reason, now_ns))
 
     def deadline_missed(self, now_ns: int) -> Decision:
         """Take in a DDS deadline event of the proposals."""
@@ -244,8 +242,9 @@ class CommandGate:
         """Take control back: the planner gets it after T_clear."""
         self._last = self.zero
         changes = self._machine.release()
-        return Decision(changes=changes + self._pulse('operator', Level.FALLBACK,
-                                                      'the operator let go', now_ns))
+        for level, reason in ((Level.FALLBACK, 'the operator let go'), (Level.CLEAR, '')):
+            changes += self.watch('operator', level, reason, now_ns).changes
+        return Decision(changes=changes)
 
     def clear(self) -> tuple[Decision, str]:
         """Lift a stop or a fallback by order; return why not, empty: done."""
@@ -272,9 +271,11 @@ class CommandGate:
         for name in ('command', 'deadline', 'liveliness'):
             self._monitors.set(name, Level.CLEAR, '', now_ns)
 
-    def _pulse(self, name: str, level: Level, reason: str, now_ns: int) -> Changes:
+    def _unseen(self, name: str, level: Level, reason: str, now_ns: int) -> Changes:
+        """Watch what cannot be seen while the fallback drives: its hand-overs back off."""
         changes = self.watch(name, level, reason, now_ns).changes
-        self._monitors.set(name, Level.CLEAR, '', now_ns)
+        if level is Level.FALLBACK and changes:
+            self._machine.back_off()
         return changes
 
     def _told(self, changes: Changes) -> Changes:

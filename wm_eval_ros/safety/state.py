@@ -61,30 +61,34 @@ class StateMachine:
 
     A worse state is entered at once. FALLBACK and DEGRADED are left after T_clear in which no
     monitor was at their level or above, and with a command in hand. T_clear doubles with every
-    alarm after the first that hands over in an episode: while the fallback drives, much of what
-    raised the alarm cannot be seen. STOPPED never leaves by itself.
+    alarm or faulty command after the first that hands over in an episode: while the fallback
+    drives, much of what was wrong cannot be seen. Hand-overs are bounded: whose control was given
+    back too often is stopped by the next. STOPPED never leaves by itself.
     """
 
-    def __init__(self, monitors: Monitors, *, clear_ns: int, latch_stop: bool) -> None:
+    def __init__(self, monitors: Monitors, *, clear_ns: int, returns: int,
+                 latch_stop: bool) -> None:
         """
         Begin idle.
 
         :param clear_ns: T_clear, the shortest [ns]
+        :param returns: so often the planner gets back control in an episode
         :param latch_stop: a stop outlasts its episode; else the next one lifts it
         """
         self.state = GateState.IDLE
         self._monitors = monitors
         self._clear_ns = clear_ns
+        self._returns = returns
         self._latch = latch_stop
         self._armed = False
         self._stopped = False
-        #: alarms of this episode that made the fallback command
-        self._handed_over = 0
+        #: hand-overs of this episode, and how many of them by what the planner did
+        self._handed_over = self._backed_off = 0
 
     def arm(self) -> Changes:
         """Begin an episode."""
         self._armed = True
-        self._handed_over = 0
+        self._handed_over = self._backed_off = 0
         self._stopped = self._stopped and self._latch
         if self.state is GateState.OPERATOR:
             return ()
@@ -106,21 +110,28 @@ class StateMachine:
         self._stopped = True
         return self._enter(GateState.STOPPED, reason)
 
-    def handed_over(self) -> None:
-        """Note that an alarm made the fallback command."""
-        self._handed_over += 1
+    def back_off(self) -> None:
+        """Note that the hand-over of now is for what cannot be seen while the fallback drives."""
+        self._backed_off += 1
 
     @property
     def clear_ns(self) -> int:
         """T_clear of now [ns]."""
-        return self._clear_ns << min(max(self._handed_over - 1, 0), MOST_DOUBLINGS)
+        return self._clear_ns << min(max(self._backed_off - 1, 0), MOST_DOUBLINGS)
 
     def escalate(self) -> Changes:
         """Enter the state of the worst trouble where it is worse than the state of now."""
         if self.state not in _RANK:
             return ()
         level, reason = self._monitors.worst()
-        return self._enter(_WANTED[level], reason) if level > _RANK[self.state] else ()
+        if level <= _RANK[self.state]:
+            return ()
+        if level is Level.FALLBACK:
+            self._handed_over += 1
+            if self._handed_over > self._returns:
+                return self.stop(f'{reason}; control was given back {self._returns} times in '
+                                 'this episode')
+        return self._enter(_WANTED[level], reason)
 
     def relax(self, now_ns: int) -> Changes:
         """Leave a state whose trouble has been over for T_clear; a good command is at hand."""
@@ -145,6 +156,7 @@ class StateMachine:
         if self.state is GateState.OPERATOR:
             return (), 'an operator has taken over; let go first'
         self._stopped = False
+        self._handed_over = self._backed_off = 0
         return self._enter(_WANTED[level] if self._armed else GateState.IDLE, 'cleared'), ''
 
     def take_over(self) -> Changes:
