@@ -16,7 +16,7 @@ from wm_eval_ros.errors import ConfigError  # noqa: E402
 from wm_eval_ros.nodes.ros import message_type, qos_profile  # noqa: E402
 from wm_eval_ros.nodes.supervisor import SupervisorNode  # noqa: E402
 from wm_eval_ros.records import EventKind  # noqa: E402
-from wm_eval_ros.wire import topics  # noqa: E402
+from wm_eval_ros.wire import codec, topics  # noqa: E402
 
 
 def reasons(scene: Any, kind: EventKind) -> list[str]:
@@ -166,6 +166,26 @@ def test_the_brake_answers_measured_velocities(make_scene: Any, tmp_path: Path) 
         return [-0.5, 0.25] in [list(m.effort) for m in scene.out]
 
     scene.graph.until(braked)
+
+
+@pytest.mark.parametrize('text', ['{', 'manifest'], ids=['no-manifest', 'another-model'])
+def test_a_model_the_reflex_cannot_use_means_the_fallback_not_the_end(
+    make_scene: Any, tmp_path: Path, scenes: Any, text: str,
+) -> None:
+    term = {'field': 'effort[joint0]', 'feature': 'joint_states.velocity[joint0]', 'gain': 0.01,
+            'bound': 0.05}
+    scene = make_scene(scenario=written(tmp_path, reflex=[term]))
+    infos = scene.graph.publisher(topics.TYPES[topics.RUN_INFO], topics.RUN_INFO, topics.LATCHED)
+    scene.graph.until(infos.get_subscription_count)
+    scene.start()
+    message = message_type(topics.TYPES[topics.RUN_INFO])()
+    message.data = codec.run_info_to_json(scenes.info()) if text == 'manifest' else text
+    infos.publish(message)
+    scene.graph.until(lambda: EventKind.FALLBACK_ON in scene.kinds())
+    wanted = 'does not foresee' if text == 'manifest' else 'run info: '
+    assert wanted in reasons(scene, EventKind.FALLBACK_ON)[0]
+    scene.propose(0.5, 0.5)
+    scene.graph.until(lambda: [0.0, 0.0] in [list(m.effort) for m in scene.out])
 
 
 def test_a_shadow_decides_and_has_no_publisher_on_the_actuator_topic(make_scene: Any) -> None:

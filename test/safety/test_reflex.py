@@ -63,6 +63,15 @@ def test_what_the_model_does_not_foresee_is_refused() -> None:
         reflex.learn(['cart.v'], [0.0], [1.0])
 
 
+def test_after_a_model_it_cannot_use_it_has_nothing_to_say() -> None:
+    reflex, observed = made()
+    with pytest.raises(ConfigError, match='1 latent names, 2 means and 1 scales'):
+        reflex.learn(['cart.x'], [0.0, 1.0], [1.0])
+    reflex.foresee(1000 * MS, 50 * MS, latent(0.0), latent(1.0))
+    observed.update(0, [0.0], 0)
+    assert reflex.correction(1025 * MS, 0) is None
+
+
 def test_a_correction_passes_the_limits_of_the_gate(make_gate: Callable[..., CommandGate]) -> None:
     gate = make_gate()
     assert gate.correct((0.1, 0.0), 0) == (0.1, 0.5)

@@ -15,7 +15,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from wm_eval_ros.config.supervisor import SupervisorSettings
-from wm_eval_ros.errors import ConfigError, FieldPathError
+from wm_eval_ros.errors import ConfigError, FieldPathError, WmEvalError
 from wm_eval_ros.nodes import desk
 from wm_eval_ros.nodes.authorship import Authorship
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
@@ -175,9 +175,15 @@ class SupervisorNode:
     # the reflex ---------------------------------------------------------------------------------
 
     def _on_run_info(self, message: Any) -> None:
-        model = codec.run_info_from_json(message.data).model
-        self._reflex.learn(*(model.get(f'latent_{part}', ())
-                             for part in ('names', 'mean', 'scale')))
+        level, reason = Level.CLEAR, ''
+        try:
+            model = codec.run_info_from_json(message.data).model
+            self._reflex.learn(*(model.get(f'latent_{part}', ())
+                                 for part in ('names', 'mean', 'scale')))
+        except WmEvalError as error:
+            # known only now, and the last process before the robot does not end for it
+            level, reason = Level.FALLBACK, str(error)
+        self._act(self.gate.watch('reflex', level, reason, time.monotonic_ns()))
 
     def _foresee(self, message: Any) -> None:
         latent = np.asarray(message.latent, np.float32)

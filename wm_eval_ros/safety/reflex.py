@@ -60,6 +60,10 @@ class Reflex:
 
         :raises ConfigError: the model does not foresee a feature of a term
         """
+        self._index = {}
+        if not len(names) == len(mean) == len(scale):
+            raise ConfigError(f'supervisor.reflex: the model has {len(names)} latent names, '
+                              f'{len(mean)} means and {len(scale)} scales; it must have as many')
         for _, term in self._terms:
             if term.feature not in names:
                 raise ConfigError(f'supervisor.reflex: the model does not foresee '
