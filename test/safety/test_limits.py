@@ -136,6 +136,8 @@ def test_a_position_that_is_old_is_not_known(make_gate: Make) -> None:
 @pytest.mark.parametrize(('settings', 'text'), [
     pytest.param({'rate': (1.0,)}, 'rate: 1 numbers for 2', id='one-rate'),
     pytest.param({'limit': LIMIT | {'field': 'c'}}, "no command field 'c'", id='field'),
+    pytest.param({'limit': LIMIT | {'field': 'b'}}, r'b ranges over \[0\.5, 2\], without zero',
+                 id='nothing-safe-to-send'),
     pytest.param({'limit': LIMIT | {'feature': 'elbow'}}, "'elbow' is not observed", id='feature'),
 ])
 def test_limits_that_fit_nothing_are_refused_at_the_start(make_gate: Make, settings: dict,

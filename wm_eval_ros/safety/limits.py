@@ -78,6 +78,12 @@ class CommandLimits:
                          for order, values in enumerate(limits, start=1)]
         observed.require((limit.feature for limit in settings.state_limits), 'state_limits')
         self._state = [(_index(command, limit), limit) for limit in settings.state_limits]
+        for index, limit in self._state:
+            if not self.low[index] <= 0.0 <= self.high[index]:
+                raise ConfigError(
+                    f'supervisor.state_limits: {limit.field} ranges over [{self.low[index]:g}, '
+                    f'{self.high[index]:g}], without zero: at the limit of {limit.feature} '
+                    'nothing could be sent; let its range hold 0, or drop the limit')
         #: what was in force in the last periods, the newest last
         self._sent: deque[tuple[float, ...]] = deque(maxlen=len(_DIFFERENCES))
         self._sent_ns = 0
