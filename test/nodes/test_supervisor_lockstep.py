@@ -51,6 +51,13 @@ def test_the_alarm_of_a_slot_acts_on_its_own_command_and_every_slot_has_one(
         graph.until(lambda: len(out) == number + 1)
         return list(out[-1].effort)
 
+    kind = message_type('std_srvs/srv/Trigger')
+    client = graph.node.create_client(kind, topics.CLEAR_STOP)
+    graph.until(client.service_is_ready)
+    asked = client.call_async(kind.Request())
+    graph.until(asked.done)
+    assert (asked.result().success, asked.result().message) == (
+        False, 'not in lockstep: the next episode lifts a stop')
     sent = [slot(k, 2.0 if k == 2 else 0.0) for k in range(9)]
     go, stay = [0.5, -0.5], [0.0, 0.0]
     # the alarm is over in slot 3, at 150 ms; T_clear of 200 ms ends in slot 7

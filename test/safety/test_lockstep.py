@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 import math
 
+from wm_eval_ros.config.supervisor import StateLimit
 from wm_eval_ros.records import CycleRecord, CycleStatus
 from wm_eval_ros.safety.gate import CommandGate, Offer
 from wm_eval_ros.safety.limits import Fault, Refusal
@@ -106,3 +107,33 @@ def test_refused_proposals_run_into_the_stop_as_silence_does(make_gate: Make) ->
     told = [kinds(slot(slots, k, (math.nan, 1.0))) for k in range(12)]
     # the last slot within 500 ms is the 10th
     assert told == [['FALLBACK_ON'], *[[]] * 10, ['STOPPED_ON']]
+
+
+def test_a_stamp_from_the_far_future_is_refused_and_moves_no_sequence(make_gate: Make) -> None:
+    slots = SlotGate(make_gate())
+    assert slot(slots, 0, charge_ns=500 * MS).passed is not None, 'as late as a stop'
+    slots = SlotGate(make_gate())
+    answer = slot(slots, 0, charge_ns=501 * MS)
+    assert (answer.action, answer.stamp_ns) == (ZERO, 0)
+    assert answer.decision.refused is not None
+    assert answer.decision.refused.fault is Fault.FUTURE
+    assert slot(slots, 1).passed is not None
+
+
+def test_a_command_in_force_is_not_sent_again_where_it_would_drive_outwards(
+    make_gate: Make,
+) -> None:
+    limit = StateLimit(feature='state.position', low=-2.0, high=2.0, field='a')
+    slots = SlotGate(make_gate(state_limits=(limit,), stale_periods=9.0, late_periods=9.0))
+    assert slot(slots, 0, observation=(1.9,)).action == GO
+    assert slot(slots, 1, None, observation=(1.95,)).action == GO
+    assert slot(slots, 2, None, observation=(2.0,)).action == (0.0, 1.0)
+    assert slot(slots, 3, None, observation=(1.9,)).action == (0.0, 1.0), 'that is in force now'
+
+
+def test_nor_is_one_that_begins_to_act_out_there(make_gate: Make) -> None:
+    limit = StateLimit(feature='state.position', low=-2.0, high=2.0, field='a')
+    slots = SlotGate(make_gate(state_limits=(limit,)))
+    assert slot(slots, 0, charge_ns=70 * MS, observation=(1.9,)).passed is not None
+    assert slot(slots, 1, None, observation=(2.0,)).action == ZERO
+    assert slot(slots, 2, None, observation=(2.0,)).action == (0.0, 1.0)

@@ -311,6 +311,8 @@ class SupervisorNode:
 
     def clear_stop(self) -> str:
         """Lift a stop or a fallback; say why not."""
+        if not self._realtime:
+            return f'not in {self.scenario.clock}: the next episode lifts a stop'
         decision, why = self.gate.clear()
         self._note(decision, time.time_ns())
         return why

@@ -64,7 +64,8 @@ class CommandGate:
         """
         self.stale_ns = round(settings.stale_periods * period_ns)
         self._late_ns = round(settings.late_periods * period_ns)
-        self._stop_ns = round(settings.stop_ms * 1e6)
+        #: no valid command for longer than this: stopped [ns]
+        self.stop_ns = round(settings.stop_ms * 1e6)
         self._age_ns = round(settings.age_ms * 1e6) or deadline_ns
         self.observed = Observed(features, self.stale_ns)
         self._limits = CommandLimits(command, settings, period_ns, self.observed)
@@ -183,6 +184,13 @@ class CommandGate:
         self._limits.sent(action, now_ns)
         return action
 
+    def keep(self, action: tuple[float, ...], now_ns: int) -> tuple[float, ...]:
+        """Return the command in force as far as it may be sent again now, shape (A,)."""
+        kept = self._limits.substitute(action, now_ns)
+        if kept != action:
+            self._limits.sent(kept, now_ns)
+        return kept
+
     # monitors -----------------------------------------------------------------------------------
 
     def tick(self, now_ns: int) -> Decision:
@@ -196,7 +204,7 @@ class CommandGate:
             level = Level.FALLBACK
             self._watchdogs.bark('command age', now_ns)
         self._monitors.set('command', level, text, now_ns)
-        if age_ns > self._stop_ns:
+        if age_ns > self.stop_ns:
             return Decision(changes=self._machine.stop(f'{text} ({self._watchdogs.told()})'))
         return Decision(changes=self._machine.escalate())
 

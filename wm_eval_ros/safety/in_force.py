@@ -19,6 +19,10 @@ class InForce:
         self.at(now_ns)
         self._next = (stamp_ns, action)
 
+    def replace(self, action: tuple[float, ...]) -> None:
+        """Note that this acts from now on in place of the command in force, shape (A,)."""
+        self._action = action
+
     def at(self, now_ns: int) -> tuple[float, ...]:
         """Return the command in force, shape (A,); time never runs back."""
         if self._next is not None and self._next[0] <= now_ns:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from wm_eval_ros.records import CycleRecord
 from wm_eval_ros.safety.gate import CommandGate, Decision, Offer
 from wm_eval_ros.safety.in_force import InForce
-from wm_eval_ros.safety.limits import Refusal
+from wm_eval_ros.safety.limits import Fault, Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +80,32 @@ class SlotGate:
             return Answer(proposal.read.action, proposal.stamp_ns, now_ns, told, proposal)
         if self._gate.commands(now_ns):
             self._in_force.send(self._gate.substitute(now_ns), now_ns, now_ns)
-        return Answer(self._in_force.at(now_ns), now_ns, now_ns, told)
+        return Answer(self._again(now_ns), now_ns, now_ns, told)
+
+    def _again(self, now_ns: int) -> tuple[float, ...]:
+        """Return the command in force, less what must not go on by what is observed now."""
+        action = self._in_force.at(now_ns)
+        kept = self._gate.keep(action, now_ns)
+        if kept != action:
+            self._in_force.replace(kept)
+        return kept
 
     def _judge(self, proposal: Proposal | None, now_ns: int) -> Decision:
         if proposal is None:
             return self._gate.tick(now_ns)
-        decision = (self._gate.refuse(proposal.read, now_ns)
-                    if isinstance(proposal.read, Refusal)
-                    else self._gate.offer(proposal.read, now_ns))
+        read = self._future(proposal, now_ns) or proposal.read
+        decision = (self._gate.refuse(read, now_ns) if isinstance(read, Refusal)
+                    else self._gate.offer(read, now_ns))
         if decision.refused is None:
             return decision
         # nobody else looks at the time
         late = self._gate.tick(now_ns)
         return replace(decision, changes=decision.changes + late.changes)
+
+    def _future(self, proposal: Proposal, now_ns: int) -> Refusal | None:
+        """Refuse what would act only when its absence had long been answered by a stop."""
+        ahead_ns = proposal.stamp_ns - now_ns
+        if ahead_ns <= self._gate.stop_ns:
+            return None
+        return Refusal(Fault.FUTURE, f'command is stamped {ahead_ns / 1e6:.0f} ms after its slot, '
+                                     f'{self._gate.stop_ns / 1e6:g} ms are allowed')
