@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from wm_eval_ros.metrics.recovery import recoveries
-from wm_eval_ros.scoring.scorer import Scorer
+from wm_eval_ros.scoring.scorer import score, Scorer
 
 
 class Counted(tuple[Any, ...]):
@@ -51,3 +51,17 @@ def test_an_open_episode_is_seen_until_its_last_slot_or_event(scenes: ModuleType
         found, = recoveries(scorer.run())
         assert found.recovered is None
         assert found.wait_s == wait_s
+
+
+def test_on_a_robot_a_time_out_tells_nothing_unless_somebody_judged(scenes: ModuleType) -> None:
+    records = [scenes.info(settings={'plant': {'kind': 'hardware'}})]
+    for e in range(2):
+        records += [scenes.event('START', e, 4000 * e),
+                    scenes.event('PERTURB_ON', e, 4000 * e + 100, 'physical.push'),
+                    scenes.event('TIMEOUT', e, 4000 * e + 3000, value=3.0)]
+    nobody = score(records)['recovery_rate']
+    assert (nobody.value, nobody.n) == (None, 0)
+    judged = score([*records, scenes.event('RECOVERED', 1, 5000)])
+    assert (judged['recovery_rate'].value, judged['recovery_rate'].n) == (0.5, 2)
+    # in simulation the end judges
+    assert score(records[1:])['recovery_rate'].value == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 import math
 
@@ -14,6 +14,7 @@ from wm_eval_ros.metrics.episodes import Episode
 from wm_eval_ros.metrics.perturbations import Applied
 from wm_eval_ros.metrics.rows import Rows
 from wm_eval_ros.metrics.table import Run, TableMetric
+from wm_eval_ros.metrics.task import of_a_robot
 from wm_eval_ros.metrics.waiting import waiting
 from wm_eval_ros.records import EpisodeEvent, EventKind, MetricValue
 
@@ -46,23 +47,27 @@ def recoveries(run: Run) -> tuple[Recovery, ...]:
     It is recovered when, after the onset of its last perturbation, a RECOVERED event came or the
     task was solved, and it did not end in FAILURE. It is not recovered where it ended in FAILURE,
     or in TIMEOUT without a RECOVERED event. Aborted and open episodes without one tell nothing.
-    Starts that were already solved are left out.
+    Starts that were already solved are left out. On a robot, whose success nobody sees, a TIMEOUT
+    tells something only where RECOVERED events show that somebody judged.
     """
     done, seen = run.applied, _last_slots(run.slots)
+    judged = not of_a_robot(run) or any(e.kind == EventKind.RECOVERED for e in run.events)
+    told = {EventKind.SUCCESS: True, **({EventKind.TIMEOUT: False} if judged else {})}
     events: dict[int, list[EpisodeEvent]] = defaultdict(list)
     for event in run.events:
         events[event.episode].append(event)
-    return tuple(_judge(e, done[e.number], events[e.number], seen.get(e.number))
+    return tuple(_judge(e, done[e.number], events[e.number], seen.get(e.number), told)
                  for e in run.episodes if e.number in done and not e.solved_at_start)
 
 
 def _judge(episode: Episode, done: tuple[Applied, ...], events: Sequence[EpisodeEvent],
-           slot_ns: int | None) -> Recovery:
+           slot_ns: int | None, told: Mapping[EventKind, bool]) -> Recovery:
     """
     Judge one episode.
 
     :param events: its own, in order of time, at least the onset
     :param slot_ns: start of its last slot [ns, ROS]; None where none was recorded
+    :param told: ends that tell whether it recovered without a RECOVERED event
     """
     onset, last = done[0].begin_ns, max(a.begin_ns for a in done)
     end_ns = episode.end_ns
@@ -74,8 +79,7 @@ def _judge(episode: Episode, done: tuple[Applied, ...], events: Sequence[Episode
     mark = next((m for m in marks if last <= m <= end_ns), None)
     if mark is not None:
         return Recovery(done, True, (mark - onset) / NS_PER_S)
-    known = {EventKind.SUCCESS: True, EventKind.TIMEOUT: False}
-    recovered = None if episode.outcome is None else known.get(episode.outcome)
+    recovered = None if episode.outcome is None else told.get(episode.outcome)
     return Recovery(done, recovered, (end_ns - onset) / NS_PER_S)
 
 
