@@ -15,25 +15,20 @@ from wm_eval_ros.records import (
     CycleStatus,
     EpisodeEvent,
     EventKind,
-    Mode,
     Record,
     RunInfo,
-    TAKEN_OVER,
     TERMINAL,
 )
 from wm_eval_ros.stats.distance import Singles
 from wm_eval_ros.stats.samples import Floats
 from wm_eval_ros.surprise.bias import RunningError
 from wm_eval_ros.surprise.calibration import Source
+from wm_eval_ros.surprise.driver import Drivers
 from wm_eval_ros.surprise.scope import decisive, difference, interface_sha256, Scope
 from wm_eval_ros.surprise.streams import residual, Window
-from wm_eval_ros.surprise.unreadable import Unreadable
 
 #: a run that lost more of its slots than this was not recorded well enough
 MOST_LOST = 0.01
-#: modes of a slot up to which somebody else drove; in SHADOW the planner never does, in any run of
-#: such a scope
-_FOREIGN = frozenset({Mode.FALLBACK, Mode.HOLD})
 #: gives the records of one run from the begin, every time it is called
 Recording = Callable[[], Iterable[Record]]
 
@@ -89,11 +84,7 @@ class _Listing:
         self.latents: dict[int, list[Singles]] = {}
         self.residuals: dict[int, list[Singles]] = {}
         self.biases: dict[int, list[Floats]] = {}
-        #: when somebody else first drove in an episode, and when its observation could first not
-        #: be read [ns, ROS]
-        self.taken_over: dict[int, int] = {}
-        self.unreadable: dict[int, int] = {}
-        self._readable = Unreadable()
+        self.drivers = Drivers()
         self._running = RunningError()
         #: slots without a record, of how many
         self.lost = self.slots = 0
@@ -102,11 +93,11 @@ class _Listing:
     def update(self, record: Record) -> None:
         if isinstance(record, RunInfo):
             self.info = self.info or record
+            self.drivers.told(self.info.settings)
         elif isinstance(record, EpisodeEvent):
             self.perturbed += record.kind is EventKind.PERTURB_ON
             self.alarmed += record.kind is EventKind.FALLBACK_ON and ALARM in record.label
-            if record.kind in TAKEN_OVER:
-                _earliest(self.taken_over, record)
+            self.drivers.event(record)
             if record.kind is EventKind.START:
                 self.seeds.append(record.value)
             if record.kind in TERMINAL and record.kind is not EventKind.ABORT:
@@ -117,7 +108,7 @@ class _Listing:
     def _add(self, cycle: CycleRecord) -> None:
         self._window.push(cycle)
         episode, slot = self._last
-        self._look(cycle, begins=cycle.episode != episode)
+        self.drivers.slot(cycle, begins=cycle.episode != episode)
         self.lost += max(0, cycle.slot - slot - 1) if cycle.episode == episode else 0
         self.slots += 1
         self._last = (cycle.episode, cycle.slot)
@@ -130,15 +121,6 @@ class _Listing:
         if gap is not None and bias is not None:
             residuals.append(gap)
             self.biases.setdefault(cycle.episode, []).append(bias)
-
-    def _look(self, cycle: CycleRecord, *, begins: bool) -> None:
-        if begins:
-            # up to the first slot of an episode nobody drove
-            self._readable.begin()
-        elif cycle.mode in _FOREIGN:
-            _earliest(self.taken_over, cycle)
-        if self._readable.update(cycle):
-            _earliest(self.unreadable, cycle)
 
     def checked(self) -> RunInfo:
         """Return the manifest of a run that may be calibrated from."""
@@ -155,12 +137,11 @@ class _Listing:
                 f'{self.name}: alarms of a detector handed over {self.alarmed} times, and cut off '
                 'the scores that are to be ranked; calibrate from runs without a detector that '
                 'acts')
-        cut = sum(at <= self.taken_over.get(e, -1) for e, at in self.unreadable.items())
-        if cut:
+        if self.drivers.cut:
             raise CalibrationError(
-                f'{self.name}: in {cut} episodes the observation could not be read before '
-                'somebody else drove; a detector alarms there, and such episodes can be neither '
-                'ranked nor left out: mend the input and record anew')
+                f'{self.name}: in {self.drivers.cut} episodes the observation could not be read '
+                'before somebody else drove; a detector alarms there, and such episodes can be '
+                'neither ranked nor left out: mend the input and record anew')
         if self.lost > MOST_LOST * (self.slots + self.lost):
             raise CalibrationError(
                 f'{self.name}: {self.lost} of {self.slots + self.lost} slots have no record; '
@@ -196,14 +177,15 @@ def gather(recordings: Sequence[tuple[str, Recording]]) -> Material:
         tuple(recording for *_, recording in listings), tuple(info for _, info, _ in listings),
         scope, tuple(episode for at, (listing, *_) in enumerate(listings)
                      for episode in _episodes(at, listing)),
-        tuple(len(listing.ended & listing.taken_over.keys()) for listing, *_ in listings))
+        tuple(len(listing.ended & listing.drivers.taken_over.keys()) for listing, *_ in listings))
 
 
 def _episodes(at: int, listing: _Listing) -> Iterator[NominalEpisode]:
     sizes = {row.shape for rows in listing.latents.values() for row in rows}
     if len(sizes) > 1:
         raise CalibrationError(f'{listing.name}: latents of several sizes: {sorted(sizes)}')
-    for number in sorted((listing.ended & listing.latents.keys()) - listing.taken_over.keys()):
+    good = (listing.ended & listing.latents.keys()) - listing.drivers.taken_over.keys()
+    for number in sorted(good):
         latents = listing.latents[number]
         if latents:
             none = np.zeros((0, len(latents[0])), np.float32)
@@ -211,10 +193,6 @@ def _episodes(at: int, listing: _Listing) -> Iterator[NominalEpisode]:
             yield NominalEpisode(
                 at, number, np.stack(latents), np.stack(gaps) if gaps else none,
                 np.stack(listing.biases[number]) if gaps else none.astype(np.float64))
-
-
-def _earliest(found: dict[int, int], record: CycleRecord | EpisodeEvent) -> None:
-    found[record.episode] = min(record.stamp_ns, found.get(record.episode, record.stamp_ns))
 
 
 def _refuse_twice(listings: Sequence[tuple[_Listing, RunInfo]]) -> None:
