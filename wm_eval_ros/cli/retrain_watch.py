@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 
 from wm_eval_ros.metrics.perturbations import NUISANCE
 from wm_eval_ros.metrics.retrain import RunSummary
-from wm_eval_ros.records import CycleRecord, EpisodeEvent, EventKind
+from wm_eval_ros.records import CycleRecord, EpisodeEvent, EventKind, TAKEN_OVER
 
 if TYPE_CHECKING:
     from wm_eval_ros.bag.reader import Bag
     from wm_eval_ros.scoring.evidence import Evidence
-
-_TAKEN = frozenset({EventKind.FALLBACK_ON, EventKind.STOPPED_ON, EventKind.INTERVENTION_ON})
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ class _Fold:
             self._cycle(log_ns, record)
         elif record.kind is EventKind.START:
             self.started.add(record.episode)
-        elif record.kind in _TAKEN:
+        elif record.kind in TAKEN_OVER:
             self.taken.add(record.episode)
         elif record.kind is EventKind.PERTURB_ON and not record.label.startswith(NUISANCE):
             self.onsets.setdefault(record.episode, record.stamp_ns)
