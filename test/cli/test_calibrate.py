@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 import subprocess
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -59,6 +59,21 @@ def test_the_verb_writes_a_calibration_and_says_what_it_holds(
     assert said['action_sensitivity'] is None
     assert main(['calibrate', str(nominal_bag), '--out', str(out)]) == 0
     assert 'rank 60 of 60 (tolerance)' in capsys.readouterr().out
+
+
+def test_runs_that_somebody_else_drove_are_counted_in_the_refusal(
+    scenes: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    records = interface_records(scenes, 3)
+    records += [scenes.event('INTERVENTION_ON', e, 600.0 * e + 100) for e in range(3)]
+    bag = scenes.write_bag(tmp_path / 'bag', records)
+    # the model is at hand, and there is no latent to ask it about
+    monkeypatch.setattr('wm_eval_ros.training.fidelity.find_model', lambda evidence: evidence)
+    monkeypatch.setattr('wm_eval_ros.training.fidelity_data.read_evidence',
+                        lambda bag: SimpleNamespace(model=None))
+    assert main(['calibrate', str(bag), '--out', str(tmp_path / 'c.json')]) == 2
+    assert '0 nominal episodes, and 3 in which somebody else drove; ' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(('words', 'what'), [

@@ -36,8 +36,11 @@ def sensitivity(bag: Path, material: Material) -> float | None:
     Ask the model of the runs how much its prediction depends on the command.
 
     :param bag: a bag of it, whose manifest names the checkpoint
-    :returns: None where no checkpoint here is that model, or nothing can load one
+    :returns: None where no checkpoint here is that model, nothing can load one, or no episode of
+        the runs may be used
     """
+    if not material.episodes:
+        return None
     try:
         import torch
 
