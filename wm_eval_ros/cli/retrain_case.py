@@ -162,8 +162,8 @@ def require_apart(case: Case, data: Sequence[Path], replay: Sequence[str]) -> No
         if both := sorted(seeds & own.keys()):
             raise ConfigError(
                 f'{what}: {len(both)} of its {len(seeds)} starts, such as seed {both[0]}, are '
-                f'those to {own[both[0]]} of the case; give data of other seeds, or set `seed` '
-                'of the case')
+                f'those to {own[both[0]]} of the case; give data of other seeds, or the case '
+                'another: --set seed=N')
 
 
 def _require_recipes(replay: Sequence[str]) -> None:
