@@ -14,7 +14,8 @@ from wm_eval_ros.config.schema import to_plain
 from wm_eval_ros.models.load import load_model
 from wm_eval_ros.perturb.catalogue import make
 from wm_eval_ros.perturb.protocol import HasDuration
-from wm_eval_ros.planning.decision import cycle_record, Decider, Inputs, published, Reading
+from wm_eval_ros.planning.decision import Decider, Inputs, Reading
+from wm_eval_ros.planning.record import cycle_record, published
 from wm_eval_ros.planning.schedule import Slot
 from wm_eval_ros.plants.episode import EpisodeJudge
 from wm_eval_ros.plants.mujoco_plant import MujocoPlant

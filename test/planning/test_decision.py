@@ -10,15 +10,9 @@ import pytest
 import torch
 
 from wm_eval_ros.config.interface import CommandStream, Interface, Stream
-from wm_eval_ros.planning.decision import (
-    cycle_record,
-    Decider,
-    Inputs,
-    published,
-    Reading,
-    skipped,
-)
+from wm_eval_ros.planning.decision import Decider, Inputs, Reading
 from wm_eval_ros.planning.protocol import Plan
+from wm_eval_ros.planning.record import cycle_record, published, skipped
 from wm_eval_ros.planning.schedule import Slot
 from wm_eval_ros.records import CycleStatus, InputRef, NEVER_NS
 

@@ -13,14 +13,8 @@ from wm_eval_ros.config.scenario import find_scenario, load_scenario, Scenario
 from wm_eval_ros.models.load import load_model
 from wm_eval_ros.models.protocol import WorldModel
 from wm_eval_ros.planning.cem import CemPlanner
-from wm_eval_ros.planning.decision import (
-    cycle_record,
-    Decider,
-    Inputs,
-    published,
-    Reading,
-    skipped,
-)
+from wm_eval_ros.planning.decision import Decider, Inputs, Reading
+from wm_eval_ros.planning.record import cycle_record, published, skipped
 from wm_eval_ros.planning.schedule import Slot
 from wm_eval_ros.records import (
     CycleRecord,

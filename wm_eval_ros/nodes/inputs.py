@@ -7,6 +7,7 @@ import threading
 import time
 from typing import Any
 
+import numpy as np
 from rclpy.node import Node
 
 from wm_eval_ros.config.interface import Interface, Stream
@@ -16,7 +17,7 @@ from wm_eval_ros.nodes.topic_list import sensed
 from wm_eval_ros.planning.decision import Inputs, Reading
 from wm_eval_ros.records import InputRef, NEVER_NS
 from wm_eval_ros.wire import codec, topics
-from wm_eval_ros.wire.fields import StreamReader
+from wm_eval_ros.wire.fields import feature_names, StreamReader
 
 
 class InputBuffer:
@@ -76,3 +77,12 @@ class InputBuffer:
 
         # rclpy passes the message info only to callbacks with two positional parameters
         return store
+
+
+def made_up(interface: Interface) -> Inputs:
+    """Return zeros as the reading of every stream: what a planner is warmed up with."""
+    def reading(stream: Stream) -> Reading:
+        return Reading(InputRef(stream.topic, 0), np.zeros(len(feature_names(stream))))
+
+    return Inputs(tuple(reading(s) for s in interface.observations),
+                  None if interface.goal is None else reading(interface.goal))
