@@ -98,12 +98,14 @@ def test_while_the_fallback_drives_its_command_is_the_executed_one_and_slots_rep
     cycles = [c for c in records(out, CycleRecord) if c.status is not CycleStatus.WARMUP]
     pairs = [(a, b) for a, b in pairwise(cycles)
              if a.episode == b.episode and a.action and b.executed]
-    # T_clear, 200 ms: the planner proposes again, and the fallback, zero, is in force; up to the
-    # last of these slots it drove only until the planner's command came
-    foreign = [b for (a, b), (_, c) in pairwise(pairs)
-               if a.mode is b.mode is c.mode is Mode.FALLBACK]
-    assert len(foreign) >= 4
-    assert all(b.executed == (0.0, 0.0) for b in foreign)
+    # the fallback, zero, is in force; in the last 200 ms, T_clear, the planner proposes again
+    events: list[EpisodeEvent] = records(out, EpisodeEvent)
+    spells = list(zip(*([e.stamp_ns for e in events if e.kind is kind] for kind in (
+        EventKind.FALLBACK_ON, EventKind.FALLBACK_OFF)), strict=False))
+    foreign = [c for c in cycles if c.inputs and any(
+        on + 100_000_000 <= c.stamp_ns < off for on, off in spells)]
+    assert sum(bool(c.action) for c in foreign) >= 4
+    assert all(c.executed == (0.0, 0.0) for c in foreign)
     driven = [(a, b) for a, b in pairs if a.mode is b.mode is Mode.PLANNER]
     assert len(driven) > 20
     # a host that stalls may hold up what the planner hears, not more than now and then
@@ -114,7 +116,7 @@ def test_while_the_fallback_drives_its_command_is_the_executed_one_and_slots_rep
          '--all', '--json'], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     counts = json.loads(replayed.stdout)['counts']
     assert set(counts) == {'identical', 'no decision'}, replayed.stdout
-    assert counts['identical'] > 40
+    assert counts['identical'] > 20
 
 
 @pytest.mark.slow

@@ -7,8 +7,8 @@ import math
 
 from wm_eval_ros.records import EventKind
 
-#: a proposal so young is on its way through the gate [ns]
-ON_ITS_WAY_NS = 5_000_000
+#: a proposal so young is on its way through the gate, on a busy host too [ns]
+ON_ITS_WAY_NS = 20_000_000
 #: events between which somebody else commands
 _FOREIGN = {EventKind.FALLBACK_ON: EventKind.FALLBACK_OFF,
             EventKind.STOPPED_ON: EventKind.STOPPED_OFF,
@@ -21,7 +21,7 @@ class Overheard:
 
     The newest command heard is in force. A proposal that was just made counts as passed on if the
     last one heard was the planner's own; where nothing is heard in an episode, the planner's own
-    commands are taken for executed.
+    commands are taken for executed. Callbacks tell it, the thread that plans asks.
 
     :param passes: proposals may reach the actuators; not in shadow mode
     """
@@ -61,8 +61,10 @@ class Overheard:
         """Note a command that came for the actuators, shape (A,); one that is no number is not."""
         if not all(map(math.isfinite, action)):
             return
-        self._is_own = any(action == own for own, _ in self._own)
-        self._passed = self._passed or action == self._own[-1][0]
+        # a copy, made at once: the planning thread may propose meanwhile
+        own = [proposal for proposal, _ in tuple(self._own)]
+        self._is_own = action in own
+        self._passed = self._passed or [action] == own[-1:]
         self._heard = (action, now_ns)
 
     def at(self, now_ns: int) -> tuple[float, ...]:
