@@ -14,9 +14,10 @@ import pytest
 
 from wm_eval_ros.bag.reader import open_bag
 from wm_eval_ros.cli.main import main
-from wm_eval_ros.records import CycleRecord, CycleStatus, RunInfo
+from wm_eval_ros.records import ALARM, CycleRecord, CycleStatus, EpisodeEvent, RunInfo
 from wm_eval_ros.surprise.calibration import read_calibration
 from wm_eval_ros.surprise.monitor import rescored, SurpriseFold
+from wm_eval_ros.wire import codec
 
 #: a run that takes longer hangs [s]
 PATIENCE_S = 180
@@ -149,3 +150,47 @@ def test_a_run_with_a_calibration_alarms_and_its_bag_gives_the_same_scores(
                    '--out', str(tmp_path / 'other'), '--set', f'detector.calibration={file}')
     assert done.returncode != 0
     assert 'made for model_sha256' in done.stderr
+
+
+@pytest.mark.slow
+def test_runs_with_faults_alarms_and_fallbacks_are_the_same_to_the_bit(tmp_path: Path) -> None:
+    pytest.importorskip('rclpy', reason='no ROS 2 here')
+    nominal, file = tmp_path / 'nominal', tmp_path / 'c.json'
+
+    def run(out: Path, *words: str) -> Path:
+        done = wm_eval('run', 'reacher', '--clock', 'lockstep', '--out', str(out), *words)
+        assert done.returncode == 0, done.stderr
+        return out
+
+    run(nominal, '--episodes', '30', '--seed', '600000')
+    done = wm_eval('calibrate', str(nominal / 'bag'), '--out', str(file), '--alpha', '0.1',
+                   '--rule', 'marginal')
+    assert done.returncode == 0, done.stderr
+    faults = ('[{name: physical.damping, severity: 1.0, start_s: 0.2}, '
+              '{name: sensor.noise, severity: 0.2, start_s: 0.3, duration_s: 0.5}, '
+              '{name: timing.planner_exception, severity: 0.5, start_s: 0.9, duration_s: 0.3}]')
+    outs = [run(tmp_path / name, '--episodes', '6', '--seed', '620000',
+                '--set', f'detector.calibration={file}', '--set', f'perturbations={faults}')
+            for name in ('a', 'b')]
+    kinds, scored, driven = [], [], []
+    for out in outs:
+        with open_bag(out / 'bag') as opened:
+            events = [r for r in opened.records() if isinstance(r, EpisodeEvent)]
+            driven.append([(codec.stamp_ns(m.header.stamp), tuple(m.effort))
+                           for _, m in opened.decoded(['/joint_command'])])
+        # events of several nodes have no common order
+        kinds.append(sorted((e.stamp_ns, e.kind.name, e.label, e.value, e.source)
+                            for e in events))
+        scored.append([(c.slot, c.mode, c.action, c.scores, c.surprise, c.surprise_threshold,
+                        c.observation) for c in cycles_of(out / 'bag')[0]])
+    told = {kind for _, kind, *_ in kinds[0]}
+    assert {'PERTURB_ON', 'FALLBACK_ON', 'FALLBACK_OFF'} <= told
+    assert any(label.startswith(ALARM) for _, kind, label, *_ in kinds[0]
+               if kind == 'FALLBACK_ON')
+    assert kinds[0] == kinds[1]
+    assert driven[0] == driven[1]
+    # repr tells NaN from a number and keeps every bit of both
+    assert repr(scored[0]) == repr(scored[1])
+    cards = [json.loads((out / 'score' / 'scorecard.json').read_text()) for out in outs]
+    assert cards[0]['values'] == cards[1]['values']
+    assert cards[0]['episodes'] == cards[1]['episodes']
