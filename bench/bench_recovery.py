@@ -59,7 +59,8 @@ CASES = {
     'alarm_impulse': Case('reacher', _fault('physical.impulse', 1.0, 0.2), calibrated=True),
     'alarm_friction': Case('reacher', _fault('physical.friction', 0.5, 0.4), calibrated=True),
     'alarm_freeze': Case('reacher', _fault('sensor.freeze', 1.0, 0.4), calibrated=True),
-    'alarm_command_bias': Case('reacher', _fault('command.bias', 1.0, 0.4), calibrated=True),
+    'alarm_command_bias': Case('reacher', _fault('command.bias', 1.0, 0.4, size=2.0),
+                               calibrated=True),
     'cartpole_exception': Case('cartpole', _fault('timing.planner_exception', 1.0, 0.4, 1.0)),
     'cartpole_nan': Case('cartpole', _fault('sensor.nan', 1.0, 0.4, 1.0)),
 }

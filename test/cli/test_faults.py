@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 import signal
@@ -12,15 +13,27 @@ import time
 import pytest
 
 from wm_eval_ros.cli.faults import process_fault, ProcessFaults
-from wm_eval_ros.cli.processes import NodeProcess
+from wm_eval_ros.cli.processes import failure, NodeProcess
+from wm_eval_ros.errors import RecordingError
 from wm_eval_ros.perturb.protocol import ProcessFault
+
+#: grows a file by 64 KiB whenever a byte comes; ends with the number of the error
+WRITER = """import sys
+with open(sys.argv[1], 'ab', buffering=0) as file:
+    while sys.stdin.read(1):
+        try:
+            file.write(bytes(65536))
+        except OSError as error:
+            sys.exit(error.errno)
+        print('written', flush=True)
+"""
 
 
 class Sleeper(NodeProcess):
     """A process that does nothing, in a planner's place."""
 
     def __init__(self, log: Path) -> None:
-        self.name, self.log = 'planner', log
+        self.name, self.log, self.killed_by = 'planner', log, ''
         self._process = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])
 
     @property
@@ -35,6 +48,34 @@ class Sleeper(NodeProcess):
         return self.state in letters
 
 
+class Writer(NodeProcess):
+    """A process that writes, in a recorder's place."""
+
+    def __init__(self, log: Path, file: Path) -> None:
+        self.name, self.log, self.killed_by = 'recorder', log, ''
+        self._process = subprocess.Popen([sys.executable, '-c', WRITER, str(file)], text=True,
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def write(self) -> bool:
+        """Write once more; say whether it could."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write('x')
+        self._process.stdin.flush()
+        return self._process.stdout.readline() == 'written\n'
+
+
+@pytest.fixture
+def recording(tmp_path: Path):  # type: ignore[no-untyped-def]
+    (tmp_path / 'bag').mkdir()
+    writer = Writer(tmp_path / 'log', tmp_path / 'bag' / 'bag_0.mcap')
+    faults = ProcessFaults({'recorder': writer}, lambda count: writer, tmp_path / 'bag')
+    yield writer, faults
+    if writer.code is None:
+        writer._process.kill()
+    writer._process.communicate()
+
+
 @pytest.fixture
 def running(tmp_path: Path):  # type: ignore[no-untyped-def]
     processes = {'planner': Sleeper(tmp_path / 'planner.log')}
@@ -44,7 +85,7 @@ def running(tmp_path: Path):  # type: ignore[no-untyped-def]
         made.append(Sleeper(tmp_path / f'planner.{count}.log'))
         return made[-1]
 
-    yield processes, ProcessFaults(processes, restart), made
+    yield processes, ProcessFaults(processes, restart, tmp_path), made
     for process in made:
         if process.code is None:
             os.kill(process._process.pid, signal.SIGKILL)
@@ -103,3 +144,39 @@ def test_only_faults_of_processes_are_for_the_launcher() -> None:
     assert process_fault('command.second_publisher') is ProcessFault.SECOND_PUBLISHER
     assert process_fault('sensor.bias') is None
     assert process_fault('of.somebody') is None
+
+
+def test_a_full_disk_refuses_what_goes_beyond_its_room(recording) -> None:  # type: ignore[no-untyped-def]
+    writer, faults = recording
+    assert all(writer.write() for _ in range(3))
+    faults.heed({**on('timing.disk_full'), 'value': 1.0})
+    # a quarter of a MiB: 4 blocks of 64 KiB
+    assert [writer.write() for _ in range(5)] == [True] * 4 + [False]
+    assert writer._process.wait(5.0) == errno.EFBIG
+
+
+def test_a_disk_that_is_not_full_any_more_takes_everything(recording) -> None:  # type: ignore[no-untyped-def]
+    writer, faults = recording
+    faults.heed({**on('timing.disk_full'), 'value': 1.0})
+    faults.heed({**on('timing.disk_full', 'PERTURB_OFF'), 'value': 1.0})
+    assert all(writer.write() for _ in range(20))
+
+
+def test_a_killed_recorder_lives_until_the_onset_is_in_the_bag_and_its_end_is_told(recording) -> None:  # type: ignore[no-untyped-def]  # noqa: E501
+    writer, faults = recording
+    begin = time.monotonic()
+    faults.heed({**on('timing.recorder_kill'), 'value': 1.0})
+    assert writer.write()
+    assert writer._process.wait(5.0) == -signal.SIGKILL
+    assert time.monotonic() - begin >= 0.5
+    error = failure(writer)
+    assert isinstance(error, RecordingError)
+    assert 'recorder node was killed by timing.recorder_kill, as scheduled' in str(error)
+
+
+def test_a_run_that_ends_before_it_kills_no_recorder(recording) -> None:  # type: ignore[no-untyped-def]
+    writer, faults = recording
+    faults.heed({**on('timing.recorder_kill'), 'value': 1.0})
+    faults.clear()
+    time.sleep(0.7)
+    assert writer.write()

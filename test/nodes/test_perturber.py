@@ -35,10 +35,11 @@ SCHEDULE = [
 class Bench:
     """A plant by itself in its process, and ears."""
 
-    def __init__(self, graph: Any, folder: Path, time_limit_s: float) -> None:
+    def __init__(self, graph: Any, folder: Path, time_limit_s: float,
+                 schedule: list[dict[str, Any]]) -> None:
         self.graph = graph
         raw: dict[str, Any] = to_plain(load_scenario(find_scenario('reacher')))
-        raw |= {'episodes': 1, 'perturbations': SCHEDULE}
+        raw |= {'episodes': 1, 'perturbations': schedule}
         raw['plant'] |= {'time_limit_s': time_limit_s}
         path = folder / 'scenario.yaml'
         path.write_text(yaml.safe_dump(raw))
@@ -88,8 +89,8 @@ class Bench:
 def make_bench(make_graph: Callable[..., Any], tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     made: list[Bench] = []
 
-    def make(time_limit_s: float) -> Bench:
-        made.append(Bench(make_graph(), tmp_path, time_limit_s))
+    def make(time_limit_s: float, schedule: list[dict[str, Any]] = SCHEDULE) -> Bench:
+        made.append(Bench(make_graph(), tmp_path, time_limit_s, schedule))
         return made[-1]
 
     yield make
@@ -158,3 +159,38 @@ def test_the_service_begins_and_ends_perturbations_and_says_why_not(
         assert (outcome, 'duration_s' in why) == ('unsupported', True)
     bench.graph.until(lambda: [e.kind.name for e in bench.events
                                if e.label == 'physical.payload'] == ['PERTURB_ON', 'PERTURB_OFF'])
+
+
+def test_actuators_that_ask_for_what_nobody_offers_hear_no_command_until_it_is_over(
+    make_bench: Callable[..., Bench],
+) -> None:
+    bench = make_bench(60.0, [{'name': 'timing.qos_mismatch', 'severity': 1.0, 'start_s': 0.5,
+                               'duration_s': 2.0}])
+    command = bench.graph.publisher('sensor_msgs/msg/JointState', 'joint_command', topics.COMMAND)
+    bench.graph.until(lambda: command.get_subscription_count() == 1, timeout_s=40.0)
+    bench.graph.until(lambda: bench.heard(EventKind.PERTURB_ON), timeout_s=40.0)
+    bench.graph.until(lambda: command.get_subscription_count() == 0)
+    assert bench.graph.node.count_subscribers('joint_command') == 1
+    assert bench.heard(EventKind.PERTURB_OFF) is None
+    bench.graph.until(lambda: bench.heard(EventKind.PERTURB_OFF))
+    bench.graph.until(lambda: command.get_subscription_count() == 1)
+    # and what it hears moves the arm
+    message = message_type('sensor_msgs/msg/JointState')(
+        name=['joint0', 'joint1'], effort=[1.0, 1.0])
+    still = bench.joints[-1].position[1]
+    command.publish(message)
+    bench.graph.until(lambda: abs(bench.joints[-1].position[1] - still) > 0.3)
+
+
+def test_at_a_doubled_rate_one_topic_has_fresh_samples_between(
+    make_bench: Callable[..., Bench],
+) -> None:
+    bench = make_bench(4.0, [{'name': 'timing.double_rate', 'severity': 1.0, 'start_s': 0.5,
+                              'duration_s': 3.0, 'topics': ['tip_pose']}])
+    bench.graph.until(lambda: bench.heard(EventKind.TIMEOUT), timeout_s=40.0)
+    span = bench.span('timing.double_rate')
+    joints, tips = within(bench.joints, span), within(bench.tips, span)
+    # depth 1, best effort: some are missed by whoever listens
+    assert len(joints) > 100
+    assert 1.6 < len(tips) / len(joints) < 2.1
+    assert len({codec.stamp_ns(m.header.stamp) for m in tips}) == len(tips)

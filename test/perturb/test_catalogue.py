@@ -14,10 +14,12 @@ from wm_eval_ros.perturb.protocol import (
     ABILITIES,
     ChangesDelivery,
     ChangesEncoding,
+    ChangesEndpoints,
     ChangesImages,
     ChangesLength,
     ChangesPlanning,
     ChangesProcesses,
+    ChangesRate,
     ChangesSize,
     ChangesValues,
     ChangesWorld,
@@ -31,7 +33,7 @@ KINDS = {'physical', 'visual', 'sensor', 'command', 'timing', 'nuisance'}
 #: messages, images, slots of a trial; 10 ms apart
 LENGTH = 200
 UNIT = np.array([0.2, 1.0, 0.05])
-TRUTH = np.cumsum(np.random.default_rng(3).normal(size=(LENGTH, 3)) * 0.1, axis=0)
+TRUTH = np.cumsum(np.random.default_rng(3).normal(size=(LENGTH, 3)) * 0.3, axis=0)
 IMAGES = np.random.default_rng(4).integers(0, 256, (20, 24, 32, 3), dtype=np.uint8)
 
 
@@ -51,6 +53,8 @@ def trial(name: str, severity: float, seed: int = 1, **parameters: float) -> lis
             done.append(made.change_encoding('rgb8'))
         if isinstance(made, ChangesDelivery):
             done.append(tuple(made.deliver(task_ns)))
+        if isinstance(made, ChangesRate):
+            done.append(made.samples_between())
         if isinstance(made, ChangesPlanning):
             try:
                 done.append(made.disturb_plan(task_ns))
@@ -85,6 +89,8 @@ def strength(name: str, severity: float) -> float:
             copies = made.deliver(task_ns)
             total += abs(len(copies) - 1) + sum(
                 abs(c.delay_ns) + abs(c.stamp_shift_ns) for c in copies) * 1e-9
+        if isinstance(made, ChangesRate):
+            total += made.samples_between()
         if isinstance(made, ChangesPlanning):
             try:
                 total += made.disturb_plan(task_ns) * 1e-9
@@ -95,7 +101,7 @@ def strength(name: str, severity: float) -> float:
             total += float(np.abs(changed_image - IMAGES[k]).mean())
     if isinstance(made, ChangesWorld):
         total += abs(made.world_change().amount)
-    if isinstance(made, ChangesProcesses):
+    if isinstance(made, ChangesProcesses | ChangesEndpoints):
         total += made.lasts_s() if isinstance(made, HasDuration) else severity
     return total
 

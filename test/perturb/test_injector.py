@@ -237,3 +237,39 @@ def test_topics_that_nothing_acts_on_are_not_touched() -> None:
     assert (injector.touches('tip'), injector.touches('joints')) == (True, False)
     injector.step(100 * MS)
     assert not injector.touches('tip')
+
+
+def test_numbers_of_a_wrong_type_have_lost_their_fractions() -> None:
+    injector = running(one('sensor.wrong_type', severity=1.0))
+    injector.step(0)
+    assert injector.values('joints', np.array([-1.7, 0.6]), UNIT, 0).tolist() == [-1.0, 0.0]
+
+
+@pytest.mark.parametrize(('severity', 'more'), [(1.0, 8), (0.5, 4), (0.25, 2)])
+def test_a_doubled_rate_has_samples_between_those_that_are_due(
+    severity: float, more: int,
+) -> None:
+    injector = running(one('timing.double_rate', severity=severity, topics=('tip',)))
+    injector.step(0)
+    assert sum(injector.samples_between('tip') for _ in range(8)) == more
+    assert not injector.samples_between('joints')
+
+
+def test_endpoints_that_do_not_match_are_those_of_the_command_for_a_while() -> None:
+    injector = running(one('timing.qos_mismatch', start_s=0.1))
+    assert not injector.is_apart('command')
+    injector.step(100 * MS)
+    assert (injector.is_apart('command'), injector.is_apart('joints')) == (True, False)
+    off, = injector.step(600 * MS)
+    assert (off.kind, injector.is_apart('command')) == (EventKind.PERTURB_OFF, False)
+
+
+@pytest.mark.parametrize(('name', 'topic', 'why'), [
+    ('timing.qos_mismatch', 'joints', 'whoever reads joints takes any quality of service'),
+    ('timing.double_rate', 'camera', 'camera is not sampled from the state of the robot'),
+])
+def test_a_topic_that_it_cannot_act_on_makes_it_unsupported(
+    name: str, topic: str, why: str,
+) -> None:
+    change, = running(one(name, topics=(topic,))).step(0)
+    assert (change.outcome, change.why) == (Outcome.UNSUPPORTED, why)

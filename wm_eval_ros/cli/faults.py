@@ -1,28 +1,35 @@
-"""Perturbations of the planner's process: killed, started again, stopped; told by the plant."""
+"""Perturbations of planner and recorder as processes: killed, stopped; told by the plant."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
+from pathlib import Path
+import threading
 from typing import Any
 
 from wm_eval_ros.cli.processes import NodeProcess
 from wm_eval_ros.perturb import catalogue
+from wm_eval_ros.perturb.processes import DiskFull, RecorderKill
 from wm_eval_ros.perturb.protocol import ChangesProcesses, ProcessFault
 from wm_eval_ros.records import EventKind
 
 
 class ProcessFaults:
-    """Does to the planner's process what the plant's events say."""
+    """Does to the processes of planner and recorder what the plant's events say."""
 
     def __init__(
         self, running: MutableMapping[str, NodeProcess], restart: Callable[[int], NodeProcess],
+        bag: Path,
     ) -> None:
         """
         Do nothing yet.
 
         :param running: processes by node; the planner's is replaced when it is started again
         :param restart: starts a planner, given how many there were before it
+        :param bag: folder that the recorder writes
         """
+        self._bag = bag
+        self._timer: threading.Timer | None = None
         self._running, self._restart = running, restart
         self._count = 1
         #: it was killed, and is to be started again at the end of the perturbation
@@ -40,18 +47,39 @@ class ProcessFaults:
             self._kill() if on else self._revive()
         elif fault is ProcessFault.STOP:
             self._stop(on)
+        elif fault is ProcessFault.RECORDER_KILL and on and self._timer is None:
+            self._kill_recorder(name, float(said['value']))
+        elif fault is ProcessFault.DISK_FULL:
+            self._fill(float(said['value']) if on else None)
 
     def planned(self, process: NodeProcess) -> bool:
         """Say whether a process died because it was to."""
         return self._down and process is self._running['planner']
 
     def clear(self) -> None:
-        """Let a stopped planner go on, so that it can end."""
+        """Let a stopped planner go on, so that it can end; kill nobody any more."""
         self._stop(False)
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _kill(self) -> None:
         self._down = True
-        self._running['planner'].kill()
+        self._running['planner'].kill('timing.planner_kill')
+
+    def _kill_recorder(self, name: str, severity: float) -> None:
+        self._timer = threading.Timer(RecorderKill.after_s(severity),
+                                      self._running['recorder'].kill, (f'{name}, as scheduled',))
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _fill(self, severity: float | None) -> None:
+        """Let the disk be full, or not any more: a limit on the size of the recorder's files."""
+        recorder = self._running['recorder']
+        if severity is None:
+            recorder.limit_files()
+            return
+        written = max((file.stat().st_size for file in self._bag.iterdir()), default=0)
+        recorder.limit_files(written + DiskFull.room(severity))
 
     def _revive(self) -> None:
         if self._down:

@@ -92,7 +92,7 @@ class GraphRun:
                                follow=name == 'plant')
 
         running: dict[str, NodeProcess] = {}
-        faults = ProcessFaults(running, lambda count: start('planner', count))
+        faults = ProcessFaults(running, lambda count: start('planner', count), self.bag)
 
         def heed(said: dict[str, Any]) -> None:
             faults.heed(said)

@@ -8,6 +8,7 @@ import json
 import os
 from pathlib import Path
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -57,6 +58,8 @@ class NodeProcess:
         """
         self.name = name
         self.log = log
+        #: what killed it on purpose; empty: nothing
+        self.killed_by = ''
         words = [sys.executable, '-m', f'wm_eval_ros.nodes.{name}', '--ros-args']
         if enabled(environment):
             words += ['--enclave', enclave(name)]
@@ -88,8 +91,9 @@ class NodeProcess:
         if self.code is None:
             self._process.send_signal(signal.SIGINT)
 
-    def kill(self) -> None:
-        """End it at once, by SIGKILL."""
+    def kill(self, why: str = '') -> None:
+        """End it at once, by SIGKILL; where this ends the run, `why` is told."""
+        self.killed_by = why
         self._process.kill()
         self._process.wait()
 
@@ -97,6 +101,12 @@ class NodeProcess:
         """Stop it where it is, or let it go on."""
         if self.code is None:
             self._process.send_signal(signal.SIGSTOP if on else signal.SIGCONT)
+
+    def limit_files(self, most: int = resource.RLIM_INFINITY) -> None:
+        """Let no file that it writes grow beyond a size [bytes]: the kernel refuses the write."""
+        if self.code is None:
+            _, hard = resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (most, hard))
 
     def wait(self) -> int:
         """Wait until it has ended; one that does not is ended, and its log says where it hung."""
@@ -156,6 +166,9 @@ def watch(plant: NodeProcess, processes: Collection[NodeProcess],
 def failure(process: NodeProcess) -> WmEvalError:
     """Return the error of a node that ended by itself, with the exit code it means."""
     kind = _KINDS.get(process.code, RunError)
+    if process.killed_by:
+        return RecordingError(f'{process.name} node was killed by {process.killed_by} (log: '
+                              f'{process.log})')
     if process.code in (-signal.SIGABRT, -signal.SIGKILL):
         return kind(f'{process.name} node was killed by signal {-process.code}: it did not end '
                     f'within {END_S:g} s, or somebody else killed it (log, with its stacks in '

@@ -22,7 +22,7 @@ from wm_eval_ros.config.scenario import Scenario, with_planner
 from wm_eval_ros.config.schema import did_you_mean
 from wm_eval_ros.errors import EXIT_PASS, UnknownNameError
 from wm_eval_ros.perturb import catalogue
-from wm_eval_ros.records import TERMINAL
+from wm_eval_ros.records import EventKind, TERMINAL
 
 EXAMPLE = """example:
   wm-eval run reacher --episodes 20 --baselines --out runs/reacher
@@ -120,9 +120,12 @@ def execute(run: GraphRun, scenario: Scenario, domain: int | None) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     bar = Progress(f'{scenario.name} ({scenario.planner.planner})', scenario.episodes)
     outcomes: dict[str, int] = {}
+    unsupported: set[str] = set()
 
     def tell(said: dict[str, Any]) -> None:
         kind = said.get('kind', '')
+        if kind == EventKind.PERTURB_SKIPPED.name and ': unsupported: ' in said['label']:
+            unsupported.add(said['label'])
         if kind in {k.name for k in TERMINAL}:
             outcomes[kind] = outcomes.get(kind, 0) + 1
         note = ' '.join(f'{k.lower()} {n}' for k, n in sorted(outcomes.items()))
@@ -132,3 +135,5 @@ def execute(run: GraphRun, scenario: Scenario, domain: int | None) -> None:
         run.execute(scenario, tell, domain)
     finally:
         bar.close()
+    for label in sorted(unsupported):
+        print(f'perturbation {label}', file=sys.stderr)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from wm_eval_ros.perturb.held import Held
 from wm_eval_ros.perturb.host import Channel, Host, Role
 from wm_eval_ros.perturb.injector import Change, Injector
 from wm_eval_ros.perturb.protocol import (
+    ChangesEndpoints,
     ChangesProcesses,
     ChangesWorld,
     WorldChange,
@@ -26,23 +27,28 @@ from wm_eval_ros.wire.edit import FieldEditor
 
 #: publishes a change, as an event of now
 Tell = Callable[[Change], None]
+#: makes the reader of commands anew: True: by a quality of service that is not offered
+Part = Callable[[bool], None]
 
 
 class Perturber:
     """Holds the :class:`Injector` of a simulated plant; asked at every instant of the world."""
 
     def __init__(
-        self, scenario: Scenario, plant: Plant, tell: Tell, *, process_faults: bool = False,
+        self, scenario: Scenario, plant: Plant, tell: Tell, part: Part, *,
+        process_faults: bool = False,
     ) -> None:
         """
         Make a perturber; nothing is on.
 
         :param tell: called with everything that begins, ends, or does not act
+        :param part: called where the reader of commands is to hear nobody, and where again
         :param process_faults: somebody listens to that, and does it to the processes
         :raises WmEvalError: the scenario names a perturbation, parameter or topic nobody knows
         """
         interface = scenario.interface
-        self._plant, self._tell = plant, tell
+        self._plant, self._tell, self._part = plant, tell, part
+        self._apart = False
         self._editors = {s.topic: FieldEditor(s.topic, s.type, raw_fields(s))
                          for s in interface.observations}
         self._units = {topic: observation_units(editor.fields)
@@ -68,6 +74,7 @@ class Perturber:
         task_ns = self._plant.time_ns
         for change in self._injector.step(task_ns):
             self._tell(change)
+        self._match()
         for leave in self._held.due(task_ns):
             leave()
 
@@ -76,6 +83,18 @@ class Perturber:
         self._open = False
         for change in self._injector.end():
             self._tell(change)
+        self._match()
+
+    def _match(self) -> None:
+        """Let the reader of commands hear its writer, or not."""
+        apart = self._injector.is_apart(self._command)
+        if apart != self._apart:
+            self._apart = apart
+            self._part(apart)
+
+    def between(self) -> Collection[str]:
+        """Return the observations that have one more sample before the next that is due."""
+        return [topic for topic in self._editors if self._injector.samples_between(topic)]
 
     # what passes through ------------------------------------------------------------------------
 
@@ -130,6 +149,7 @@ class Perturber:
                         response)
         if change is not None:
             self._tell(change)
+            self._match()
         return response
 
     def _leave(self, delay_ns: int, leave: Callable[[], object]) -> None:
@@ -179,7 +199,8 @@ def _host(
     if not isinstance(plant, Disturbable):
         lacks[ChangesWorld] = f'the plant {scenario.plant.kind} has no physics to change'
     if not realtime:
-        lacks[ChangesProcesses] = f'in {scenario.clock} the world waits for the planner'
+        waits = f'in {scenario.clock} the world waits for its processes and their commands'
+        lacks |= {ChangesProcesses: waits, ChangesEndpoints: waits}
     elif not process_faults:
         lacks[ChangesProcesses] = 'nobody here starts and ends processes: use wm-eval run'
     return Host(tuple(channels), lacks)

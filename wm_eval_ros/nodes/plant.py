@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, MutableSequence
+from collections.abc import Collection, Mapping, MutableSequence
 from dataclasses import dataclass, replace
 import json
 import sys
@@ -78,7 +78,8 @@ class PlantNode:
         self.plant: Plant = plugins.load('wm_eval_ros.plants', self.settings.kind)(
             task=self.settings.task, interface=self.scenario.interface)
         self._perturber = None if isinstance(self.plant, HardwarePlant) else Perturber(
-            self.scenario, self.plant, self._tell, process_faults=launcher.process_faults)
+            self.scenario, self.plant, self._tell, self._part,
+            process_faults=launcher.process_faults)
         self._judge = EpisodeJudge(self.plant, self.settings.time_limit_s)
         self.tick_ns = max(1, round(1e9 / self.settings.observation_hz / self.plant.step_ns)
                             ) * self.plant.step_ns
@@ -171,10 +172,16 @@ class PlantNode:
         print(json.dumps({'episode': self._episode, 'kind': kind.name, 'label': label,
                           'value': value}), flush=True)
 
-    def publish_state(self, stamp_ns: int) -> None:
-        """Publish every observation stream with one stamp."""
+    def between(self) -> Collection[str]:
+        """Return the topics that are sampled once more before the next tick."""
+        return () if self._perturber is None else self._perturber.between()
+
+    def publish_state(self, stamp_ns: int, only: Collection[str] | None = None) -> None:
+        """Publish every observation stream, or only these topics, with one stamp."""
         samples: Mapping[str, Sample] = self.plant.observe()
         for topic, endpoint in self._streams.items():
+            if only is not None and topic not in only:
+                continue
             message = fill(self._types[topic](), samples[topic], stamp_ns)
             assert self._perturber is not None
             self._perturber.send(topic, message, endpoint.publish)
@@ -222,10 +229,7 @@ class PlantNode:
                                          topics.SENSOR_OFFER)
         self._reader = CommandWriter(interface.command, message_type)
         self.commands: MutableSequence[Command] = []
-        ends.subscription(
-            interface.command.type, interface.command.topic,
-            topics.COMMAND if self.scenario.clock is ClockMode.REALTIME else topics.TELEMETRY,
-            self._on_command)
+        self._listen()
         ends.subscription(
             topics.TYPES[topics.NODE_READY], topics.NODE_READY, topics.LATCHED,
             lambda message: self._ready.add(message.data))
@@ -236,6 +240,26 @@ class PlantNode:
             self.node.create_service(
                 message_type('wm_eval_ros/srv/InjectPerturbation'), topics.INJECT_PERTURBATION,
                 self._perturber.on_request, qos_profile=qos_profile(topics.Qos(depth=10)))
+
+    def _listen(self) -> None:
+        """Hear commands."""
+        command = self.scenario.interface.command
+        realtime = self.scenario.clock is ClockMode.REALTIME
+        self._ear = self._ends.subscription(
+            command.type, command.topic, topics.COMMAND if realtime else topics.TELEMETRY,
+            self._on_command)
+
+    def _part(self, apart: bool) -> None:
+        """Ask for latched commands, which nobody offers, or hear them again."""
+        if not apart:
+            self.node.destroy_subscription(self._ear)
+            self._listen()
+            return
+        self._ends.withdraw(self._ear)
+        command = self.scenario.interface.command
+        self._ear = self.node.create_subscription(
+            message_type(command.type), command.topic, self._on_command,
+            qos_profile(replace(topics.COMMAND, latched=True)))
 
     def _on_command(self, message: Any) -> None:
         try:

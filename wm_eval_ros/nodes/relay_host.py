@@ -12,7 +12,13 @@ from wm_eval_ros.nodes.relay_edit import Command, Edit, Numbers, Picture
 from wm_eval_ros.nodes.topic_list import COMMAND_RELAY, relayed_images
 from wm_eval_ros.perturb.catalogue import kind_of
 from wm_eval_ros.perturb.host import Channel, Host, Role
-from wm_eval_ros.perturb.protocol import ChangesPlanning, ChangesProcesses, ChangesWorld
+from wm_eval_ros.perturb.protocol import (
+    ChangesEndpoints,
+    ChangesPlanning,
+    ChangesProcesses,
+    ChangesRate,
+    ChangesWorld,
+)
 
 
 def edits(scenario: Scenario, name: str) -> tuple[dict[str, Edit], Host]:
@@ -24,6 +30,8 @@ def edits(scenario: Scenario, name: str) -> tuple[dict[str, Edit], Host]:
     """
     lacks: dict[Any, str] = {
         ChangesWorld: 'a relay changes messages, not the body and the surroundings of a robot',
+        ChangesRate: 'a relay passes on what comes; it takes no samples of its own',
+        ChangesEndpoints: 'the driver of a robot chooses its own quality of service',
         ChangesProcesses: 'a relay changes messages; it starts and ends no process'}
     interface = scenario.interface
     if name == COMMAND_RELAY:

@@ -107,6 +107,11 @@ class Endpoints:
         self._subscriptions.append((made, int(topic in self._writers)))
         return made
 
+    def withdraw(self, subscription: Subscription) -> None:
+        """Take one subscription back."""
+        self._subscriptions = [s for s in self._subscriptions if s[0] is not subscription]
+        self._node.destroy_subscription(subscription)
+
     def destroy(self) -> None:
         """Take every endpoint back."""
         for publisher, _ in self._publishers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableSequence
+from collections.abc import Collection, MutableSequence
 import time
 from typing import Protocol
 
@@ -63,8 +63,12 @@ class WorldPort(Protocol):
         """Let a command reach the actuators, as perturbations leave it."""
         ...
 
-    def publish_state(self, stamp_ns: int) -> None:
-        """Publish every observation stream with one stamp."""
+    def publish_state(self, stamp_ns: int, only: Collection[str] | None = None) -> None:
+        """Publish every observation stream, or only these topics, with one stamp."""
+        ...
+
+    def between(self) -> Collection[str]:
+        """Return the topics that are sampled once more before the next tick."""
         ...
 
     def publish_camera(self, stamp_ns: int) -> None:
@@ -113,6 +117,10 @@ class RealtimeWorld:
             if verdict is not None:
                 self.end(*verdict)
                 return
+            if more := port.between():
+                self._sleep_until(due_ns + port.tick_ns // 2)
+                self._advance(due_ns + port.tick_ns // 2)
+                port.publish_state(port.ros_ns(), more)
             due_ns = max(due_ns + port.tick_ns,
                          self._elapsed_ns() // port.tick_ns * port.tick_ns)
 

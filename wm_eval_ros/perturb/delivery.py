@@ -59,6 +59,37 @@ class HalfRate(Perturbation):
 
 
 @dataclass(kw_only=True)
+class DoubleRate(Perturbation):
+    """The sensor samples ``1 + s`` times as often: at severity 1 twice."""
+
+    _owed: float = field(default=0.0, init=False)
+
+    def samples_between(self) -> bool:
+        """Insert samples evenly."""
+        self._owed += self.severity
+        if self._owed < 1.0:
+            return False
+        self._owed -= 1.0
+        return True
+
+
+@dataclass(kw_only=True)
+class QosMismatch(Perturbation):
+    """The actuators ask for a quality of service that nobody offers, for ``s * lasts``."""
+
+    lasts: float = setting(1.0, doc='duration at severity 1, where the schedule says none',
+                           unit='s', low=0.001, high=1000.0)
+
+    def lasts_s(self) -> float:
+        """Return its own duration [s]."""
+        return self.severity * self.lasts
+
+    def is_apart(self) -> bool:
+        """Say whether it changes anything."""
+        return self.severity > 0.0
+
+
+@dataclass(kw_only=True)
 class Delay(Perturbation):
     """Every message is ``s * longest`` late."""
 

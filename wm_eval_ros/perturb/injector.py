@@ -16,9 +16,11 @@ from wm_eval_ros.perturb.host import Host
 from wm_eval_ros.perturb.protocol import (
     ChangesDelivery,
     ChangesEncoding,
+    ChangesEndpoints,
     ChangesImages,
     ChangesLength,
     ChangesPlanning,
+    ChangesRate,
     ChangesSize,
     ChangesValues,
     ChangesWorld,
@@ -175,6 +177,15 @@ class Injector:
             copies = [Copy(c.delay_ns + d.delay_ns, c.stamp_shift_ns + d.stamp_shift_ns)
                       for c in copies for d in each.deliver(task_ns)]
         return copies
+
+    def samples_between(self, topic: str) -> bool:
+        """Say whether a topic has one more sample before the next that is due."""
+        # every one is asked: it counts what it owes
+        return bool(sum(each.samples_between() for each in self._acting(topic, ChangesRate)))
+
+    def is_apart(self, topic: str) -> bool:
+        """Say whether a topic's reader asks for what its writer does not offer."""
+        return any(each.is_apart() for each in self._acting(topic, ChangesEndpoints))
 
     def acts(self, topic: str, ability: Any) -> bool:
         """Say whether something changes a topic in this way."""

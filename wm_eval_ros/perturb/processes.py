@@ -47,6 +47,36 @@ class PlannerStop(_Outage):
 
 
 @dataclass(kw_only=True)
+class RecorderKill(Perturbation):
+    """The recorder is killed by SIGKILL, ``1.5 - s`` seconds after the onset; the run ends."""
+
+    @classmethod
+    def process_fault(cls) -> ProcessFault:
+        """Return what is done."""
+        return ProcessFault.RECORDER_KILL
+
+    @classmethod
+    def after_s(cls, severity: float) -> float:
+        """Return how long after the onset it dies [s]: at 1, once the onset is in the bag."""
+        return 1.5 - severity
+
+
+@dataclass(kw_only=True)
+class DiskFull(Perturbation):
+    """The recorder's disk takes ``1.25 - s`` MiB more; then writes fail, and the run ends."""
+
+    @classmethod
+    def process_fault(cls) -> ProcessFault:
+        """Return what is done."""
+        return ProcessFault.DISK_FULL
+
+    @classmethod
+    def room(cls, severity: float) -> int:
+        """Return by how much a file can still grow [bytes]."""
+        return round((1.25 - severity) * 2**20)
+
+
+@dataclass(kw_only=True)
 class SecondPublisher(Perturbation):
     """Another process publishes random commands, at ``s * rate``, where the planner proposes."""
 

@@ -107,6 +107,24 @@ class ChangesDelivery(Protocol):
         ...
 
 
+@runtime_checkable
+class ChangesRate(Protocol):
+    """Makes a sensor sample more often."""
+
+    def samples_between(self) -> bool:
+        """Say whether one more sample is taken before the next that is due."""
+        ...
+
+
+@runtime_checkable
+class ChangesEndpoints(Protocol):
+    """Keeps a topic's reader and writer apart by their quality of service."""
+
+    def is_apart(self) -> bool:
+        """Say whether they do not match."""
+        ...
+
+
 class Quantity(Enum):
     """What of the world a :class:`WorldChange` changes."""
 
@@ -174,6 +192,10 @@ class ProcessFault(NameEnum):
     KILL = 'kill'
     #: SIGSTOP at the onset, SIGCONT at the end
     STOP = 'stop'
+    #: SIGKILL of the recorder, a moment after the onset
+    RECORDER_KILL = 'recorder_kill'
+    #: the recorder's files cannot grow beyond a limit from the onset to the end
+    DISK_FULL = 'disk_full'
     #: another process publishes commands from the onset to the end; its parameters are those of
     #: the perturbation
     SECOND_PUBLISHER = 'second_publisher'
@@ -201,4 +223,4 @@ class HasDuration(Protocol):
 #: every ability
 ABILITIES: tuple[Any, ...] = (
     ChangesValues, ChangesLength, ChangesImages, ChangesSize, ChangesEncoding, ChangesDelivery,
-    ChangesWorld, ChangesPlanning, ChangesProcesses)
+    ChangesRate, ChangesEndpoints, ChangesWorld, ChangesPlanning, ChangesProcesses)

@@ -12,15 +12,17 @@ from wm_eval_ros.perturb.protocol import (
     ABILITIES,
     ChangesDelivery,
     ChangesEncoding,
+    ChangesEndpoints,
     ChangesImages,
     ChangesLength,
+    ChangesRate,
     ChangesSize,
     ChangesValues,
 )
 
 #: abilities that act on messages, and so on a channel
 ON_CHANNELS = (ChangesValues, ChangesLength, ChangesImages, ChangesSize, ChangesEncoding,
-               ChangesDelivery)
+               ChangesDelivery, ChangesRate, ChangesEndpoints)
 #: of those, the ones that act on images
 _ON_IMAGES = (ChangesImages, ChangesSize, ChangesEncoding)
 
@@ -72,7 +74,7 @@ def targets(name: str, kind: Any, topics: Sequence[str], host: Host) -> tuple[Ch
 
 
 def _roles(name: str, acts: Sequence[Any]) -> tuple[Role, ...]:
-    if kind_of(name) == 'command':
+    if kind_of(name) == 'command' or ChangesEndpoints in acts:
         return (Role.COMMAND,)
     if any(ability in _ON_IMAGES for ability in acts):
         return (Role.CAMERA,)
@@ -86,6 +88,12 @@ def _obstacle(channel: Channel, ability: Any) -> str:
     camera = channel.role is Role.CAMERA
     if ability is ChangesDelivery:
         return channel.in_step
+    if ability is ChangesRate:
+        return channel.in_step if channel.role is Role.OBSERVATION else (
+            f'{channel.topic} is not sampled from the state of the robot')
+    if ability is ChangesEndpoints:
+        return '' if channel.role is Role.COMMAND else (
+            f'whoever reads {channel.topic} takes any quality of service')
     if ability in _ON_IMAGES:
         return '' if camera else f'{channel.topic} carries no image'
     if camera or not len(channel.unit):

@@ -61,6 +61,13 @@ class Bias(Perturbation):
 
 
 @dataclass(kw_only=True)
+class CommandBias(Bias):
+    """A constant offset of ``s * size`` units; whether up or down is drawn for each number."""
+
+    size: float = setting(0.8, doc='offset at severity 1, in units', low=0.001, high=1000.0)
+
+
+@dataclass(kw_only=True)
 class Drift(Perturbation):
     """An offset that grows from zero by ``s * rate`` units a second, up or down."""
 
@@ -122,10 +129,19 @@ class Infinite(_NotANumber):
 
 
 @dataclass(kw_only=True)
+class WrongType(Perturbation):
+    """The numbers of a sample went through an integer with probability s: fractions are lost."""
+
+    def change_values(self, values: Floats, unit: Floats, task_ns: int) -> Floats:
+        """Hit some samples."""
+        return np.trunc(values) if self.rng.random() < self.severity else values
+
+
+@dataclass(kw_only=True)
 class Saturation(Perturbation):
     """The sensor's range ends ``limit * (1 - s) / s`` units from the number at the onset."""
 
-    limit: float = setting(1.0, doc='reach at severity 0.5, in units', low=0.001, high=1000.0)
+    limit: float = setting(8.0, doc='reach at severity 0.5, in units', low=0.001, high=1000.0)
     _centre: Floats | None = field(default=None, init=False)
 
     def change_values(self, values: Floats, unit: Floats, task_ns: int) -> Floats:
