@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 import gc
+import os
 from pathlib import Path
 import sys
 import threading
@@ -15,9 +16,10 @@ from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
+from rclpy.utilities import get_rmw_implementation_identifier
 
 from wm_eval_ros import plugins
-from wm_eval_ros.config.scenario import PlannerSettings
+from wm_eval_ros.config.scenario import config_folder, PlannerSettings
 from wm_eval_ros.config.schema import setting
 from wm_eval_ros.errors import ConfigError, FieldPathError, RunError, WmEvalError
 from wm_eval_ros.models.load import load_model
@@ -28,6 +30,7 @@ from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.planner_faults import PlannerFaults
 from wm_eval_ros.nodes.process import run_node, SPIN_S, Stop
 from wm_eval_ros.nodes.ros import Endpoints, message_type, Ready, TYPES
+from wm_eval_ros.nodes.transport import without_shared_memory
 from wm_eval_ros.planning.charge import LatencyCharge
 from wm_eval_ros.planning.decision import Decider, Inputs
 from wm_eval_ros.planning.episodes import Episodes
@@ -359,6 +362,8 @@ class PlannerNode(LifecycleNode):
 
 def main() -> int:
     """Entry point of the process."""
+    os.environ |= without_shared_memory(os.environ, get_rmw_implementation_identifier(),
+                                        config_folder())
     return run_node(PlannerNode)
 
 
