@@ -34,7 +34,8 @@ JOINT = 'joint_states.velocity[joint0]'
 def scenario(folder: Path) -> str:
     raw: dict[str, Any] = to_plain(load_scenario(find_scenario('reacher')))
     raw['supervisor'] |= {
-        'rate': [RATE, RATE], 'clear_ms': 0.0, 'stale_periods': 1000.0, 'late_periods': 1000.0,
+        'rate': [RATE, RATE], 'clear_ms': 0.0, 'returns': COUNT,
+        'stale_periods': 1000.0, 'late_periods': 1000.0,
         'stop_ms': 60000.0, 'authorised': 'probe', 'liveliness_ms': 60000.0,
         'state_limits': [{'feature': JOINT, 'low': -3.0, 'high': 3.0, 'field': 'effort[joint0]'}]}
     path = folder / 'limits.yaml'
