@@ -150,8 +150,8 @@ def test_a_full_disk_refuses_what_goes_beyond_its_room(recording) -> None:  # ty
     writer, faults = recording
     assert all(writer.write() for _ in range(3))
     faults.heed({**on('timing.disk_full'), 'value': 1.0})
-    # a quarter of a MiB: 4 blocks of 64 KiB
-    assert [writer.write() for _ in range(5)] == [True] * 4 + [False]
+    # a sixteenth of a MiB: one block of 64 KiB
+    assert [writer.write() for _ in range(2)] == [True, False]
     assert writer._process.wait(5.0) == errno.EFBIG
 
 

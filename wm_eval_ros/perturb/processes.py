@@ -63,7 +63,7 @@ class RecorderKill(Perturbation):
 
 @dataclass(kw_only=True)
 class DiskFull(Perturbation):
-    """The recorder's disk takes ``1.25 - s`` MiB more; then writes fail, and the run ends."""
+    """The recorder's disk takes ``1.0625 - s`` MiB more; then writes fail, and the run ends."""
 
     @classmethod
     def process_fault(cls) -> ProcessFault:
@@ -73,7 +73,7 @@ class DiskFull(Perturbation):
     @classmethod
     def room(cls, severity: float) -> int:
         """Return by how much a file can still grow [bytes]."""
-        return round((1.25 - severity) * 2**20)
+        return round((1.0625 - severity) * 2**20)
 
 
 @dataclass(kw_only=True)
