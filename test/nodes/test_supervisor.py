@@ -17,7 +17,7 @@ from wm_eval_ros.errors import ConfigError  # noqa: E402
 from wm_eval_ros.nodes.ros import message_type  # noqa: E402
 from wm_eval_ros.nodes.supervisor import SupervisorNode  # noqa: E402
 from wm_eval_ros.records import EventKind  # noqa: E402
-from wm_eval_ros.wire import codec  # noqa: E402
+from wm_eval_ros.wire import codec, topics  # noqa: E402
 
 
 @pytest.fixture
@@ -80,6 +80,15 @@ def test_a_proposal_that_cannot_be_read_is_a_fault_not_a_crash(scene: Any) -> No
         return EventKind.FALLBACK_OFF in scene.kinds()
 
     scene.graph.until(returned)
+
+
+def test_an_event_of_no_known_kind_ends_nobody(scene: Any) -> None:
+    scene.start()
+    message = message_type(topics.TYPES[topics.EPISODE_EVENT])()
+    message.kind = 255
+    scene.events.publish(message)
+    scene.propose(0.5, 0.5)
+    scene.graph.until(lambda: scene.out and list(scene.out[-1].effort) == [0.5, 0.5])
 
 
 def test_the_fallback_commands_when_the_episode_ends(scene: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import wraps
 from importlib import import_module
 from typing import Any
 
@@ -22,7 +23,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
 from wm_eval_ros.config.scenario import Scenario
-from wm_eval_ros.errors import ConfigError
+from wm_eval_ros.errors import BagError, ConfigError
 from wm_eval_ros.nodes.topic_list import readers, writers
 from wm_eval_ros.records import NO_SEQUENCE
 from wm_eval_ros.wire import topics
@@ -99,13 +100,30 @@ class Endpoints:
         self, type_name: str, topic: str, qos: topics.Qos, callback: Callable[..., None],
         *, raw: bool = False, events: SubscriptionEventCallbacks | None = None,
     ) -> Subscription:
-        """Create a subscription whose quality of service parameters can override."""
+        """
+        Create a subscription whose quality of service parameters can override.
+
+        A message that is none of this version's is left out with a warning: whoever can publish
+        on a topic must not be able to end the nodes that listen to it.
+        """
         made = self._node.create_subscription(
-            message_type(type_name), topic, callback, qos_profile(qos), raw=raw,
+            message_type(type_name), topic, self._heed(topic, callback), qos_profile(qos), raw=raw,
             event_callbacks=events,
             qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE))
         self._subscriptions.append((made, int(topic in self._writers)))
         return made
+
+    def _heed(self, topic: str, callback: Callable[..., None]) -> Callable[..., None]:
+        # rclpy asks for the signature: whether the callback takes the message's info
+        @wraps(callback)
+        def heed(*given: Any) -> None:
+            try:
+                callback(*given)
+            except BagError as error:
+                self._node.get_logger().warning(f'{topic}: a message is left out: {error}',
+                                                throttle_duration_sec=10.0)
+
+        return heed
 
     def withdraw(self, subscription: Subscription) -> None:
         """Take one subscription back."""
