@@ -34,7 +34,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help='tolerance: that share is kept with 95 %% confidence in this '
                         'calibration; marginal: on average over calibrations, of fewer episodes')
     parser.add_argument('--streams', default='', metavar='S1,S2,...',
-                        help='score streams; default: all that have a score in these runs')
+                        help='score streams; default: effect and innovation where both have '
+                             'scores in these runs, else all that have any')
     parser.add_argument('--h-steps', type=int, default=5,
                         help='slots that the stream h_step looks ahead')
     parser.add_argument('--detectors', default='band,cusum', metavar='D1,D2,...',

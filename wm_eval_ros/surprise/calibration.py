@@ -21,6 +21,7 @@ from wm_eval_ros.config.json_text import parse_json
 from wm_eval_ros.config.schema import build, setting, to_plain
 from wm_eval_ros.errors import CalibrationError, ConfigError, RecordingError
 from wm_eval_ros.surprise.band import Band
+from wm_eval_ros.surprise.effect import Effect
 from wm_eval_ros.surprise.joint import Scale
 from wm_eval_ros.surprise.reference import Cloud, Reference
 from wm_eval_ros.surprise.scope import Scope
@@ -51,6 +52,29 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NominalEffect:
+    """What commands do in nominal runs."""
+
+    offset: tuple[float, ...] = setting(doc='error to be expected with a context of zeros, (D,)')
+    weights: Rows = setting(doc='error to be expected by context, (D, D + 2 A)')
+    limit: tuple[float, ...] = setting(doc='most that an entry of the error counts, (D,)')
+    whitening: Rows = setting(doc='(D, D)')
+    pushes: Rows = setting(doc='whitened change by each command and each before it, (D, 2 A)')
+
+    def fits(self, size: int) -> bool:
+        """Say whether the arrays fit each other and latents of a size."""
+        twice = len(self.pushes[0]) if self.pushes else 0
+        return (len(self.offset) == len(self.limit) == size and twice > 0 and twice % 2 == 0
+                and _is(self.weights, size, size + twice) and _is(self.whitening, size, size)
+                and _is(self.pushes, size, twice) and all(v > 0 for v in self.limit))
+
+    def ready(self) -> Effect:
+        """Return it ready for use."""
+        return Effect(np.array(self.offset), np.array(self.weights), np.array(self.limit),
+                      np.array(self.whitening), np.array(self.pushes))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Nominal:
     """Latents and one-step errors of nominal runs; empty: no stream needs them."""
 
@@ -61,6 +85,7 @@ class Nominal:
     bias_mean: tuple[float, ...] = setting((), doc='(D,)')
     bias_whitening: Rows = setting((), doc='(D, D)')
     neighbours: Rows = setting((), doc='(N, D)')
+    effect: NominalEffect | None = setting(None, doc='of commands; null: not known')
 
     def reference(self) -> Reference | None:
         """Return it ready for use; None where there is none."""
@@ -70,7 +95,8 @@ class Nominal:
             Cloud(np.array(self.latent_mean), np.array(self.latent_whitening)),
             Cloud(np.array(self.residual_mean), np.array(self.residual_whitening)),
             Cloud(np.array(self.bias_mean), np.array(self.bias_whitening)),
-            np.array(self.neighbours, np.float32))
+            np.array(self.neighbours, np.float32),
+            None if self.effect is None else self.effect.ready())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +148,8 @@ class Calibration:
              and _is(self.nominal.latent_whitening, size, size)
              and _is(self.nominal.residual_whitening, size, size)
              and _is(self.nominal.bias_whitening, size, size)
-             and _is(self.nominal.neighbours, len(self.nominal.neighbours), size))]
+             and _is(self.nominal.neighbours, len(self.nominal.neighbours), size)
+             and (self.nominal.effect is None or self.nominal.effect.fits(size)))]
         for name, good in wanted:
             if not good:
                 raise ConfigError(f'{name}: does not fit the rest of the calibration')

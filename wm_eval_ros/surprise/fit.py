@@ -19,7 +19,7 @@ from wm_eval_ros.records import CycleRecord, CycleStatus
 from wm_eval_ros.stats.conformal import marginal_rank, runs_needed, tolerance_rank
 from wm_eval_ros.stats.samples import Floats
 from wm_eval_ros.surprise.band import Band, fit_band
-from wm_eval_ros.surprise.calibration import Calibration, HUGE, Nominal
+from wm_eval_ros.surprise.calibration import Calibration, HUGE, Nominal, NominalEffect
 from wm_eval_ros.surprise.joint import Components, fit_scale, largest, Scale
 from wm_eval_ros.surprise.material import Material, NominalEpisode
 from wm_eval_ros.surprise.monitor import advance, joint, make_detectors
@@ -30,6 +30,9 @@ from wm_eval_ros.surprise.streams import FREE, StreamFold, STREAMS
 LEAST_PART = 10
 #: share of the episodes that the reference takes, and the band, where there are enough
 PART = 0.15
+#: streams that found most faults of the dynamics together: every further one raises the threshold
+#: that all share
+FEW = ('effect', 'innovation')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +42,7 @@ class Wish:
     alpha: float = 0.05
     #: tolerance or marginal
     rule: str = 'tolerance'
-    #: empty: every stream that has a score in the runs
+    #: empty: `FEW` where they have scores in the runs, else every stream that has one
     streams: tuple[str, ...] = ()
     h_steps: int = 5
     detectors: tuple[str, ...] = ('band', 'cusum')
@@ -134,7 +137,8 @@ def _reference(episodes: Sequence[NominalEpisode],
     biases = np.concatenate([e.biases for e in episodes])
     if len(residuals) < 2 or latents.shape[1] > MOST_DIMENSIONS:
         return None, Nominal()
-    found = fit_reference(latents, residuals, biases)
+    found = fit_reference(latents, residuals, biases, [e.driven for e in episodes])
+    effect = found.effect
     return found, Nominal(
         latent_mean=tuple(found.latents.mean.tolist()),
         latent_whitening=_rows(found.latents.whitening),
@@ -142,7 +146,11 @@ def _reference(episodes: Sequence[NominalEpisode],
         residual_whitening=_rows(found.residuals.whitening),
         bias_mean=tuple(found.biases.mean.tolist()),
         bias_whitening=_rows(found.biases.whitening),
-        neighbours=_rows(found.neighbours))
+        neighbours=_rows(found.neighbours),
+        effect=None if effect is None else NominalEffect(
+            offset=tuple(effect.offset.tolist()), weights=_rows(effect.weights),
+            limit=tuple(effect.limit.tolist()), whitening=_rows(effect.whitening),
+            pushes=_rows(effect.pushes)))
 
 
 def _scores(material: Material, wanted: Sequence[NominalEpisode],
@@ -176,7 +184,8 @@ def _known(names: Sequence[str], shaping: Sequence[Scored], wish: Wish) -> tuple
     if not has.any():
         raise CalibrationError('no stream has a score in these runs: were they recorded with '
                                'planner.record_rollout?')
-    return tuple(name for name, good in zip(names, has, strict=True) if good)
+    found = tuple(name for name, good in zip(names, has, strict=True) if good)
+    return FEW if not wish.streams and set(FEW) <= set(found) else found
 
 
 def _only(scored: Sequence[Scored], names: Sequence[str], kept: Sequence[str]) -> list[Scored]:

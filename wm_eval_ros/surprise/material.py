@@ -24,6 +24,7 @@ from wm_eval_ros.stats.samples import Floats
 from wm_eval_ros.surprise.bias import RunningError
 from wm_eval_ros.surprise.calibration import Source
 from wm_eval_ros.surprise.driver import Drivers
+from wm_eval_ros.surprise.effect import Driven
 from wm_eval_ros.surprise.scope import decisive, difference, interface_sha256, Scope
 from wm_eval_ros.surprise.streams import residual, Window
 
@@ -45,6 +46,8 @@ class NominalEpisode:
     residuals: Singles
     #: their running means in predicted spreads, (M, D)
     biases: Floats
+    #: the errors by the commands that they followed
+    driven: Driven
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class _Listing:
         self.latents: dict[int, list[Singles]] = {}
         self.residuals: dict[int, list[Singles]] = {}
         self.biases: dict[int, list[Floats]] = {}
+        self.driven: dict[int, Driven] = {}
         self.drivers = Drivers()
         self._running = RunningError()
         #: slots without a record, of how many
@@ -116,10 +120,12 @@ class _Listing:
         residuals = self.residuals.setdefault(cycle.episode, [])
         if cycle.latent is not None:
             latents.append(cycle.latent)
-        gap = residual(self._window)
-        bias = self._running.update(gap, self._window.back(1))
-        if gap is not None and bias is not None:
+        gap, made = residual(self._window), self._window.back(1)
+        driven = self.driven.setdefault(cycle.episode, Driven())
+        bias = self._running.update(gap, made)
+        if gap is not None and made is not None and bias is not None:
             residuals.append(gap)
+            driven.add(gap, made)
             self.biases.setdefault(cycle.episode, []).append(bias)
 
     def checked(self) -> RunInfo:
@@ -192,7 +198,8 @@ def _episodes(at: int, listing: _Listing) -> Iterator[NominalEpisode]:
             gaps = listing.residuals[number]
             yield NominalEpisode(
                 at, number, np.stack(latents), np.stack(gaps) if gaps else none,
-                np.stack(listing.biases[number]) if gaps else none.astype(np.float64))
+                np.stack(listing.biases[number]) if gaps else none.astype(np.float64),
+                listing.driven[number])
 
 
 def _refuse_twice(listings: Sequence[tuple[_Listing, RunInfo]]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from wm_eval_ros.stats.distance import shrunk_covariance, Singles, whitening
 from wm_eval_ros.stats.samples import Floats
+from wm_eval_ros.surprise.effect import Driven, Effect, fit_effect
 
 #: latents kept to look for neighbours among, and entries of all of them together, at most: what
 #: keeps the search below a tenth of a millisecond
@@ -51,6 +53,8 @@ class Reference:
     biases: Cloud
     #: some of the latents, shape (N, D)
     neighbours: Singles
+    #: what commands do; None: not known
+    effect: Effect | None = None
 
     def nearest(self, latent: Singles) -> float:
         """Return the root mean square distance to the NEIGHBOUR-th nearest nominal latent."""
@@ -78,17 +82,19 @@ def fit_cloud(vectors: Floats) -> Cloud:
     return Cloud(mean * scale, whitening(covariance) / scale)
 
 
-def fit_reference(latents: Singles, residuals: Singles, biases: Floats) -> Reference:
+def fit_reference(latents: Singles, residuals: Singles, biases: Floats,
+                  driven: Sequence[Driven] = ()) -> Reference:
     """
     Fit what nominal runs look like.
 
     :param latents: of the slots of nominal episodes, in order, shape (N, D), N >= 2
     :param residuals: latent less the one foreseen a slot earlier, shape (M, D), M >= 2
     :param biases: their running means in predicted spreads, shape (M, D)
+    :param driven: the errors by the commands that they followed
     """
     size = latents.shape[1]
     keep = max(NEIGHBOUR, min(len(latents), MOST_NEIGHBOURS, MOST_ENTRIES // size))
     picked = np.unique(np.linspace(0, len(latents) - 1, keep).round().astype(np.int64))
     return Reference(fit_cloud(latents.astype(np.float64)),
                      fit_cloud(residuals.astype(np.float64)), fit_cloud(biases),
-                     latents[picked])
+                     latents[picked], fit_effect(driven))

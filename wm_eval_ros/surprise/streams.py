@@ -13,6 +13,7 @@ from wm_eval_ros.records import CycleRecord, CycleStatus, Mode
 from wm_eval_ros.stats.distance import Singles, squared_error
 from wm_eval_ros.stats.samples import Floats
 from wm_eval_ros.surprise.bias import RunningError
+from wm_eval_ros.surprise.effect import CommandTest
 from wm_eval_ros.surprise.reference import Reference
 
 #: the stream that a model computes itself, where it offers it
@@ -129,7 +130,7 @@ def _score(value: float) -> float:
 
 #: streams of the records alone, and those that need a reference of nominal runs
 FREE = ('one_step', 'innovation', 'h_step', 'ensemble_variance', 'plan_inconsistency')
-REFERRED = ('mahalanobis', 'knn', 'residual', 'bias')
+REFERRED = ('mahalanobis', 'knn', 'residual', 'bias', 'effect')
 STREAMS = (*FREE, *REFERRED, KL)
 
 
@@ -152,7 +153,9 @@ class StreamFold:
         self.names = tuple(names)
         self._window, self._steps, self._reference = Window(h_steps), h_steps, reference
         self._running = RunningError()
+        self._commands = CommandTest()
         self._mean: Floats | None = None
+        self._moved: float | None = None
         makers: dict[str, Callable[[CycleRecord], float]] = {
             'one_step': lambda cycle: _error(self._window, 1),
             'h_step': lambda cycle: _error(self._window, self._steps),
@@ -160,7 +163,7 @@ class StreamFold:
             'ensemble_variance': _ensemble_variance,
             'plan_inconsistency': lambda cycle: _plan_inconsistency(self._window),
             'mahalanobis': self._mahalanobis, 'knn': self._knn, 'residual': self._residual,
-            'bias': self._bias}
+            'bias': self._bias, 'effect': lambda _: self._effect()}
         self._makers = [makers.get(name) for name in names]
 
     def begin(self) -> None:
@@ -175,7 +178,10 @@ class StreamFold:
         :returns: shape (S,); NaN where a stream has no score, infinite allowed
         """
         self._window.push(cycle)
-        self._mean = self._running.update(residual(self._window), self._window.back(1))
+        gap, made = residual(self._window), self._window.back(1)
+        self._mean = self._running.update(gap, made)
+        self._moved = self._commands.update(
+            gap, made, None if self._reference is None else self._reference.effect)
         return np.array([self._given(name, cycle, measured) if make is None else make(cycle)
                          for name, make in zip(self.names, self._makers, strict=True)], float)
 
@@ -211,3 +217,6 @@ class StreamFold:
         if mean is None or reference is None or mean.shape != reference.biases.mean.shape:
             return NAN
         return _score(reference.biases.distance(mean))
+
+    def _effect(self) -> float:
+        return NAN if self._moved is None else _score(self._moved)
