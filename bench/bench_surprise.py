@@ -38,6 +38,7 @@ from wm_eval_ros.surprise.calibration import Calibration, read_calibration
 from wm_eval_ros.surprise.fit import calibrate, Wish
 from wm_eval_ros.surprise.material import gather
 from wm_eval_ros.surprise.monitor import SurpriseFold
+from wm_eval_ros.surprise.streams import FREE, REFERRED
 from wm_eval_ros.wire import codec
 
 MS = 1_000_000
@@ -108,7 +109,8 @@ def from_bag(bag: Path, calibration: Path, slots: int) -> dict[str, Any]:
 def from_nothing(latent: int, horizon: int, slots: int) -> dict[str, Any]:
     """Measure on made-up records with latents of a size."""
     nominal = made_up(80, latent, horizon, 0)
-    calibration = calibrate(gather([('made up', lambda: nominal)]), Wish(), created_ns=0)
+    every = Wish(streams=(*FREE, *REFERRED))
+    calibration = calibrate(gather([('made up', lambda: nominal)]), every, created_ns=0)
     fresh = made_up(math.ceil(slots / SLOTS), latent, horizon, 1)
     return measure([r for r in fresh if isinstance(r, CycleRecord)][:slots], calibration)
 

@@ -13,8 +13,8 @@ from wm_eval_ros.stats.samples import Floats
 from wm_eval_ros.surprise.effect import CommandTest, context_of, Driven, Effect, fit_effect
 
 #: errors are expected to be 0.1 z; the first entry moves by twice the command
-PLAIN = Effect(np.zeros(1), np.array([[0.1, 0.0, 0.0]]), np.array([3.0]), np.eye(1),
-               np.array([[2.0, 1.0]]))
+PLAIN = Effect(np.zeros(1), np.array([[0.1, 0.0, 0.0]]), np.array([3.0]),
+               np.array([[2.0, 1.0]]), np.array([[2.0, 1.0]]))
 
 
 def test_the_score_is_the_one_worked_out_by_hand(scenes: ModuleType) -> None:
@@ -94,7 +94,7 @@ def test_the_score_is_that_of_all_slots_at_once(slots: list[tuple[float, float]]
     for error, command in slots:
         context = np.array([0.0, command, 0.0])
         errors.append(PLAIN.unexpected(np.array([error], np.float32), context)[0])
-        pushes.append(PLAIN.directions(context)[0, 0])
+        pushes.append(2.0 * command)
         found = own.update(np.array([error], np.float32), _made(command), PLAIN)
     want = abs(np.dot(errors, pushes)) / np.sqrt(np.dot(pushes, pushes) + 1.0)
     assert found == pytest.approx(want, abs=1e-6)

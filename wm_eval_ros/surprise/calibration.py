@@ -58,20 +58,20 @@ class NominalEffect:
     offset: tuple[float, ...] = setting(doc='error to be expected with a context of zeros, (D,)')
     weights: Rows = setting(doc='error to be expected by context, (D, D + 2 A)')
     limit: tuple[float, ...] = setting(doc='most that an entry of the error counts, (D,)')
-    whitening: Rows = setting(doc='(D, D)')
     pushes: Rows = setting(doc='whitened change by each command and each before it, (D, 2 A)')
+    reach: Rows = setting(doc='what whitens errors, times those changes, (D, 2 A)')
 
     def fits(self, size: int) -> bool:
         """Say whether the arrays fit each other and latents of a size."""
         twice = len(self.pushes[0]) if self.pushes else 0
         return (len(self.offset) == len(self.limit) == size and twice > 0 and twice % 2 == 0
-                and _is(self.weights, size, size + twice) and _is(self.whitening, size, size)
-                and _is(self.pushes, size, twice) and all(v > 0 for v in self.limit))
+                and _is(self.weights, size, size + twice) and _is(self.pushes, size, twice)
+                and _is(self.reach, size, twice) and all(v > 0 for v in self.limit))
 
     def ready(self) -> Effect:
         """Return it ready for use."""
         return Effect(np.array(self.offset), np.array(self.weights), np.array(self.limit),
-                      np.array(self.whitening), np.array(self.pushes))
+                      np.array(self.pushes), np.array(self.reach))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,23 +39,24 @@ class Effect:
     weights: Floats
     #: most that an entry of the error counts, positive, shape (D,)
     limit: Floats
-    #: W with W' W the inverse covariance of the errors not expected, shape (D, D)
-    whitening: Floats
     #: whitened change by a unit of each command, and of each in force before it, (D, 2 A)
     pushes: Floats
+    #: what whitens the errors not expected, times those changes, (D, 2 A)
+    reach: Floats
 
     def unexpected(self, gap: Singles, context: Floats) -> Floats:
-        """Return the whitened part of an error that its context does not explain, (D,)."""
+        """Return the part of an error that its context does not explain, (D,)."""
         rest = gap - self.offset - np.einsum('ij,j->i', self.weights, context)
-        rest = np.clip(np.nan_to_num(rest, nan=np.inf), -self.limit, self.limit)
-        return np.asarray(np.einsum('ij,j->i', self.whitening, rest))
-
-    def directions(self, context: Floats) -> Floats:
-        """Return the whitened change by each command, shape (D, A)."""
-        count = self.pushes.shape[1] // 2
-        now, before = context[-2 * count:-count], context[-count:]
-        found: Floats = self.pushes[:, :count] * now + self.pushes[:, count:] * before
+        found: Floats = np.clip(np.nan_to_num(rest, nan=np.inf), -self.limit, self.limit)
         return found
+
+
+def _by_command(halves: Floats, context: Floats) -> Floats:
+    """Return columns by command out of those now and before, (D, 2 A) -> (D, A)."""
+    count = halves.shape[1] // 2
+    now, before = context[-2 * count:-count], context[-count:]
+    found: Floats = halves[:, :count] * now + halves[:, count:] * before
+    return found
 
 
 class CommandTest:
@@ -88,8 +89,9 @@ class CommandTest:
                 or effect.weights.shape != (len(gap), len(context))):
             self._score = self._information = None
             return None
-        error, pushes = effect.unexpected(gap, context), effect.directions(context)
-        score = np.einsum('ij,i->j', pushes, error)
+        pushes = _by_command(effect.pushes, context)
+        score = np.einsum('ij,i->j', _by_command(effect.reach, context),
+                          effect.unexpected(gap, context))
         information = np.einsum('ij,ij->j', pushes, pushes)
         if self._score is not None and self._information is not None:
             score, information = score + self._score, information + self._information
@@ -156,7 +158,8 @@ def fit_effect(driven: Sequence[Driven]) -> Effect | None:
     whiten = whitening(covariance) / scale
     moves, _ = _ridge(contexts, changes)
     commands = max(each.commands for each in driven)
-    return Effect(offset, weights, limit, whiten, product(whiten, moves[:, -2 * commands:]))
+    pushes = product(whiten, moves[:, -2 * commands:])
+    return Effect(offset, weights, limit, pushes, product(whiten.T, pushes))
 
 
 def _ridge(given: Floats, wanted: Floats) -> tuple[Floats, Floats]:

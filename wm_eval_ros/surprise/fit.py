@@ -149,8 +149,8 @@ def _reference(episodes: Sequence[NominalEpisode],
         neighbours=_rows(found.neighbours),
         effect=None if effect is None else NominalEffect(
             offset=tuple(effect.offset.tolist()), weights=_rows(effect.weights),
-            limit=tuple(effect.limit.tolist()), whitening=_rows(effect.whitening),
-            pushes=_rows(effect.pushes)))
+            limit=tuple(effect.limit.tolist()), pushes=_rows(effect.pushes),
+            reach=_rows(effect.reach)))
 
 
 def _scores(material: Material, wanted: Sequence[NominalEpisode],

@@ -154,6 +154,7 @@ class StreamFold:
         self._window, self._steps, self._reference = Window(h_steps), h_steps, reference
         self._running = RunningError()
         self._commands = CommandTest()
+        self._nominal = reference.effect if reference is not None and 'effect' in names else None
         self._mean: Floats | None = None
         self._moved: float | None = None
         makers: dict[str, Callable[[CycleRecord], float]] = {
@@ -180,8 +181,7 @@ class StreamFold:
         self._window.push(cycle)
         gap, made = residual(self._window), self._window.back(1)
         self._mean = self._running.update(gap, made)
-        self._moved = self._commands.update(
-            gap, made, None if self._reference is None else self._reference.effect)
+        self._moved = self._commands.update(gap, made, self._nominal)
         return np.array([self._given(name, cycle, measured) if make is None else make(cycle)
                          for name, make in zip(self.names, self._makers, strict=True)], float)
 
