@@ -25,10 +25,10 @@ from wm_eval_ros.report.retraining import text
 from wm_eval_ros.stats.exact_power import no_loss_power
 from wm_eval_ros.training.case import case_names, load_case, scenario_of, USES
 
-#: a quick case: one round, and margins as wide as so few episodes want; of 24 two may be lost of
-#: the old condition (the interval of 0 - 2 of 24 begins at -0.258)
+#: a quick case: one round on as much as three explore, and margins as wide as so few episodes
+#: want; of 24 two may be lost of the old condition (the interval of 0 - 2 of 24 begins at -0.258)
 SMALL = [word for entry in ('rounds=1', 'nominal_episodes=24', 'shifted_episodes=24',
-                            'guarded_episodes=16', 'margin=0.26', 'back_margin=0.3')
+                            'explore_episodes=120', 'margin=0.26', 'back_margin=0.3')
          for word in ('--set', entry)]
 
 
@@ -186,6 +186,7 @@ def test_alarms_count_from_the_shift_on_and_are_dated_by_the_recorder(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_friction_shift_raises_alarms_and_is_retrained_away(
         tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip('rclpy', reason='no ROS 2 here')
@@ -196,8 +197,8 @@ def test_a_friction_shift_raises_alarms_and_is_retrained_away(
     # the shift breaks the old model, is seen within the episode, and the supervisor takes over
     assert old['nominal_old']['value'] >= 0.9
     assert old['shifted_old']['value'] <= 0.25
-    assert report['alarms']['alarmed'] >= 15
-    assert report['alarms']['handed_over'] >= 15
+    assert report['alarms']['alarmed'] >= 23
+    assert report['alarms']['handed_over'] >= 23
     assert report['alarms']['delay_s'] < 1.0
     # what was hard is mined, for these reasons at least
     assert {'surprise', 'hand_over', 'failure'} <= set(report['mined']['reasons'])
