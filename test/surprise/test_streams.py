@@ -56,6 +56,19 @@ def test_a_forecast_that_was_not_driven_has_no_score(
     assert np.isnan(row).all()
 
 
+@pytest.mark.parametrize('line', [
+    pytest.param({'rollout': [[np.nan, 0]], 'rollout_std': [[np.nan, 1]]}, id='mean-and-spread'),
+    pytest.param({'rollout': [[1, 0]], 'rollout_std': [[np.nan, 1]]}, id='spread'),
+    pytest.param({'rollout': [[np.inf, 0]], 'rollout_std': [[1, 1]]}, id='mean'),
+])
+def test_a_forecast_that_is_no_number_is_as_surprising_as_can_be(
+    scenes: ModuleType, line: dict[str, Any],
+) -> None:
+    own = fold('innovation')
+    own.update(scenes.cycle(0, latent=[0, 0], **line))
+    assert own.update(scenes.cycle(1, **LINE[1])).tolist() == [np.inf]
+
+
 def test_a_respawned_planner_begins_anew(scenes: ModuleType) -> None:
     own = fold('one_step')
     for slot in (7, 8, 0):

@@ -97,6 +97,8 @@ def _innovation(window: Window) -> float:
         return NAN
     std = made.rollout_std[0].astype(np.float64)
     told = std > 0
+    if std.shape == gap.shape and not (np.isfinite(gap).all() and np.isfinite(std).all()):
+        return float(np.inf)
     if std.shape != gap.shape or not told.any():
         return NAN
     with np.errstate(over='ignore', invalid='ignore'):
