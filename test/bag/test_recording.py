@@ -305,6 +305,26 @@ def test_what_does_not_fit_is_dropped_counted_and_the_vital_goes_on(
             'received=101 written=60 dropped=41')
 
 
+def test_a_disk_slower_than_the_interval_is_not_asked_again_after_every_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def fsync(number: int) -> None:
+        asked.append(number)
+        time.sleep(0.2)
+
+    monkeypatch.setattr(os, 'fsync', fsync)
+    recording = make(tmp_path / 'b', sync_ns=100_000_000)
+    until(lambda: asked)
+    for k in range(60):
+        recording.put(SCAN, bytes(4), 1 + k, 1, 1 + k)
+    final = recording.close()
+    assert of(final, SCAN)['written'] == 60
+    # it was 61: one a message
+    assert len(asked) < 10
+
+
 def test_with_too_little_room_the_recording_ends_sealed(tmp_path: Path) -> None:
     recording = make(tmp_path / 'b', sync_ns=1, free_bytes=1 << 62)
     recording.put(CYCLE, bytes(4), 5, 5, 1)

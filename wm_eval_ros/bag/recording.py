@@ -84,7 +84,7 @@ class Recording:
         self._failure = self._stall = ''
         self._statuses: deque[tuple[RecorderStatus, bytes]] = deque(maxlen=16)
         self._silence = Silence()
-        #: when it last began to wait for the disk [ns, steady]
+        #: when it had last waited for the disk [ns, steady]
         self._waited_ns = time.monotonic_ns()
         self._writer.add_topic(status_topic, STATUS_TYPE, qos=TELEMETRY)
         # the first one loads definitions: not while messages come
@@ -213,8 +213,9 @@ class Recording:
 
     def _sync(self) -> None:
         """Make durable what is written, and say so."""
-        self._waited_ns = time.monotonic_ns()
         free, least = self._wait()
+        # not before: a disk slower than the interval would be asked again after every message
+        self._waited_ns = time.monotonic_ns()
         if free < least:
             reason = f'{free / GIB:.2f} GiB free, less than {least / GIB:.2f} GiB'
             self._tell(reason, free)
