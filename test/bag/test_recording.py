@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
+from wm_eval_ros.audit.seal import seal_of
 from wm_eval_ros.bag.limits import Limits
 from wm_eval_ros.bag.preflight import preflight
 from wm_eval_ros.bag.queue import ByteQueue
@@ -263,6 +264,30 @@ def test_a_disk_that_fails_and_then_hangs_is_not_waited_for(
         recording.close()
     held.clear()
     recording._thread.join(20)
+
+
+def test_a_slow_disk_answers_with_every_fsync_of_bag_and_sidecar_also_while_it_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def fsync(number: int) -> None:
+        asked.append(number)
+        time.sleep(0.6)
+
+    monkeypatch.setattr(os, 'fsync', fsync)
+    recording = Recording(
+        tmp_path / 'b', Limits(**ANY_SPACE, sync_ns=1, stall_ns=1_000_000_000), STATUS,
+        seal=seal_of(tmp_path / 'b', audit=True, signing_key=''))
+    recording.add_topic(SCAN, 'std_msgs/msg/Empty', SENSOR_OFFER)
+    recording.put(SCAN, bytes(4), 1, 1, 1)
+    while len(asked) < 3:
+        assert not recording.watch(), recording.failure
+        time.sleep(0.02)
+    final = recording.close()
+    assert of(final, SCAN)['written'] == 1
+    assert len(asked) >= 6
+    assert len(set(asked)) == 2, 'bag and sidecar'
 
 
 def test_a_process_that_was_stopped_does_not_blame_the_disk() -> None:

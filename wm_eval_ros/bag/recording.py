@@ -73,7 +73,8 @@ class Recording:
         :param stamp_ns: clock of the stamps of those messages [ns, ROS]
         :raises RecordingError: the folder is in use, or cannot be written
         """
-        self._writer = BagWriter(folder, seal=seal)
+        self._silence = Silence()
+        self._writer = BagWriter(folder, seal=seal, answered=self._silence.answered)
         self._limits = limits
         self._status_topic = status_topic
         self._stamp_ns = stamp_ns
@@ -83,7 +84,6 @@ class Recording:
         self._declared: set[str] = set()
         self._failure = self._stall = ''
         self._statuses: deque[tuple[RecorderStatus, bytes]] = deque(maxlen=16)
-        self._silence = Silence()
         #: when it had last waited for the disk [ns, steady]
         self._waited_ns = time.monotonic_ns()
         self._writer.add_topic(status_topic, STATUS_TYPE, qos=TELEMETRY)

@@ -48,6 +48,7 @@ class BagWriter:
     def __init__(
         self, folder: Path, *, distribution: str = 'jazzy',
         clock: Callable[[], int] = time.monotonic_ns, seal: Seal | None = None,
+        answered: Callable[[], object] = lambda: None,
     ) -> None:
         """
         Create the folder and the file.
@@ -56,6 +57,7 @@ class BagWriter:
         :param distribution: name of the ROS distribution, for metadata.yaml
         :param clock: steady clock [ns]
         :param seal: follows what is written; None: nobody does
+        :param answered: called after every single wait for the disk
         :raises RecordingError: the folder is in use, or cannot be written
         """
         self.folder = Path(folder)
@@ -63,6 +65,7 @@ class BagWriter:
         self._distribution = distribution
         self._clock = clock
         self._seal = seal
+        self._answered = answered
         self._topics: dict[str, _Topic] = {}
         self._schemas: dict[str, int] = {}
         self._opened_ns = clock()
@@ -229,8 +232,10 @@ class BagWriter:
         if self._seal is not None:
             self._note(self._seal.checkpoint())
         self._disk.sync()
+        self._answered()
         if self._seal is not None:
             self._seal.durable()
+            self._answered()
 
     def _note(self, sealed: Mapping[str, str]) -> None:
         if sealed:
@@ -249,8 +254,10 @@ class BagWriter:
             'serialized_metadata': to_yaml(next(iter(contents.values()))).strip()})
         self._mcap.finish()
         self._disk.sync()
+        self._answered()
         if self._seal is not None and not self._cut:
             self._seal.durable()
+            self._answered()
 
     def _describe(self, summary: Mapping[str, str]) -> None:
         part = self.folder / f'.{NAME}.part'
