@@ -34,6 +34,10 @@ SECOND_PUBLISHER = 'second_publisher'
 RELAY = 'perturb_relay'
 #: nodes that only listen
 LISTENERS = ('monitor', 'recorder')
+#: most waits for the disk while a recorder ends, each of which may take stall_s: for bag and
+#: sidecar the one it is in, and those after the last messages, before the last status, and at
+#: the end of the file
+LAST_WAITS = 8
 
 
 class GraphRun:
@@ -88,8 +92,11 @@ class GraphRun:
 
         def start(name: str, count: int = 0) -> NodeProcess:
             log = self.folder / 'log' / (f'{name}.{count}.log' if count else f'{name}.log')
-            return NodeProcess(name, {**common, **own.get(name, {})}, log, environment,
+            made = NodeProcess(name, {**common, **own.get(name, {})}, log, environment,
                                follow=name == 'plant')
+            if name == 'recorder':
+                made.more_s = LAST_WAITS * scenario.recorder.stall_s
+            return made
 
         running: dict[str, NodeProcess] = {}
         faults = ProcessFaults(running, lambda count: start('planner', count), self.bag)

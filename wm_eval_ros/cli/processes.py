@@ -45,6 +45,9 @@ _KINDS: dict[int | None, type[WmEvalError]] = {
 class NodeProcess:
     """One node."""
 
+    #: what its work takes to end beyond END_S [s]
+    more_s = 0.0
+
     def __init__(
         self, name: str, parameters: Mapping[str, Any], log: Path, environment: Mapping[str, str],
         *, follow: bool = False,
@@ -110,7 +113,8 @@ class NodeProcess:
 
     def wait(self) -> int:
         """Wait until it has ended; one that does not is ended, and its log says where it hung."""
-        for patience_s, last_resort in ((END_S, signal.SIGABRT), (ABORT_S, signal.SIGKILL)):
+        for patience_s, last_resort in (
+                (END_S + self.more_s, signal.SIGABRT), (ABORT_S, signal.SIGKILL)):
             try:
                 return self._process.wait(timeout=patience_s)
             except subprocess.TimeoutExpired:
@@ -171,8 +175,8 @@ def failure(process: NodeProcess) -> WmEvalError:
                               f'{process.log})')
     if process.code in (-signal.SIGABRT, -signal.SIGKILL):
         return kind(f'{process.name} node was killed by signal {-process.code}: it did not end '
-                    f'within {END_S:g} s, or somebody else killed it (log, with its stacks in '
-                    f'the first case: {process.log})')
+                    f'within {END_S + process.more_s:g} s, or somebody else killed it (log, with '
+                    f'its stacks in the first case: {process.log})')
     return kind(f'{process.name} node ended with code {process.code}: {process.last_word()} '
                 f'(log: {process.log})')
 
