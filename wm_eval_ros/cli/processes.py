@@ -98,7 +98,7 @@ class NodeProcess:
         """End it at once, by SIGKILL; where this ends the run, `why` is told."""
         self.killed_by = why
         self._process.kill()
-        self._process.wait()
+        self._ended(ABORT_S)
 
     def suspend(self, on: bool) -> None:
         """Stop it where it is, or let it go on."""
@@ -111,15 +111,25 @@ class NodeProcess:
             _, hard = resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE)
             resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (most, hard))
 
-    def wait(self) -> int:
-        """Wait until it has ended; one that does not is ended, and its log says where it hung."""
+    def wait(self) -> int | None:
+        """
+        Wait until it has ended; one that does not is ended, and its log says where it hung.
+
+        :returns: exit code; None: not even SIGKILL ended it, since the kernel waits for its disk
+        """
         for patience_s, last_resort in (
                 (END_S + self.more_s, signal.SIGABRT), (ABORT_S, signal.SIGKILL)):
-            try:
-                return self._process.wait(timeout=patience_s)
-            except subprocess.TimeoutExpired:
-                self._process.send_signal(last_resort)
-        return self._process.wait()
+            code = self._ended(patience_s)
+            if code is not None:
+                return code
+            self._process.send_signal(last_resort)
+        return self._ended(ABORT_S)
+
+    def _ended(self, within_s: float) -> int | None:
+        try:
+            return self._process.wait(timeout=within_s)
+        except subprocess.TimeoutExpired:
+            return None
 
     def last_word(self) -> str:
         """Return the last line of its log."""
@@ -168,7 +178,10 @@ def watch(plant: NodeProcess, processes: Collection[NodeProcess],
 
 
 def failure(process: NodeProcess) -> WmEvalError:
-    """Return the error of a node that ended by itself, with the exit code it means."""
+    """Return the error of a node that ended by itself, or not at all, with its exit code."""
+    if process.code is None:
+        return RecordingError(f'{process.name} node did not end, not even by SIGKILL: its disk '
+                              f'does not answer (log: {process.log})')
     kind = _KINDS.get(process.code, RunError)
     if process.killed_by:
         return RecordingError(f'{process.name} node was killed by {process.killed_by} (log: '
