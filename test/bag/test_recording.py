@@ -245,6 +245,29 @@ def test_a_disk_that_hangs_while_the_bag_is_closed_is_not_waited_for(
     recording._thread.join(20)
 
 
+def test_a_disk_that_is_given_up_at_the_very_end_and_answers_has_failed_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recording = make(tmp_path / 'b', sync_ns=1 << 62, stall_ns=200_000_000)
+    asked = []
+
+    def fsync(number: int) -> None:
+        asked.append(number)
+        # the second one is that of the end of the file
+        until(lambda: len(asked) < 2 or recording._stall)
+
+    monkeypatch.setattr(os, 'fsync', fsync)
+    recording.put(SCAN, bytes(4), 1, 1, 1)
+    final = recording.close()
+    assert len(asked) == 2
+    assert (of(final, SCAN)['written'], of(final, SCAN)['dropped']) == (1, 0)
+    assert not recording.failure
+    assert not any(status.failed for status, _ in recording.statuses())
+    with open_bag(tmp_path / 'b') as bag:
+        assert bag.metadata is not None
+        assert bag.metadata.custom['wm_eval_ros.recorder'] == 'state=ok'
+
+
 def test_a_disk_that_fails_and_then_hangs_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -172,9 +172,16 @@ class Recording:
         while self._thread.is_alive() and not self.watch():
             self._thread.join(PAUSE_S)
         self._thread.join(GRACE_S)
+        if not self._thread.is_alive() and not self._failure:
+            self._take_back_stall()
         if self.failure:
             raise RecordingError(self.failure)
         return self._tally.status(self._stamp_ns(), '', 0, 0)
+
+    def _take_back_stall(self) -> None:
+        """Take back that the disk was given up: it answered, and the bag is whole and says so."""
+        self._stall = ''
+        self._statuses = deque(each for each in self._statuses if not each[0].failed)
 
     def _refusal(self, topic: str, log_ns: int) -> str:
         if topic not in self._declared:
