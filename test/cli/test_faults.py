@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+import resource
 import signal
 import subprocess
 import sys
@@ -160,6 +161,19 @@ def test_a_disk_that_is_not_full_any_more_takes_everything(recording) -> None:  
     faults.heed({**on('timing.disk_full'), 'value': 1.0})
     faults.heed({**on('timing.disk_full', 'PERTURB_OFF'), 'value': 1.0})
     assert all(writer.write() for _ in range(20))
+
+
+def test_limits_of_the_shell_hold_before_during_and_after_a_full_disk(recording) -> None:  # type: ignore[no-untyped-def]
+    writer, faults = recording
+    pid, given = writer._process.pid, (4 << 20, 8 << 20)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, given)
+    for _ in range(2):
+        faults.heed({**on('timing.disk_full'), 'value': 1.0})
+        assert resource.prlimit(pid, resource.RLIMIT_FSIZE) == (1 << 16, given[1])
+        faults.heed({**on('timing.disk_full', 'PERTURB_OFF'), 'value': 1.0})
+        assert resource.prlimit(pid, resource.RLIMIT_FSIZE) == given
+    writer.limit_files(5 << 20)
+    assert resource.prlimit(pid, resource.RLIMIT_FSIZE) == given, 'it never gives more room'
 
 
 def test_a_killed_recorder_lives_until_the_onset_is_in_the_bag_and_its_end_is_told(recording) -> None:  # type: ignore[no-untyped-def]  # noqa: E501

@@ -47,6 +47,8 @@ class NodeProcess:
 
     #: what its work takes to end beyond END_S [s]
     more_s = 0.0
+    #: size of its files before anybody limited it, soft and hard [bytes]; None: nobody did
+    _found_limits: tuple[int, int] | None = None
 
     def __init__(
         self, name: str, parameters: Mapping[str, Any], log: Path, environment: Mapping[str, str],
@@ -105,11 +107,20 @@ class NodeProcess:
         if self.code is None:
             self._process.send_signal(signal.SIGSTOP if on else signal.SIGCONT)
 
-    def limit_files(self, most: int = resource.RLIM_INFINITY) -> None:
-        """Let no file that it writes grow beyond a size [bytes]: the kernel refuses the write."""
-        if self.code is None:
-            _, hard = resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE)
-            resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (most, hard))
+    def limit_files(self, most: int | None = None) -> None:
+        """
+        Let no file that it writes grow beyond a size: the kernel refuses the write.
+
+        :param most: [bytes], where the limits it was started with allow as much; None: those again
+        """
+        if self.code is not None:
+            return
+        found = resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE)
+        self._found_limits = soft, hard = self._found_limits or found
+        if most is not None:
+            # no limit is a negative number
+            soft = most if soft == resource.RLIM_INFINITY else min(most, soft)
+        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (soft, hard))
 
     def wait(self) -> int | None:
         """
