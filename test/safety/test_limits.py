@@ -8,7 +8,7 @@ import math
 import pytest
 
 from wm_eval_ros.errors import ConfigError
-from wm_eval_ros.safety.gate import CommandGate, Offer
+from wm_eval_ros.safety.gate import CommandGate, Decision, Offer
 from wm_eval_ros.safety.limits import Fault
 
 MS = 1_000_000
@@ -54,8 +54,40 @@ def test_a_command_that_was_held_counts_once_a_period(make_gate: Make) -> None:
     assert faults(make_gate(acceleration=(36.0, 9.0)), [0.09, 0.08]) == [None, Fault.ACCELERATION]
 
 
-def test_two_commands_within_a_period_are_no_finer_steps(make_gate: Make) -> None:
-    assert faults(make_gate(rate=(2.0, 9.0)), [0.1, 0.2], every_ms=5) == [None, None]
+@pytest.mark.parametrize('operator', [False, True])
+def test_many_commands_within_a_period_are_one_step(make_gate: Make, operator: bool) -> None:
+    gate = make_gate(rate=(2.0, 9.0), clear_ms=0.0)
+    if operator:
+        gate.take_over(0)
+
+    def act(value: float, at_ms: int) -> Decision:
+        if operator:
+            return gate.operate((value, 0.5), at_ms * MS)
+        return gate.offer(Offer((value, 0.5)), at_ms * MS)
+
+    # 0.1 is allowed in 50 ms
+    assert act(0.1, 50).forward
+    refused = act(0.2, 51).refused
+    assert refused is not None
+    assert refused.fault is Fault.RATE
+    assert act(0.05, 52).forward, 'back is within reach of both'
+    assert act(0.15, 102).forward
+
+
+def test_an_arrival_a_quarter_of_a_period_early_is_no_fault_and_an_earlier_one_is(
+    make_gate: Make,
+) -> None:
+    for wait_ms, passes in ((38, True), (37, False)):
+        gate = make_gate(rate=(2.0, 9.0))
+        assert gate.offer(Offer((0.1, 0.5)), 50 * MS).forward
+        assert gate.offer(Offer((0.2, 0.5)), (50 + wait_ms) * MS).forward is passes
+
+
+def test_acceleration_is_no_larger_in_a_burst(make_gate: Make) -> None:
+    # second differences of 0.005 a period: 0.005, then 0.015
+    gate = make_gate(acceleration=(2.0, 9.0))
+    assert faults(gate, [0.005, 0.015], every_ms=1) == [None, Fault.ACCELERATION]
+    assert faults(make_gate(acceleration=(2.0, 9.0)), [0.005, 0.015]) == [None, None]
 
 
 def test_the_first_command_starts_from_zero_and_the_return_from_the_fallback(

@@ -90,15 +90,20 @@ class Realtime:
     def __init__(self, gate: CommandGate, policy: str) -> None:
         self.gate, self.policy, self.books = gate, policy, Books()
         self.now_ns = 0
-        #: what is in force
-        self.last = gate.zero
+        #: what came into force and when, the newest last
+        self.sent = [(0, gate.zero)]
 
     def send(self, action: tuple[float, ...], *, judged: bool) -> None:
         self.books.check(action, self.now_ns)
         if judged:
-            assert all(abs(new - old) <= STEP * (1 + 1e-6)
-                       for new, old in zip(action, self.last, strict=True))
-        self.last = action
+            # in force now, and a period ago, less the quarter that arrivals jitter
+            ago = self.now_ns - PERIOD_NS * 3 // 4
+            before = [command for at_ns, command in self.sent if at_ns <= ago] or [
+                self.sent[0][1]]
+            for old in (self.sent[-1][1], before[-1]):
+                assert all(abs(new - was) <= STEP * (1 + 1e-6)
+                           for new, was in zip(action, old, strict=True))
+        self.sent.append((self.now_ns, action))
 
     def step(self, verb: str, command: tuple[float, ...], features: tuple[float, ...],
              wait_ms: int, age_ms: int) -> None:
@@ -126,7 +131,7 @@ class Realtime:
         elif verb == 'arm':
             # between episodes zero is in force
             gate.arm(now_ns)
-            self.last = gate.zero
+            self.sent = [(now_ns, gate.zero)]
         else:
             self._more(verb, now_ns)
         if gate.commands(now_ns):

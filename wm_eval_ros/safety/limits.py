@@ -46,15 +46,17 @@ class Refusal:
 _DIFFERENCES = (Fault.RATE, Fault.ACCELERATION, Fault.JERK)
 #: slack for the rounding of differences, of the limit
 _ROUNDING = 1e-9
+#: a command this much of a period before its time is not early: arrivals jitter
+_EARLY = 0.25
 
 
 class CommandLimits:
     """
     Checks commands against their range, their own past and the observed state.
 
-    Rate, acceleration and jerk are the first, second and third difference of what was sent,
-    looked at once a period: ``|u_k - u_(k-1)| / T`` and so on. A command that was held over
-    several periods counts once for each of them.
+    Rate, acceleration and jerk are the first, second and third difference of what was in force,
+    in time: ``|u(t) - u(t - T)| / T`` and so on, so that many commands within a period are no
+    more than one step. ``T - 0.25 T`` is looked back for the first, as arrivals jitter.
     """
 
     def __init__(self, command: CommandStream, settings: SupervisorSettings, period_ns: int,
@@ -84,21 +86,21 @@ class CommandLimits:
                     f'supervisor.state_limits: {limit.field} ranges over [{self.low[index]:g}, '
                     f'{self.high[index]:g}], without zero: at the limit of {limit.feature} '
                     'nothing could be sent; let its range hold 0, or drop the limit')
-        #: what was in force in the last periods, the newest last
-        self._sent: deque[tuple[float, ...]] = deque(maxlen=len(_DIFFERENCES))
-        self._sent_ns = 0
+        self._early_ns = round(_EARLY * period_ns)
+        #: what came into force and when [ns], the newest last, back to before the last periods
+        self._sent: deque[tuple[int, tuple[float, ...]]] = deque()
 
     def begin(self, action: tuple[float, ...], now_ns: int) -> None:
         """Begin with a command that has been in force for long, shape (A,)."""
         self._sent.clear()
-        self._sent.extend([action] * len(_DIFFERENCES))
-        self._sent_ns = now_ns
+        self._sent.append((now_ns, action))
 
     def sent(self, action: tuple[float, ...], now_ns: int) -> None:
         """Note what was sent, shape (A,)."""
-        self._sent = self._past(now_ns)
-        self._sent.append(action)
-        self._sent_ns = now_ns
+        self._sent.append((now_ns, action))
+        first_ns = now_ns - len(_DIFFERENCES) * self._period_ns
+        while len(self._sent) > 1 and self._sent[1][0] <= first_ns:
+            self._sent.popleft()
 
     def static(self, action: Sequence[float], now_ns: int) -> Refusal | None:
         """Judge the command by itself and by the observed state."""
@@ -114,15 +116,18 @@ class CommandLimits:
         return self._outward(action, now_ns)
 
     def dynamic(self, action: Sequence[float], now_ns: int) -> Refusal | None:
-        """Judge the change from what was sent before."""
-        past = self._past(now_ns)
+        """Judge the change from what was in force one, two and three periods ago, and is now."""
+        past = [self._at(now_ns - order * self._period_ns + self._early_ns)
+                for order in range(1, len(_DIFFERENCES) + 1)]
         for index, value in enumerate(action):
-            changes = [value, *(sent[index] for sent in reversed(past))]
+            changes = [value, *(sent[index] for sent in past)]
+            jump = value - self._sent[-1][1][index]
             for fault, largest in zip(_DIFFERENCES, self._largest, strict=True):
                 changes = [new - old for new, old in pairwise(changes)]
-                if largest and abs(changes[0]) > largest[index] * (1 + _ROUNDING):
+                change = max(changes[0], jump, key=abs) if fault is Fault.RATE else changes[0]
+                if largest and abs(change) > largest[index] * (1 + _ROUNDING):
                     return Refusal(fault, f'{fault} of command value {index}: change of '
-                                   f'{changes[0]:g} a period, {largest[index]:g} is allowed')
+                                   f'{change:g} a period, {largest[index]:g} is allowed')
         return None
 
     def substitute(self, action: Sequence[float], now_ns: int) -> tuple[float, ...]:
@@ -143,11 +148,10 @@ class CommandLimits:
         return tuple(min(max(value if math.isfinite(value) else 0.0, lo), hi)
                      for value, lo, hi in zip(action, self.low, self.high, strict=True))
 
-    def _past(self, now_ns: int) -> deque[tuple[float, ...]]:
-        past = self._sent.copy()
-        held = min(len(_DIFFERENCES), round((now_ns - self._sent_ns) / self._period_ns) - 1)
-        past.extend([past[-1]] * held)
-        return past
+    def _at(self, time_ns: int) -> tuple[float, ...]:
+        """Return what was in force at a time; before all that is known: the oldest."""
+        return next((action for sent_ns, action in reversed(self._sent) if sent_ns <= time_ns),
+                    self._sent[0][1])
 
     def _outward(self, action: Sequence[float], now_ns: int) -> Refusal | None:
         for index, limit in self._state:
