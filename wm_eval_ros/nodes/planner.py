@@ -282,8 +282,7 @@ class PlannerNode(LifecycleNode):
 
     def send(self, action: tuple[float, ...], stamp_ns: int) -> tuple[float, ...]:
         """Propose a command with this stamp; return it as its message holds it, shape (A,)."""
-        message = self._command_type()
-        self._writer.write(message, np.asarray(action))
+        message = self._written(action)
         if hasattr(message, 'header'):
             codec.set_stamp(message.header.stamp, stamp_ns)
         values = self._values(message)
@@ -311,6 +310,9 @@ class PlannerNode(LifecycleNode):
         assert self._witness is not None
         self._witness.heard(self._values(message), codec.stamp_ns(message.header.stamp))
 
+    def _written(self, action: tuple[float, ...]) -> Any:
+        return self._writer.write(self._command_type(), np.asarray(action))
+
     def _values(self, message: Any) -> tuple[float, ...]:
         return tuple(self._writer.read(message).tolist())
 
@@ -337,7 +339,8 @@ class PlannerNode(LifecycleNode):
         if episode is not None and new:
             self._overheard.begin()
             if self._witness is not None:
-                self._witness.begin(self.scenario.interface.command.zero)
+                zero = self.scenario.interface.command.zero
+                self._witness.begin(self._values(self._written(zero)))
             if not self._realtime:
                 self._charged.begin()
             self._decider.begin_episode(int(episode.value))

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wm_eval_ros.config.interface import Stream
+from wm_eval_ros.config.interface import CommandStream, Stream
 from wm_eval_ros.errors import FieldPathError
+from wm_eval_ros.wire.single import is_single, nearest_single
 
 _STEP = re.compile(r'([A-Za-z][A-Za-z0-9_]*)(?:\[([^\[\]]+)\])?(\.|\Z)')
 _ANGLE = ':angle'
@@ -188,6 +189,9 @@ class CommandWriter:
                 raise FieldPathError(f'{stream.topic}: field {path.text}: a command is written as '
                                      'an angle itself; leave :angle out')
         self._slots = [self._slot(path) for path in self._reader.paths]
+        self._ranges = (tuple(zip(stream.low, stream.high, strict=True))
+                        if isinstance(stream, CommandStream) else
+                        ((-math.inf, math.inf),) * len(self._slots))
 
     def read(self, msg: Any) -> NDArray[np.float64]:
         """Return the command vector of a message, shape (A,)."""
@@ -198,6 +202,7 @@ class CommandWriter:
         Write the command vector, shape (A,), into the message and return the message.
 
         Entries of an array that no field names are NaN; arrays that no field names stay as found.
+        A float32 field is given what it holds after the wire: within its range, as the number is.
 
         :raises FieldPathError: the message has no such field, or the vector is of another length
         """
@@ -209,12 +214,14 @@ class CommandWriter:
             self._require(msg, names)
             setattr(msg, names, list(self.joints))
         lists: dict[tuple[int, str], tuple[Any, str, dict[int, float]]] = {}
-        for (parents, last, entry), value in zip(
-                self._slots, np.asarray(action).tolist(), strict=True):
+        for (parents, last, entry), (low, high), value in zip(
+                self._slots, self._ranges, np.asarray(action).tolist(), strict=True):
             owner = msg
             for step in parents:
                 owner = self._enter(owner, step)
             self._require(owner, last)
+            if is_single(owner, last):
+                value = nearest_single(value, low, high)
             if entry is None:
                 setattr(owner, last, value)
             else:
