@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from wm_eval_ros.metrics.base import Bools, Ints
-from wm_eval_ros.records import EpisodeEvent, EventKind
+from wm_eval_ros.records import EpisodeEvent, EventKind, TERMINAL
 
 #: begin and end [ns, ROS]
 Spell = tuple[int, int]
@@ -25,18 +25,31 @@ def spells(events: Sequence[EpisodeEvent], on: EventKind, off: EventKind,
     Return begin and end [ns, ROS] of each spell, in order.
 
     A second ON within a spell does not begin another; a spell still on ends with the record.
+    What hears of an episode's end a moment late may stamp an ON behind it, and the OFF that
+    follows with the end itself. By stamps that OFF comes first and finds nothing on: it ends the
+    next spell of its episode where that begins, which would else reach into the next episode.
 
-    :param events: in order of time
+    :param events: in order of time, with the ends of the episodes
     :param end_ns: end of the record
     """
     found: list[Spell] = []
     begin: int | None = None
+    over: set[int] = set()
+    ahead: set[int] = set()
     for event in events:
-        if event.kind == on and begin is None:
-            begin = event.stamp_ns
+        if event.kind in TERMINAL:
+            over.add(event.episode)
+        elif event.kind == on and begin is None:
+            if event.episode in ahead:
+                ahead.remove(event.episode)
+                found.append((event.stamp_ns, event.stamp_ns))
+            else:
+                begin = event.stamp_ns
         elif event.kind == off and begin is not None:
             found.append((begin, event.stamp_ns))
             begin = None
+        elif event.kind == off and event.episode in over:
+            ahead.add(event.episode)
     return found if begin is None else [*found, (begin, max(begin, end_ns))]
 
 
