@@ -14,7 +14,7 @@ def test_in_shadow_mode_no_success_is_the_planners(scenes: ModuleType) -> None:
     assert card['success_rate'].value == 1
     assert card['unaided_success_rate'].value is None
     assert card['unaided_success_rate'].why == 'in shadow mode the planner did not drive'
-    assert [e.aided for e in card.episodes] == [True]
+    assert [e.aided for e in card.episodes] == [None]
 
 
 def test_on_a_robot_it_is_not_known_either(scenes: ModuleType) -> None:

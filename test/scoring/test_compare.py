@@ -24,7 +24,7 @@ from wm_eval_ros.scoring.evidence import Evidence, merge, of_card, of_run
 from wm_eval_ros.scoring.ranking import compare
 from wm_eval_ros.scoring.saved import read_card
 from wm_eval_ros.scoring.scorecard import EpisodeResult, Scorecard
-from wm_eval_ros.scoring.scorer import Scorer
+from wm_eval_ros.scoring.scorer import score, Scorer
 
 CASES = sorted((Path(__file__).parent / 'compare_cases').glob('*.json'))
 OUTCOMES = {'S': 'success', 's': 'success', 'F': 'failure', 'T': 'timeout', 'A': 'abort',
@@ -490,6 +490,20 @@ def test_what_was_solved_with_help_counts_in_success_and_not_in_unaided_success(
 def test_where_nobody_helped_the_sentence_says_nothing_of_it() -> None:
     found = compare([helped('SSST', [False] * 4), helped('STTT', [False, True, True, True])])
     assert 'somebody else' not in found.contrasts[0].sentence
+
+
+def test_against_a_run_in_shadow_mode_there_is_no_difference_of_unaided_success(
+        scenes: ModuleType) -> None:
+    made = score([scenes.info(), *(record for e in range(3) for record in (
+        scenes.event('START', e, 1000 * e, value=100.0 + e),
+        scenes.cycle(20 * e, episode=e, stamp_ms=1000.0 * e, mode='SHADOW'),
+        scenes.event('SUCCESS', e, 1000 * e + 900, value=0.9)))])
+    shadow = replace(system('SSS'), episodes=of_card(made).episodes)
+    assert [e.result.outcome for e in shadow.episodes] == ['success'] * 3
+    found = compare([shadow, helped('SST', [False] * 3)]).contrasts[0]
+    alone = next(e for e in found.others if e.name == 'unaided_success_rate')
+    assert (alone.first.value, alone.difference.value) == (None, None)
+    assert 'in shadow mode' in alone.difference.why
 
 
 def test_a_scorecard_that_does_not_tell_who_drove_has_no_unaided_success() -> None:

@@ -15,16 +15,18 @@ _EVER = 2**63 - 1
 _SHADOW = 'in shadow mode the planner did not drive'
 
 
-def aided(run: Run) -> frozenset[int]:
+def aided(run: Run) -> frozenset[int] | None:
     """
     Return the numbers of the episodes in which somebody but the planner drove.
 
     A FALLBACK, STOPPED or INTERVENTION spell shares time with them, whichever episode it began
-    in: an operator may stay. In shadow mode the planner drives in none.
+    in: an operator may stay.
+
+    :returns: None in shadow mode: the planner drove in none, which tells nothing of it
     """
     found = run.episodes
-    if _in_shadow(run):
-        return frozenset(e.number for e in found)
+    if np.any(run.schedule['mode'] == Mode.SHADOW):
+        return None
     begins = np.array([-_EVER if e.start_ns is None else e.start_ns for e in found], np.int64)
     ends = np.array([_EVER if e.end_ns is None else e.end_ns for e in found], np.int64)
     others = np.zeros(len(found), bool)
@@ -42,15 +44,11 @@ def unaided_success_rate(run: Run) -> MetricValue:
     """
     if of_a_robot(run):
         return missing(_NAME, '1', NO_PREDICATE)
-    if _in_shadow(run):
-        return missing(_NAME, '1', _SHADOW)
     helped, counted = aided(run), decided(run.episodes)
+    if helped is None:
+        return missing(_NAME, '1', _SHADOW)
     alone = sum(e.outcome == EventKind.SUCCESS and e.number not in helped for e in counted)
     return share(_NAME, alone, len(counted), NO_EPISODE)
-
-
-def _in_shadow(run: Run) -> bool:
-    return bool(np.any(run.schedule['mode'] == Mode.SHADOW))
 
 
 class Unaided(TableMetric):

@@ -36,7 +36,8 @@ class EpisodeResult:
     slots: int
     misses: int
     label: str = ''
-    #: somebody but the planner drove in it; None: written by a version that did not look
+    #: somebody but the planner drove in it; None: in shadow mode, or of a version that did not
+    #: look
     aided: bool | None = None
 
     @property

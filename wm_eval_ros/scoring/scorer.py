@@ -127,11 +127,13 @@ def _results(run: Run) -> tuple[EpisodeResult, ...]:
         np.add.at(sums, at, each)
         counts.update(dict(zip(numbers.tolist(), sums.tolist(), strict=True)))
     helped = aided(run)
-    return tuple(_result(run, e, (recorded[e.number], missed[e.number]), e.number in helped)
+    return tuple(_result(run, e, (recorded[e.number], missed[e.number]),
+                         None if helped is None else e.number in helped)
                  for e in run.episodes)
 
 
-def _result(run: Run, episode: Episode, counts: tuple[int, int], helped: bool) -> EpisodeResult:
+def _result(run: Run, episode: Episode, counts: tuple[int, int],
+            helped: bool | None) -> EpisodeResult:
     known = episode.time_s is not None and run.period_ns is not None
     return EpisodeResult(
         episode.number, 'open' if episode.outcome is None else episode.outcome.name.lower(),

@@ -25,8 +25,8 @@ from wm_eval_ros.stats.sequential import SignTest
 
 MCNEMAR, BOSCHLOO, SIGN = 'exact McNemar', 'Boschloo', 'sign e-test'
 _NO_EPISODE = 'no episode to compare was decided'
-_NOT_TOLD = ('no episode to compare was decided and tells who drove; scorecards of earlier '
-             'versions do not: score the bags anew')
+_NOT_TOLD = ('no episode to compare was decided and tells whether the planner drove alone: those '
+             'in shadow mode do not, nor do scorecards of earlier versions (score the bags anew)')
 #: success rates nearer to each other than this are not planned for: thousands of episodes
 NEAR = 0.02
 _POWER = 0.8
