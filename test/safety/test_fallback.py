@@ -84,6 +84,31 @@ def test_settings_that_contradict_each_other_are_refused(settings: dict) -> None
         SupervisorSettings(**settings)
 
 
+def test_the_planner_comes_back_within_reach_of_the_second_controller(make_gate: Make) -> None:
+    gate = make_gate(fallback='controller', controller_topic='backup', rate=(2.0, 9.0),
+                     clear_ms=0.0)
+    gate.offer(Offer((math.nan, 0.5)), 50 * MS)
+    assert gate.offer_fallback(Offer((0.9, 0.5)), 60 * MS).forward
+    # 0.1 a period is allowed
+    assert gate.offer(Offer((0.05, 0.5)), 110 * MS).refused is not None
+    assert gate.offer(Offer((0.8, 0.5)), 120 * MS).forward
+
+
+@pytest.mark.parametrize(('age_ms', 'fault'), [(51, Fault.LATE), (-51, Fault.FUTURE)])
+def test_a_second_controller_out_of_time_is_refused_and_is_no_news_of_the_planner(
+    make_gate: Make, age_ms: int, fault: Fault,
+) -> None:
+    gate = make_gate(fallback='controller', controller_topic='backup', clear_ms=0.0)
+    gate.offer(Offer((math.nan, 0.5)), 50 * MS)
+    decision = gate.offer_fallback(Offer((0.9, 0.5), 10**15, age_ms * MS), 60 * MS)
+    assert not decision.forward
+    assert decision.refused is not None
+    assert decision.refused.fault is fault
+    assert gate.substitute(70 * MS) == (0.0, 0.5)
+    assert gate.offer_fallback(Offer((0.9, 0.5), 10**15, 50 * MS), 80 * MS).forward
+    assert gate.offer(Offer((0.1, 0.5), 10, 0), 110 * MS).forward, 'its stamps are its own'
+
+
 COMMAND = CommandStream(topic='c', type='x/msg/Y', fields=('a', 'b'), low=(-2.0, 0.5),
                         high=(1.0, 2.0))
 

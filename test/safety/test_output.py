@@ -6,6 +6,7 @@ Judged by the test's own books: what was observed, what is limited, what was sen
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import math
 import os
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 
 from wm_eval_ros.config.supervisor import BrakeTerm, StateLimit
 from wm_eval_ros.records import CycleRecord, CycleStatus
-from wm_eval_ros.safety.gate import CommandGate, Offer
+from wm_eval_ros.safety.gate import CommandGate, Decision, Offer
 from wm_eval_ros.safety.limits import Fault, Refusal
 from wm_eval_ros.safety.lockstep import Answer, Proposal, SlotGate
 
@@ -90,6 +91,8 @@ class Realtime:
     def __init__(self, gate: CommandGate, policy: str) -> None:
         self.gate, self.policy, self.books = gate, policy, Books()
         self.now_ns = 0
+        #: when the gate's own command was last sent, or the second controller's
+        self.substituted_ns = 0
         #: what came into force and when, the newest last
         self.sent = [(0, gate.zero)]
 
@@ -110,19 +113,20 @@ class Realtime:
         gate = self.gate
         self.now_ns += wait_ms * MS
         now_ns = self.now_ns
+        decision = Decision()
         if verb == 'observe':
             self.books.observe(features, now_ns)
             gate.observed.update(0, features, now_ns)
         elif verb == 'offer':
-            if gate.offer(Offer(command, now_ns - age_ms * MS, age_ms * MS), now_ns).forward:
+            decision = gate.offer(Offer(command, now_ns - age_ms * MS, age_ms * MS), now_ns)
+            if decision.forward:
                 assert abs(age_ms) <= 50
                 self.send(command, judged=True)
         elif verb == 'backup':
-            if self.policy == 'controller' and (
-                    gate.offer_fallback(Offer(command), now_ns).forward):
-                self.send(command, judged=False)
+            self._backup(Offer(command, now_ns - age_ms * MS, age_ms * MS))
         elif verb == 'operate':
-            if gate.operate(command, now_ns).forward:
+            decision = gate.operate(command, now_ns)
+            if decision.forward:
                 self.send(command, judged=True)
         elif verb == 'correct':
             made = gate.correct((0.05, -0.05), now_ns)
@@ -130,17 +134,33 @@ class Realtime:
                 self.send(made, judged=True)
         elif verb == 'arm':
             # between episodes zero is in force
-            gate.arm(now_ns)
+            decision = gate.arm(now_ns)
             self.sent = [(now_ns, gate.zero)]
         else:
-            self._more(verb, now_ns)
-        if gate.commands(now_ns):
-            self.send(gate.substitute(now_ns), judged=False)
+            decision = self._more(verb)
+        self._substitute(decision, looks=verb == 'tick')
 
-    def _more(self, verb: str, now_ns: int) -> None:
-        gate = self.gate
-        simple: dict[str, Any] = {
-            'tick': lambda: gate.tick(now_ns), 'disarm': gate.disarm, 'clear': gate.clear,
+    def _backup(self, offer: Offer) -> None:
+        if self.policy != 'controller' or not self.gate.offer_fallback(offer, self.now_ns).forward:
+            return
+        assert offer.age_ns is not None
+        assert abs(offer.age_ns) <= 50 * MS
+        self.send(offer.action, judged=False)
+        self.substituted_ns = self.now_ns
+
+    def _substitute(self, decision: Decision, *, looks: bool) -> None:
+        """Send what the gate commands where the node does: at a change, and once a period."""
+        every_ns = 0 if self.gate.fallback.closed_loop else PERIOD_NS
+        due = looks and self.now_ns - self.substituted_ns >= every_ns
+        if (decision.changes or due) and self.gate.commands(self.now_ns):
+            self.send(self.gate.substitute(self.now_ns), judged=False)
+            self.substituted_ns = self.now_ns
+
+    def _more(self, verb: str) -> Decision:
+        gate, now_ns = self.gate, self.now_ns
+        simple: dict[str, Callable[[], Decision]] = {
+            'tick': lambda: gate.tick(now_ns), 'disarm': gate.disarm,
+            'clear': lambda: gate.clear()[0],
             'unreadable': lambda: gate.refuse(Refusal(Fault.UNREADABLE, 'x'), now_ns),
             'alarm': lambda: gate.alarm(math.inf, 1.0, now_ns),
             'calm': lambda: gate.alarm(0.0, 1.0, now_ns),
@@ -148,7 +168,7 @@ class Realtime:
             'alive': lambda: gate.liveliness(1, now_ns),
             'deadline': lambda: gate.deadline_missed(now_ns),
             'take_over': lambda: gate.take_over(now_ns), 'release': lambda: gate.release(now_ns)}
-        simple[verb]()
+        return simple[verb]()
 
 
 @pytest.mark.slow

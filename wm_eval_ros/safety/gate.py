@@ -112,7 +112,8 @@ class CommandGate:
         """Judge one proposal of the planner."""
         if self.state is GateState.IDLE:
             return Decision()
-        refused = self._transport(offer) or self._limits.static(offer.action, now_ns)
+        refused = (self._aged(offer) or self._in_order(offer)
+                   or self._limits.static(offer.action, now_ns))
         if refused is None and self.state is not GateState.OPERATOR:
             # out of reach is refused in a fallback, too: a planner that stays there is stopped
             refused = self._limits.dynamic(offer.action, now_ns)
@@ -138,12 +139,16 @@ class CommandGate:
 
     def offer_fallback(self, offer: Offer, now_ns: int) -> Decision:
         """Judge a command of the second controller; it passes while the fallback commands."""
-        refused = self._limits.static(offer.action, now_ns)
+        refused = self._aged(offer) or self._limits.static(offer.action, now_ns)
         if refused is not None:
             return Decision(refused=refused)
         assert isinstance(self.fallback, Controller)
         self.fallback.offer(offer.action, now_ns)
-        return Decision(forward=self.state is GateState.FALLBACK)
+        forward = self.state is GateState.FALLBACK
+        if forward:
+            # the planner, back, must be within reach of it
+            self._limits.sent(offer.action, now_ns)
+        return Decision(forward=forward)
 
     def operate(self, action: tuple[float, ...], now_ns: int) -> Decision:
         """Judge a command of the operator; it passes while he has taken over."""
@@ -261,13 +266,16 @@ class CommandGate:
 
     # how ----------------------------------------------------------------------------------------
 
-    def _transport(self, offer: Offer) -> Refusal | None:
+    def _aged(self, offer: Offer) -> Refusal | None:
         if offer.age_ns is not None and offer.age_ns > self._age_ns:
             return Refusal(Fault.LATE, f'command is {offer.age_ns / 1e6:.0f} ms old, '
                                        f'{self._age_ns / 1e6:g} ms are allowed')
         if offer.age_ns is not None and offer.age_ns < -self._age_ns:
             return Refusal(Fault.FUTURE, f'command is stamped {-offer.age_ns / 1e6:.0f} ms in the '
                                          f"future: its sender's clock differs")
+        return None
+
+    def _in_order(self, offer: Offer) -> Refusal | None:
         if offer.stamp_ns is None or self._stamp_ns is None or offer.stamp_ns > self._stamp_ns:
             return None
         return Refusal(Fault.SEQUENCE, 'command is not stamped after the one before, but '
