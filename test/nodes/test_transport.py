@@ -10,10 +10,13 @@ import sys
 import pytest
 
 from wm_eval_ros.config.scenario import config_folder
+from wm_eval_ros.errors import EXIT_BAD_INPUT
 from wm_eval_ros.nodes.transport import LOOPBACK, without_shared_memory
 
 FASTDDS = 'rmw_fastrtps_cpp'
 LOCAL = {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+#: rcl ignores the range then
+LOCAL_ONLY = {'ROS_LOCALHOST_ONLY': '1', 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET'}
 #: prints how many segments of Fast DDS's shared memory a process with a node has mapped
 SEGMENTS = """
 import rclpy
@@ -21,17 +24,47 @@ rclpy.init()
 node = rclpy.create_node('mapped')
 print(sum('/dev/shm/fast' in line for line in open('/proc/self/maps')))
 """
+#: a planner of an installation that lacks its settings
+UNINSTALLED = """
+import sys
+from wm_eval_ros.errors import ConfigError
+from wm_eval_ros.nodes import planner
+def missing():
+    raise ConfigError('not installed')
+planner.config_folder = missing
+sys.exit(planner.main())
+"""
 
 
 def test_beyond_this_host_the_transport_is_named() -> None:
     assert without_shared_memory({}, FASTDDS, Path('c')) == {'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'}
 
 
-def test_on_this_host_a_profile_names_it_since_the_range_would_bring_shared_memory_back() -> None:
-    profile = str(Path('c') / LOOPBACK)
-    assert without_shared_memory(LOCAL, FASTDDS, Path('c')) == {
-        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SYSTEM_DEFAULT',
+@pytest.mark.parametrize('local', [LOCAL, LOCAL_ONLY], ids=['range', 'deprecated'])
+def test_on_this_host_a_profile_names_it_since_the_range_would_bring_shared_memory_back(
+    local: dict[str, str],
+) -> None:
+    profile = str(config_folder() / LOOPBACK)
+    assert without_shared_memory(local, FASTDDS, config_folder()) == {
+        'ROS_LOCALHOST_ONLY': '0', 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SYSTEM_DEFAULT',
         'FASTRTPS_DEFAULT_PROFILES_FILE': profile, 'FASTDDS_DEFAULT_PROFILES_FILE': profile}
+
+
+def test_without_the_profile_the_planner_stays_on_this_host_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert without_shared_memory(LOCAL, FASTDDS, tmp_path) == {}
+    assert capsys.readouterr().err.splitlines() == [
+        f'{tmp_path / LOOPBACK}: is missing, so the planner shares memory with the other '
+        'processes; reinstall wm_eval_ros']
+
+
+def test_a_planner_without_its_settings_ends_with_one_line() -> None:
+    pytest.importorskip('rclpy', reason='no ROS 2 here')
+    done = subprocess.run([sys.executable, '-c', UNINSTALLED], text=True, capture_output=True,
+                          check=False)
+    assert done.stderr == 'ConfigError: not installed\n'
+    assert done.returncode == EXIT_BAD_INPUT
 
 
 @pytest.mark.parametrize('chosen', [
@@ -46,12 +79,14 @@ def test_another_middleware_is_left_alone() -> None:
     assert without_shared_memory(LOCAL, 'rmw_cyclonedds_cpp', Path('c')) == {}
 
 
-@pytest.mark.parametrize('reach', ['LOCALHOST', 'SUBNET'])
-def test_no_segment_is_mapped(reach: str, domain_id: int) -> None:
+@pytest.mark.parametrize('reach', [
+    LOCAL, LOCAL_ONLY, {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET'}],
+    ids=['range', 'deprecated', 'beyond'])
+def test_no_segment_is_mapped(reach: dict[str, str], domain_id: int) -> None:
     rclpy = pytest.importorskip('rclpy', reason='no ROS 2 here')
     if rclpy.get_rmw_implementation_identifier() != FASTDDS:
         pytest.skip('another middleware')
-    plain = os.environ | {'ROS_DOMAIN_ID': str(domain_id), 'ROS_AUTOMATIC_DISCOVERY_RANGE': reach}
+    plain = os.environ | {'ROS_DOMAIN_ID': str(domain_id), **reach}
 
     def mapped(environ: dict[str, str]) -> int:
         return int(subprocess.run([sys.executable, '-c', SEGMENTS], env=environ, text=True,

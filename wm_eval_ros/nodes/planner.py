@@ -363,11 +363,14 @@ class PlannerNode(LifecycleNode):
         return int(self.get_clock().now().nanoseconds)
 
 
-def main() -> int:
-    """Entry point of the process."""
+def _choose_transport() -> None:
     os.environ |= without_shared_memory(os.environ, get_rmw_implementation_identifier(),
                                         config_folder())
-    return run_node(PlannerNode)
+
+
+def main() -> int:
+    """Entry point of the process."""
+    return run_node(PlannerNode, before=_choose_transport)
 
 
 if __name__ == '__main__':

@@ -168,11 +168,15 @@ def drain(executor: SingleThreadedExecutor, count: Callable[[], int]) -> None:
             executor.spin_once(timeout_sec=0.02)
 
 
-def run_node(make: Callable[[], Runnable], argv: Sequence[str] | None = None) -> int:
+def run_node(
+    make: Callable[[], Runnable], argv: Sequence[str] | None = None,
+    before: Callable[[], None] | None = None,
+) -> int:
     """
     Run one node until it is done or told to stop.
 
     :param make: makes the node; called after rclpy is initialised
+    :param before: called before it is, while the environment can still be changed
     :returns: exit code of the process
     """
     # a crash, and the SIGABRT that ends a node which does not stop, leave its stacks in the log
@@ -183,6 +187,8 @@ def run_node(make: Callable[[], Runnable], argv: Sequence[str] | None = None) ->
     words = list(sys.argv if argv is None else argv)
     try:
         require_enclave(os.environ, words)
+        if before is not None:
+            before()
         rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
         return _run(make, stop)
     except rclpy_implementation.RCLError as error:

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+import sys
 
 RANGE, TRANSPORTS = 'ROS_AUTOMATIC_DISCOVERY_RANGE', 'FASTDDS_BUILTIN_TRANSPORTS'
 PROFILES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
+#: deprecated, but rcl honours it still, and then ignores the range
+LOCALHOST_ONLY = 'ROS_LOCALHOST_ONLY'
 #: peers that are named, not found
 _PEERS = 'ROS_STATIC_PEERS'
 #: the profile of a process on this host only, below the folder of the settings
@@ -27,6 +30,8 @@ def without_shared_memory(
     Return the variables that keep a process's middleware from shared memory.
 
     Whoever has chosen transports or profiles, named peers, or uses another middleware, keeps that.
+    On this host only it takes the shipped profile: where that is missing everything stays as it
+    is, and stderr says so.
 
     :param middleware: identifier of the implementation
     :param settings: folder of the shipped settings
@@ -34,9 +39,14 @@ def without_shared_memory(
     chosen = any(environ.get(name) for name in (TRANSPORTS, *PROFILES, _PEERS))
     if chosen or 'fastrtps' not in middleware:
         return {}
-    reach = environ.get(RANGE, '')
+    reach = 'LOCALHOST' if environ.get(LOCALHOST_ONLY) == '1' else environ.get(RANGE, '')
     if reach == 'LOCALHOST':
+        profile = settings / LOOPBACK
+        if not profile.is_file():
+            sys.stderr.write(f'{profile}: is missing, so the planner shares memory with the other '
+                             'processes; reinstall wm_eval_ros\n')
+            return {}
         # for this range rmw_fastrtps sets the transports itself, shared memory among them
-        return {RANGE: 'SYSTEM_DEFAULT',
-                **{name: str(settings / LOOPBACK) for name in PROFILES}}
+        return {LOCALHOST_ONLY: '0', RANGE: 'SYSTEM_DEFAULT',
+                **{name: str(profile) for name in PROFILES}}
     return {} if reach == 'OFF' else {TRANSPORTS: 'UDPv4'}
