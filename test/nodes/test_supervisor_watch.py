@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,8 @@ def test_the_brake_answers_measured_velocities(make_scene: Any, tmp_path: Path) 
     scene.graph.until(braked)
 
 
-@pytest.mark.parametrize('text', ['{', 'manifest'], ids=['no-manifest', 'another-model'])
+@pytest.mark.parametrize('text', ['{', 'manifest', 'types'],
+                         ids=['no-manifest', 'another-model', 'no-names'])
 def test_a_model_the_reflex_cannot_use_means_the_fallback_not_the_end(
     make_scene: Any, tmp_path: Path, scenes: Any, text: str,
 ) -> None:
@@ -179,11 +181,30 @@ def test_a_model_the_reflex_cannot_use_means_the_fallback_not_the_end(
     scene.graph.until(infos.get_subscription_count)
     scene.start()
     message = message_type(topics.TYPES[topics.RUN_INFO])()
-    message.data = codec.run_info_to_json(scenes.info()) if text == 'manifest' else text
+    info = scenes.info()
+    if text == 'types':
+        info = replace(info, model={'latent_names': 3})
+    message.data = text if text == '{' else codec.run_info_to_json(info)
     infos.publish(message)
     scene.graph.until(lambda: EventKind.FALLBACK_ON in scene.kinds())
-    wanted = 'does not foresee' if text == 'manifest' else 'run info: '
-    assert wanted in reasons(scene, EventKind.FALLBACK_ON)[0]
+    wanted = {'manifest': 'does not foresee', 'types': 'are no list of names', '{': 'run info: '}
+    assert wanted[text] in reasons(scene, EventKind.FALLBACK_ON)[0]
+    scene.propose(0.5, 0.5)
+    scene.graph.until(lambda: [0.0, 0.0] in [list(m.effort) for m in scene.out])
+
+
+def test_a_message_that_is_not_foreseen_means_the_fallback_for_the_run_not_the_end(
+    make_scene: Any, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any) -> None:
+        raise TypeError('not foreseen')
+
+    scene = make_scene()
+    scene.start()
+    monkeypatch.setattr(scene.supervisor.gate, 'alarm', fail)
+    scene.score(0.0, 1.0)
+    scene.graph.until(lambda: EventKind.FALLBACK_ON in scene.kinds())
+    assert reasons(scene, EventKind.FALLBACK_ON) == ["internal: TypeError('not foreseen')"]
     scene.propose(0.5, 0.5)
     scene.graph.until(lambda: [0.0, 0.0] in [list(m.effort) for m in scene.out])
 

@@ -72,6 +72,26 @@ def test_after_a_model_it_cannot_use_it_has_nothing_to_say() -> None:
     assert reflex.correction(1025 * MS, 0) is None
 
 
+@pytest.mark.parametrize(('names', 'mean', 'scale'), [
+    pytest.param(3, [1.0], [1.0], id='names'), pytest.param('cart.x', [1.0], [1.0], id='text'),
+    pytest.param([['cart.x']], [1.0], [1.0], id='nested-names'),
+    pytest.param(['cart.x'], ['x'], [1.0], id='words'),
+    pytest.param(['cart.x'], [None], [1.0], id='null'),
+    pytest.param(['cart.x'], [[1, 2]], [1.0], id='matrix'),
+    pytest.param(['cart.x'], [1.0], {'a': 1}, id='mapping'),
+    pytest.param(['cart.x'], [1.0], [10**400], id='beyond-a-float'),
+])
+def test_a_model_that_is_not_names_and_numbers_is_refused(
+    names: object, mean: object, scale: object,
+) -> None:
+    reflex, observed = made()
+    with pytest.raises(ConfigError, match='are no list of'):
+        reflex.learn(names, mean, scale)
+    reflex.foresee(1000 * MS, 50 * MS, latent(0.0), latent(1.0))
+    observed.update(0, [0.0], 0)
+    assert reflex.correction(1025 * MS, 0) is None
+
+
 def test_a_correction_passes_the_limits_of_the_gate(make_gate: Callable[..., CommandGate]) -> None:
     gate = make_gate()
     assert gate.correct((0.1, 0.0), 0) == (0.1, 0.5)

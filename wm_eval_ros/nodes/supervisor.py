@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 import sys
 import time
+import traceback
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from wm_eval_ros.config.supervisor import SupervisorSettings
-from wm_eval_ros.errors import ConfigError, FieldPathError, WmEvalError
+from wm_eval_ros.errors import BagError, ConfigError, FieldPathError, WmEvalError
 from wm_eval_ros.nodes import desk
 from wm_eval_ros.nodes.authorship import Authorship
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
@@ -115,15 +118,16 @@ class SupervisorNode:
         self._events = ends.publisher(event, topics.EPISODE_EVENT, topics.LATCHED)
         self._commands = None if settings.shadow else ends.publisher(
             command.type, self._gated, topics.COMMAND if self._realtime else topics.TELEMETRY)
-        ends.subscription(event, topics.EPISODE_EVENT, topics.LATCHED, self._on_event)
+        ends.subscription(event, topics.EPISODE_EVENT, topics.LATCHED,
+                          self._outlive(self._on_event))
         ends.subscription(topics.TYPES[topics.PLANNER_CYCLE], topics.PLANNER_CYCLE,
-                          topics.TELEMETRY, self._on_cycle)
+                          topics.TELEMETRY, self._outlive(self._on_cycle))
         proposed = topics.proposed(command.topic)
         if self._realtime:
             ends.subscription(
                 command.type, proposed,
                 topics.proposal(self.gate.stale_ns, round(settings.liveliness_ms * 1e6)),
-                self._on_proposal, events=SubscriptionEventCallbacks(
+                self._outlive(self._on_proposal), events=SubscriptionEventCallbacks(
                     deadline=lambda _: self._act(self.gate.deadline_missed(time.monotonic_ns())),
                     liveliness=self._on_liveliness))
             self._make_realtime(ends)
@@ -137,16 +141,16 @@ class SupervisorNode:
         command, settings = self.scenario.interface.command, self._settings
         if settings.reflex:
             ends.subscription(topics.TYPES[topics.RUN_INFO], topics.RUN_INFO, topics.LATCHED,
-                              self._on_run_info)
+                              self._outlive(self._on_run_info))
         if settings.state_limits or settings.brake or settings.reflex:
             first = 0
             for stream in self.scenario.interface.observations:
                 ends.subscription(stream.type, stream.topic, topics.SENSOR,
-                                  self._observer(StreamReader(stream), first))
+                                  self._outlive(self._observer(StreamReader(stream), first)))
                 first += len(feature_names(stream))
         if settings.controller_topic:
             ends.subscription(command.type, settings.controller_topic, topics.COMMAND,
-                              self._on_controller)
+                              self._outlive(self._on_controller))
         if settings.joy_axes:
             desk.listen(ends, Joystick(command, settings), self)
         self._authors = [Authorship(self.node, topics.proposed(command.topic),
@@ -158,6 +162,27 @@ class SupervisorNode:
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.node.create_timer(self._period_ns / LOOKS / 1e9, self._look, clock=steady)
         self.node.create_timer(self._period_ns / 1e9, self._look_around, clock=steady)
+
+    def _outlive(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
+        """
+        Let no message end the last process before the robot: the fallback commands from then on.
+
+        In lockstep it ends: the world would wait for the slot that was not answered.
+        """
+        @wraps(callback)
+        def outlive(message: Any) -> None:
+            try:
+                callback(message)
+            except BagError:
+                raise  # a message of another version, left out by the endpoints
+            except Exception as error:
+                if not self._realtime:
+                    raise
+                self.node.get_logger().error(f'internal: {traceback.format_exc()}')
+                self._act(self.gate.watch('internal', Level.FALLBACK, f'internal: {error!r}',
+                                          time.monotonic_ns()))
+
+        return outlive
 
     def _observer(self, reader: StreamReader, first: int) -> Any:
         def observe(message: Any) -> None:

@@ -54,13 +54,19 @@ class Reflex:
         #: corrections made since the episode began
         self.count = 0
 
-    def learn(self, names: Sequence[str], mean: Sequence[float], scale: Sequence[float]) -> None:
+    def learn(self, names: object, mean: object, scale: object) -> None:
         """
         Learn what the latent is made of: features, less their mean, over their scale, shape (D,).
 
-        :raises ConfigError: the model does not foresee a feature of a term
+        :raises ConfigError: not names and numbers, as many of each, or the model does not foresee
+            a feature of a term
         """
         self._index = {}
+        # a manifest is what somebody published
+        if not (isinstance(names, (list, tuple)) and all(isinstance(n, str) for n in names)):
+            raise ConfigError('supervisor.reflex: the latent names of the model are no list of '
+                              'names')
+        mean, scale = _numbers(mean, 'means'), _numbers(scale, 'scales')
         if not len(names) == len(mean) == len(scale):
             raise ConfigError(f'supervisor.reflex: the model has {len(names)} latent names, '
                               f'{len(mean)} means and {len(scale)} scales; it must have as many')
@@ -69,7 +75,7 @@ class Reflex:
                 raise ConfigError(f'supervisor.reflex: the model does not foresee '
                                   f'{term.feature!r}; it knows {", ".join(names) or "no names"}')
         self._index = {name: i for i, name in enumerate(names)}
-        self._mean, self._scale = np.array(mean, float), np.array(scale, float)
+        self._mean, self._scale = mean, scale
 
     def begin(self) -> None:
         """Begin an episode."""
@@ -111,3 +117,13 @@ class Reflex:
             return None
         self.count += 1
         return tuple(added.tolist())
+
+
+def _numbers(values: object, what: str) -> NDArray[np.float64]:
+    if isinstance(values, (list, tuple)) and all(
+            isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
+        try:
+            return np.array(values, np.float64)
+        except OverflowError:
+            pass  # an integer of JSON has no bounds
+    raise ConfigError(f'supervisor.reflex: the latent {what} of the model are no list of numbers')
