@@ -122,6 +122,17 @@ def test_under_an_operator_a_proposal_out_of_reach_is_no_refusal(make_gate: Make
     assert gate.offer(Offer((0.5, 0.5)), 20 * MS).refused is None
 
 
+def test_a_start_while_the_operator_drives_does_not_forget_what_he_sent(make_gate: Make) -> None:
+    gate = make_gate(rate=(2.0, 9.0))
+    gate.take_over(0)
+    for k in range(1, 6):
+        assert gate.operate((0.1 * k, 0.5), 50 * k * MS).forward
+    gate.disarm()
+    gate.arm(260 * MS)
+    assert gate.operate((0.0, 0.5), 300 * MS).refused is not None, '0.5 is in force'
+    assert gate.operate((0.6, 0.5), 310 * MS).forward
+
+
 LIMIT = {'feature': 'state.position', 'low': -2.0, 'high': 2.0, 'field': 'a'}
 
 

@@ -20,6 +20,7 @@ from wm_eval_ros.records import CycleRecord, CycleStatus
 from wm_eval_ros.safety.gate import CommandGate, Decision, Offer
 from wm_eval_ros.safety.limits import Fault, Refusal
 from wm_eval_ros.safety.lockstep import Answer, Proposal, SlotGate
+from wm_eval_ros.safety.state import GateState
 
 MS = 1_000_000
 PERIOD_NS = 50 * MS
@@ -133,9 +134,10 @@ class Realtime:
             if made is not None:
                 self.send(made, judged=True)
         elif verb == 'arm':
-            # between episodes zero is in force
+            if gate.state is not GateState.OPERATOR:
+                # between episodes zero is in force
+                self.sent = [(now_ns, gate.zero)]
             decision = gate.arm(now_ns)
-            self.sent = [(now_ns, gate.zero)]
         else:
             decision = self._more(verb)
         self._substitute(decision, looks=verb == 'tick')

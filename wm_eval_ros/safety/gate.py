@@ -96,7 +96,9 @@ class CommandGate:
         """Begin an episode: watch from now on."""
         self._monitors.forget(_OF_EPISODE)
         self._alarms.begin()
-        self._limits.begin(self.zero, now_ns)
+        if self.state is not GateState.OPERATOR:
+            # an operator drives on over the start: what he sent is in force
+            self._limits.begin(self.zero, now_ns)
         self._watchdogs.begin(now_ns)
         self._last, self._fresh_ns, self._stamp_ns = self.zero, now_ns, None
         self._unfit = ''
