@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from wm_eval_ros.records import EventKind
-from wm_eval_ros.safety.overheard import ON_ITS_WAY_NS, Overheard
+from wm_eval_ros.safety.overheard import ON_ITS_WAY_NS, Overheard, OWN_AGAIN_NS
 
 SLOT_NS = 50_000_000
 ONE, TWO, OTHER = (1.0,), (2.0,), (-3.0,)
@@ -88,4 +88,61 @@ def test_an_episode_begins_with_nothing_in_force_but_who_commands_is_not_forgott
     own.begin()
     assert own.at(2) == ()
     assert own.foreign()
+    assert own.foreign()
+
+
+def test_a_fallback_whose_end_is_never_told_is_over_once_only_the_planner_was_heard() -> None:
+    own = Overheard()
+    own.told(EventKind.FALLBACK_ON)
+    own.heard(OTHER, 0)
+    found = []
+    slots = OWN_AGAIN_NS // SLOT_NS
+    for slot in range(slots + 4):
+        own.at(slot * SLOT_NS)
+        found.append(own.foreign())
+        own.proposed((float(slot),), slot * SLOT_NS + 1)
+        own.heard((float(slot),), slot * SLOT_NS + 2)
+    # the slot up to which it was waited for is the last one
+    assert found == [True] * (slots + 2) + [False, False]
+
+
+def test_a_command_of_the_fallback_in_between_begins_the_wait_anew() -> None:
+    own = Overheard()
+    own.told(EventKind.FALLBACK_ON)
+    for time_ns, action in ((0, ONE), (OWN_AGAIN_NS - 1, OTHER), (OWN_AGAIN_NS, ONE)):
+        own.proposed(ONE, time_ns)
+        own.heard(action, time_ns)
+        own.foreign()
+    assert own.foreign()
+    own.heard(ONE, 2 * OWN_AGAIN_NS)
+    assert own.foreign()
+    assert not own.foreign()
+
+
+def test_a_fallback_told_anew_is_waited_for_whoever_was_heard_before() -> None:
+    own = Overheard()
+    own.proposed(ONE, 0)
+    own.heard(ONE, 0)
+    own.told(EventKind.FALLBACK_ON)
+    own.heard(ONE, OWN_AGAIN_NS)
+    own.foreign()
+    assert own.foreign()
+
+
+def test_a_refused_proposal_made_while_the_one_before_is_being_heard_is_refused() -> None:
+    own = Overheard()
+
+    class Amid(tuple[float, ...]):
+        """Is compared while the planning thread proposes the next one."""
+
+        __hash__ = tuple.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            if own.at(0) == ONE:
+                own.proposed(TWO, SLOT_NS)
+            return tuple(self) == other
+
+    own.proposed(ONE, 0)
+    own.heard(Amid(ONE), 1)
+    assert own.at(SLOT_NS + ON_ITS_WAY_NS + 1) == ONE
     assert own.foreign()

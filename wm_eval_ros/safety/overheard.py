@@ -9,6 +9,9 @@ from wm_eval_ros.records import EventKind
 
 #: a proposal so young is on its way through the gate, on a busy host too [ns]
 ON_ITS_WAY_NS = 20_000_000
+#: nothing but the planner's own commands was heard for so long: it commands, though the event that
+#: ends a fallback never came, as of a supervisor that was started anew amid one [ns]
+OWN_AGAIN_NS = 1_000_000_000
 #: events between which somebody else commands
 _FOREIGN = {EventKind.FALLBACK_ON: EventKind.FALLBACK_OFF,
             EventKind.STOPPED_ON: EventKind.STOPPED_OFF,
@@ -41,20 +44,23 @@ class Overheard:
         self._heard: tuple[tuple[float, ...], int] | None = None
         #: the newest command heard is one of the planner's
         self._is_own = True
-        #: the newest proposal was heard
-        self._passed = True
+        #: the newest proposal that was heard: never cleared, as the planning thread may propose
+        #: another amid `heard`
+        self._through: tuple[tuple[float, ...], int] | None = None
+        #: since when no command but the planner's was heard [ns, steady]
+        self._own_since_ns: int | None = None
 
     def told(self, kind: EventKind) -> None:
         """Take in an event: somebody else commands, or no longer."""
         if kind in _FOREIGN:
             self._awaited.add(_FOREIGN[kind])
             self._foreign = True
+            self._own_since_ns = None
         else:
             self._awaited.discard(kind)
 
     def proposed(self, action: tuple[float, ...], now_ns: int) -> None:
         """Note the planner's own proposal, as its message holds it, shape (A,)."""
-        self._passed = False
         self._own.append((action, now_ns))
 
     def heard(self, action: tuple[float, ...], now_ns: int) -> None:
@@ -62,10 +68,20 @@ class Overheard:
         if not all(map(math.isfinite, action)):
             return
         # a copy, made at once: the planning thread may propose meanwhile
-        own = [proposal for proposal, _ in tuple(self._own)]
-        self._is_own = action in own
-        self._passed = self._passed or [action] == own[-1:]
+        own = tuple(self._own)
+        self._is_own = action in [proposal for proposal, _ in own]
+        if own and action == own[-1][0]:
+            self._through = own[-1]
         self._heard = (action, now_ns)
+        self._wait_no_more(now_ns)
+
+    def _wait_no_more(self, now_ns: int) -> None:
+        if not self._is_own:
+            self._own_since_ns = None
+        elif self._own_since_ns is None:
+            self._own_since_ns = now_ns
+        elif now_ns - self._own_since_ns >= OWN_AGAIN_NS:
+            self._awaited.clear()
 
     def at(self, now_ns: int) -> tuple[float, ...]:
         """
@@ -76,7 +92,7 @@ class Overheard:
         heard, own = self._heard, self._own[-1] if self._own else None
         if heard is None:
             return own[0] if own is not None else ()
-        if own is None or self._passed or not self._passes:
+        if own is None or own is self._through or not self._passes:
             return heard[0]
         if now_ns - own[1] <= ON_ITS_WAY_NS:
             return own[0] if self._is_own else heard[0]
