@@ -41,3 +41,16 @@ def outcome_bag(scenes: ModuleType, outcome_run: Callable[..., list[Record]],
         made: Path = scenes.write_bag(folder, outcome_run(outcomes, **changes))
         return made
     return write
+
+
+@pytest.fixture
+def other_weights() -> Callable[[Path], Path]:
+    """Write the shipped reacher model with other weights into a folder."""
+    from wm_eval_ros.models.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
+
+    def write(folder: Path) -> Path:
+        model = load_checkpoint(find_checkpoint('reacher'))
+        save_checkpoint(folder, model.spec, {k: 0.5 * v for k, v in model.tensors.items()})
+        return folder
+
+    return write

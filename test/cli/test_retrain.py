@@ -156,6 +156,20 @@ def test_a_registry_begins_with_a_copy_and_goes_on_with_what_is_in_force(tmp_pat
         open_registry(tmp_path, '', '')
 
 
+def test_a_given_model_does_not_go_past_another_that_is_in_force(
+        tmp_path: Path, other_weights: Callable[[Path], Path]) -> None:
+    registry, first = open_registry(tmp_path / 'registry', 'reacher', 'reacher')
+    # the same weights are the version in force
+    assert open_registry(tmp_path / 'registry', '', 'reacher') == (registry, first)
+    better = other_weights(tmp_path / 'better')
+    registry.promote(registry.add(lambda to: shutil.copytree(better, to), {}), {})
+    with pytest.raises(ConfigError, match=r'--model reacher: .* version 2 is in force.*; begin a '
+                                          'new registry, or leave --model out'):
+        open_registry(tmp_path / 'registry', 'reacher', 'reacher')
+    assert registry.current() == 2
+    assert open_registry(tmp_path / 'registry', '', str(better)) == (registry, registry.path(2))
+
+
 def test_a_model_whose_name_leads_out_of_the_registry_is_refused(tmp_path: Path) -> None:
     from dataclasses import replace
 

@@ -15,6 +15,7 @@ pytest.importorskip('torch')
 from wm_eval_ros.cli.retrain_case import Model, open_registry, Stages
 from wm_eval_ros.cli.retrain_rounds import Material, retrain
 from wm_eval_ros.config.scenario import Scenario
+from wm_eval_ros.errors import CheckpointError
 from wm_eval_ros.models.registry import Registry
 from wm_eval_ros.records import ClockMode, Verdict
 from wm_eval_ros.report.retraining import text
@@ -43,10 +44,14 @@ class Written(Stages):
         super().__init__(case, folder, None, old)
         self._ends, self._write = ends, write
         self.starts: dict[str, range] = {}
+        #: run's label -> what happens while it runs
+        self.meanwhile: dict[str, Callable[[], object]] = {}
         self.calibrated: list[str] = []
 
     def run(self, label: str, scenario: Scenario, title: str) -> Path:
         self.starts[label] = range(scenario.seed, scenario.seed + scenario.episodes)
+        if label in self.meanwhile:
+            self.meanwhile[label]()
         ends = self._ends.get(label, GOOD)[:scenario.episodes]
         return self._write(self.folder / label, ends, seed=scenario.seed,
                            clock=ClockMode.LOCKSTEP, run_id=label)
@@ -77,17 +82,22 @@ class Ended:
 
 
 @pytest.fixture
-def end(tmp_path: Path, outcome_bag: Callable[..., Path], monkeypatch: pytest.MonkeyPatch,
-        ) -> Callable[..., Ended]:
-    """Return what runs a case through; a run's label gives how its episodes end."""
+def case(tmp_path: Path, outcome_bag: Callable[..., Path], monkeypatch: pytest.MonkeyPatch,
+         ) -> Callable[..., tuple[Written, Registry]]:
+    """Return what begins a case; a run's label gives how its episodes end."""
     monkeypatch.setattr('wm_eval_ros.cli.retrain_rounds.replay_of', lambda names, own: None)
 
-    def make(rounds: int = 1, **ends: str) -> Ended:
+    def make(rounds: int = 1, **ends: str) -> tuple[Written, Registry]:
         registry, old = open_registry(tmp_path / 'registry', 'reacher', '')
-        stages = Written(tmp_path / 'case', old, {**WELL, **ends}, outcome_bag, rounds)
-        return Ended(stages, registry)
+        return Written(tmp_path / 'case', old, {**WELL, **ends}, outcome_bag, rounds), registry
 
     return make
+
+
+@pytest.fixture
+def end(case: Callable[..., tuple[Written, Registry]]) -> Callable[..., Ended]:
+    """Return what runs a case through."""
+    return lambda *args, **ends: Ended(*case(*args, **ends))
 
 
 def test_a_model_that_is_good_again_is_put_in_force(end: Callable[..., Ended]) -> None:
@@ -155,3 +165,18 @@ def test_where_no_round_passes_nothing_more_is_run(end: Callable[..., Ended]) ->
     assert not {'calibrate_new', 'nominal_confirm_new', 'guarded_new'} & set(found.stages.starts)
     assert not (found.registry.path(2) / 'calibration.json').exists()
     assert json.dumps(found.report)
+
+
+def test_a_version_that_came_in_force_meanwhile_is_not_replaced(
+        case: Callable[..., tuple[Written, Registry]], tmp_path: Path,
+        other_weights: Callable[[Path], Path]) -> None:
+    stages, registry = case()
+    theirs = other_weights(tmp_path / 'theirs')
+    stages.meanwhile['nominal_confirm_new'] = lambda: registry.promote(
+        registry.add(lambda to: shutil.copytree(theirs, to), {}), {})
+    with pytest.raises(CheckpointError, match='version 3 is not promoted: version 2 came in'):
+        retrain(stages, registry, Material())
+    assert registry.current() == 2
+    assert [(h['what'], h['version']) for h in registry.history()][-2:] == [
+        ('added', 3), ('rejected', 3)]
+    assert 'guarded_new' not in stages.starts

@@ -40,7 +40,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help='folder of registries, one a model; default: `registry` in --out')
     parser.add_argument('--model', default='',
                         help="model to begin with; default: the registry's version in force, or "
-                             "else the scenario's")
+                             "else the scenario's; refused where another is in force")
     parser.add_argument('--data', type=Path, action='append', default=[], metavar='DIR',
                         help='mined folder or bag to train on, instead of what the case runs and '
                              'mines under the shift; refused if it holds starts that models are '

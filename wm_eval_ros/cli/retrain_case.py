@@ -129,7 +129,8 @@ def open_registry(root: Path, scenario_model: str, given: str) -> tuple[Registry
     :param given: what was given on the command line; empty: the version in force, or else the
         scenario's
     :raises CheckpointError: there is no such model
-    :raises ConfigError: neither names one
+    :raises ConfigError: neither names one, or another version is in force than the one given: what
+        comes of it would replace that without having been compared with it
     """
     name = given or scenario_model
     if not name:
@@ -138,7 +139,11 @@ def open_registry(root: Path, scenario_model: str, given: str) -> tuple[Registry
     registry = registry_of(root, load_spec(source).name)
     current = registry.current()
     if current is not None:
-        return registry, source if given else registry.path(current)
+        if given and load_spec(source).sha256 != load_spec(registry.path(current)).sha256:
+            raise ConfigError(f'--model {given}: in {registry.folder} version {current} is in '
+                              'force, which is another and would not be compared with; begin a '
+                              'new registry, or leave --model out')
+        return registry, registry.path(current)
     version = registry.add(lambda to: shutil.copytree(source, to), {'why': f'copy of {name}'})
     registry.promote(version, {'why': 'the model to begin with'})
     return registry, registry.path(version)

@@ -12,6 +12,8 @@ from wm_eval_ros.cli.retrain_case import CALIBRATION, Model, Stages
 from wm_eval_ros.cli.retrain_gate import gate, Outcomes, rate_of
 from wm_eval_ros.cli.retrain_watch import watch_bag
 from wm_eval_ros.cli.sides import evidence_of
+from wm_eval_ros.errors import CheckpointError
+from wm_eval_ros.models.checkpoint import load_spec
 from wm_eval_ros.models.registry import Registry
 from wm_eval_ros.records import Verdict
 from wm_eval_ros.scoring.promotion import Promotion
@@ -36,22 +38,35 @@ def settle(stages: Stages, registry: Registry, tried: Sequence[Candidate],
     force until then is what was before the retraining, and so is what a rollback goes back to.
 
     :returns: PASS: a version was put in force and kept
+    :raises CheckpointError: another version came in force meanwhile, which nothing was compared
+        with; it stays
     """
     chosen = next((c for c in reversed(tried) if c.promotion.verdict is Verdict.PASS), None)
     confirmed = None if chosen is None else _confirm(stages, chosen, report)
     for candidate in tried:
         version = registry.add(partial(shutil.copytree, candidate.model.folder), {})
         candidate.entry['version'] = version
-        if candidate is chosen and confirmed is not None and confirmed.verdict is Verdict.PASS:
-            registry.promote(version, _facts(candidate.promotion, confirmed))
-        else:
-            again = confirmed if candidate is chosen else None
+        again = confirmed if candidate is chosen else None
+        if again is None or again.verdict is not Verdict.PASS:
             registry.reject(version, _facts(candidate.promotion, again))
     if chosen is None or confirmed is None:
         return tried[-1].promotion.verdict
     if confirmed.verdict is not Verdict.PASS:
         return confirmed.verdict
+    _promote(stages, registry, chosen, confirmed)
     return _guard(stages, registry, chosen, report)
+
+
+def _promote(stages: Stages, registry: Registry, chosen: Candidate, confirmed: Promotion) -> None:
+    """Put a version in force, unless what it was compared with no longer is."""
+    version, facts = chosen.entry['version'], _facts(chosen.promotion, confirmed)
+    now = registry.current()
+    if now is None or load_spec(registry.path(now)).sha256 != stages.old.sha256:
+        why = f'version {now} came in force meanwhile and was not compared with'
+        registry.reject(version, {**facts, 'why': [*facts['why'], why]})
+        raise CheckpointError(f'{registry.folder}: version {version} is not promoted: {why}; '
+                              'retrain anew')
+    registry.promote(version, facts)
 
 
 def _confirm(stages: Stages, chosen: Candidate, report: dict[str, Any]) -> Promotion:
