@@ -70,8 +70,19 @@ def test_late_degrades_stale_falls_back_and_silence_stops(make_gate: Make) -> No
     assert kinds(gate.arm(2000 * MS)) == ['STOPPED_OFF', 'FALLBACK_OFF']
 
 
+def test_before_the_first_command_of_an_episode_only_the_stop_counts(make_gate: Make) -> None:
+    gate = make_gate()
+    assert kinds(gate.tick(499 * MS)) == kinds(gate.deadline_missed(499 * MS)) == []
+    assert gate.offer(Offer(GOOD), 500 * MS).forward
+    assert kinds(gate.tick(601 * MS)) == ['FALLBACK_ON']
+    gate.arm(1000 * MS)
+    assert kinds(gate.tick(1500 * MS)) == []
+    assert kinds(gate.tick(1501 * MS)) == ['FALLBACK_ON', 'STOPPED_ON']
+
+
 def test_the_planner_gets_back_control_after_t_clear_of_good_commands(make_gate: Make) -> None:
     gate = make_gate()
+    gate.offer(Offer(GOOD), 0)
     gate.tick(101 * MS)
     told = feed(gate, 150, 350)
     # the trouble ended at 150 ms: 150 + 200
@@ -82,6 +93,7 @@ def test_the_planner_gets_back_control_after_t_clear_of_good_commands(make_gate:
 
 def test_a_fault_on_the_way_back_starts_t_clear_anew(make_gate: Make) -> None:
     gate = make_gate()
+    gate.offer(Offer(GOOD), 0)
     gate.tick(101 * MS)
     feed(gate, 150, 250)
     assert gate.offer(Offer((math.nan, 1.0)), 300 * MS).refused is not None

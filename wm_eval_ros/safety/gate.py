@@ -82,6 +82,8 @@ class CommandGate:
         self._last = self.zero
         self._fresh_ns = self._operated_ns = 0
         self._stamp_ns: int | None = None
+        #: a valid command came in this episode
+        self._heard = False
         #: why the last command since the last valid one was refused; empty: none was
         self._unfit = ''
 
@@ -101,7 +103,7 @@ class CommandGate:
             self._limits.begin(self.zero, now_ns)
         self._watchdogs.begin(now_ns)
         self._last, self._fresh_ns, self._stamp_ns = self.zero, now_ns, None
-        self._unfit = ''
+        self._heard, self._unfit = False, ''
         return Decision(changes=self._machine.arm() + self._machine.escalate())
 
     def disarm(self) -> Decision:
@@ -203,7 +205,9 @@ class CommandGate:
     def tick(self, now_ns: int) -> Decision:
         """Look at the time: degrade, fall back or stop by the age of the last valid command."""
         age_ns = now_ns - self._fresh_ns
-        if self.state is GateState.IDLE or age_ns <= self._late_ns:
+        # until the first slot there is nothing to be late: zero is in force
+        patience_ns = self._late_ns if self._heard else self.stop_ns
+        if self.state is GateState.IDLE or age_ns <= patience_ns:
             return Decision()
         text = f'no valid command for {age_ns / 1e6:.0f} ms{self._unfit}'
         level = Level.DEGRADED
@@ -224,7 +228,8 @@ class CommandGate:
 
     def deadline_missed(self, now_ns: int) -> Decision:
         """Take in a DDS deadline event of the proposals."""
-        if self.state is GateState.IDLE or not self._watchdogs.is_deadline(now_ns):
+        if self.state is GateState.IDLE or not (
+                self._heard and self._watchdogs.is_deadline(now_ns)):
             return Decision()
         silent_ns = self._watchdogs.bark('DDS deadline', now_ns)
         return self.watch('deadline', Level.FALLBACK,
@@ -284,7 +289,8 @@ class CommandGate:
                        f'{(self._stamp_ns - offer.stamp_ns) / 1e6:.3f} ms earlier')
 
     def _hear(self, offer: Offer, now_ns: int) -> None:
-        self._fresh_ns, self._stamp_ns, self._unfit = now_ns, offer.stamp_ns, ''
+        self._fresh_ns, self._stamp_ns = now_ns, offer.stamp_ns
+        self._heard, self._unfit = True, ''
         self._watchdogs.heard(now_ns)
         for name in ('command', 'deadline', 'liveliness'):
             self._monitors.set(name, Level.CLEAR, '', now_ns)
