@@ -199,6 +199,29 @@ def test_silences_are_bounded_too_but_need_no_longer_t_clear(make_gate: Make) ->
     assert gate.state is GateState.STOPPED
 
 
+@pytest.mark.parametrize(('good_s', 'state'), [(61, GateState.NOMINAL), (58, GateState.STOPPED)])
+def test_a_hand_over_is_forgotten_after_a_minute_without_trouble(
+    make_gate: Make, good_s: int, state: GateState,
+) -> None:
+    gate = make_gate(returns=1)
+    now = 0
+    for _ in range(4):
+        gate.offer(Offer((math.nan, 1.0)), now * MS)
+        if gate.state is GateState.STOPPED:
+            break
+        feed(gate, now + 50, now + good_s * 1000)
+        now += good_s * 1000 + 50
+    assert gate.state is state
+
+
+def test_what_is_not_nominal_forgets_no_hand_over(make_gate: Make) -> None:
+    gate = make_gate(returns=1)
+    gate.watch('calibration', Level.DEGRADED, 'lost', 0)
+    gate.offer(Offer((math.nan, 1.0)), 0)
+    feed(gate, 50, 130_000)
+    assert kinds(gate.offer(Offer((math.nan, 1.0)), 130_050 * MS))[-1] == 'STOPPED_ON'
+
+
 def test_an_order_gives_the_planner_its_returns_anew(make_gate: Make) -> None:
     gate = make_gate(returns=0)
     decision = gate.alarm(2.0, 1.0, 10 * MS)

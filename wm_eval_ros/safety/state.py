@@ -26,6 +26,8 @@ class GateState(NameEnum):
 
 #: T_clear grows to at most this power of two of the shortest
 MOST_DOUBLINGS = 5
+#: so long NOMINAL, and one hand-over of the episode is forgotten [ns]
+FORGET_NS = 60_000_000_000
 #: states in which the proposals of the planner pass
 PASSING = frozenset({GateState.NOMINAL, GateState.DEGRADED})
 
@@ -63,7 +65,9 @@ class StateMachine:
     monitor was at their level or above, and with a command in hand. T_clear doubles with every
     alarm or faulty command after the first that hands over in an episode: while the fallback
     drives, much of what was wrong cannot be seen. Hand-overs are bounded: whose control was given
-    back too often is stopped by the next. STOPPED never leaves by itself.
+    back too often is stopped by the next. Every ``FORGET_NS`` on end in NOMINAL, one hand-over and
+    one doubling are forgotten, so that an episode may last for hours. STOPPED never leaves by
+    itself.
     """
 
     def __init__(self, monitors: Monitors, *, clear_ns: int, returns: int,
@@ -84,6 +88,8 @@ class StateMachine:
         self._stopped = False
         #: hand-overs of this episode, and how many of them by what the planner did
         self._handed_over = self._backed_off = 0
+        #: NOMINAL since, or since a hand-over was last forgotten [ns]
+        self._nominal_ns = 0
 
     def arm(self) -> Changes:
         """Begin an episode."""
@@ -135,6 +141,7 @@ class StateMachine:
 
     def relax(self, now_ns: int) -> Changes:
         """Leave a state whose trouble has been over for T_clear; a good command is at hand."""
+        self._forget(now_ns)
         level = _RANK.get(self.state, Level.CLEAR)
         while level > Level.CLEAR and self._quiet(level, now_ns):
             level = Level(level - 1)
@@ -170,6 +177,14 @@ class StateMachine:
         state = (GateState.IDLE if not self._armed else GateState.STOPPED if self._stopped
                  else GateState.FALLBACK)
         return self._enter(state, 'the operator let go')
+
+    def _forget(self, now_ns: int) -> None:
+        if self.state is not GateState.NOMINAL or not self._handed_over:
+            self._nominal_ns = now_ns
+        elif now_ns - self._nominal_ns >= FORGET_NS:
+            self._handed_over -= 1
+            self._backed_off = max(self._backed_off - 1, 0)
+            self._nominal_ns = now_ns
 
     def _quiet(self, level: Level, now_ns: int) -> bool:
         quiet_ns = self._monitors.quiet_ns(level, now_ns)
