@@ -10,6 +10,7 @@ import pytest
 from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.safety.gate import CommandGate, Decision, Offer
 from wm_eval_ros.safety.limits import Fault
+from wm_eval_ros.safety.state import GateState
 
 MS = 1_000_000
 Make = Callable[..., CommandGate]
@@ -114,6 +115,23 @@ def test_a_planner_that_stays_out_of_reach_is_refused_each_time_and_stopped(
     assert [c.kind.name for c in told] == ['FALLBACK_ON', 'STOPPED_ON']
     assert told[1].reason.startswith('no valid command for 550 ms; the last was refused: rate of '
                                      'command value 0: change of 0.5 a period, 0.1 is allowed')
+
+
+@pytest.mark.parametrize(('fallback', 'state'), [('hold', GateState.NOMINAL),
+                                                 ('zero', GateState.STOPPED)])
+def test_after_a_gap_a_steady_planner_is_within_reach_of_hold_and_not_of_zero(
+    make_gate: Make, fallback: str, state: GateState,
+) -> None:
+    gate = make_gate(rate=(2.0, 9.0), fallback=fallback)
+    for k in range(1, 6):
+        assert gate.offer(Offer((0.1 * k, 0.5)), 50 * k * MS).forward
+    # 120 ms of silence, then 0.5 as before
+    for now in range(370, 1000, 50):
+        gate.tick(now * MS)
+        if gate.commands(now * MS):
+            gate.substitute(now * MS)
+        gate.offer(Offer((0.5, 0.5)), (now + 1) * MS)
+    assert gate.state is state
 
 
 def test_under_an_operator_a_proposal_out_of_reach_is_no_refusal(make_gate: Make) -> None:
