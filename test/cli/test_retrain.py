@@ -18,7 +18,7 @@ from wm_eval_ros.cli.main import main
 from wm_eval_ros.cli.retrain_case import open_registry, require_apart
 from wm_eval_ros.cli.retrain_gate import ALPHA
 from wm_eval_ros.cli.retrain_watch import watch_bag
-from wm_eval_ros.errors import CheckpointError, ConfigError
+from wm_eval_ros.errors import CheckpointError, ConfigError, RunError
 from wm_eval_ros.models.checkpoint import find_checkpoint, load_spec
 from wm_eval_ros.records import ClockMode
 from wm_eval_ros.report.retraining import text
@@ -107,6 +107,21 @@ def test_bad_input_is_one_line_and_nothing_is_run(
     assert said in error
     assert error.count('\n') == 1
     assert not out.exists()
+
+
+def test_a_case_that_breaks_off_leaves_a_report_of_what_was_found(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    def end(*_: object) -> None:
+        raise RunError('planner node ended with code 1')
+
+    monkeypatch.setattr('wm_eval_ros.cli.retrain_case.run_points', end)
+    assert main(['retrain', 'reacher_friction', '--out', str(tmp_path / 'out')]) == 4
+    assert capsys.readouterr().err.count('\n') == 1
+    report = json.loads((tmp_path / 'out' / 'retrain.json').read_text())
+    assert report['unfinished'] == 'planner node ended with code 1'
+    assert (report['case'], report['scenario']) == ('reacher_friction', 'reacher')
+    assert not (tmp_path / 'out' / 'retrain.txt').exists()
 
 
 def test_an_unknown_replay_names_the_recipes_before_anything_is_run() -> None:

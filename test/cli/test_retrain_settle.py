@@ -15,7 +15,7 @@ pytest.importorskip('torch')
 from wm_eval_ros.cli.retrain_case import Model, open_registry, Stages
 from wm_eval_ros.cli.retrain_rounds import Material, retrain
 from wm_eval_ros.config.scenario import Scenario
-from wm_eval_ros.errors import CheckpointError
+from wm_eval_ros.errors import CheckpointError, RunError
 from wm_eval_ros.models.registry import Registry
 from wm_eval_ros.records import ClockMode, Verdict
 from wm_eval_ros.report.retraining import text
@@ -76,7 +76,8 @@ class Ended:
     """A case that was run through, and what is left of it."""
 
     def __init__(self, stages: Written, registry: Registry) -> None:
-        self.report, self.verdict = retrain(stages, registry, Material())
+        self.report: dict[str, Any] = {}
+        self.verdict = retrain(stages, registry, Material(), self.report)
         self.stages, self.registry = stages, registry
         self.moves = [(h['what'], h['version']) for h in registry.history()][2:]
 
@@ -175,8 +176,30 @@ def test_a_version_that_came_in_force_meanwhile_is_not_replaced(
     stages.meanwhile['nominal_confirm_new'] = lambda: registry.promote(
         registry.add(lambda to: shutil.copytree(theirs, to), {}), {})
     with pytest.raises(CheckpointError, match='version 3 is not promoted: version 2 came in'):
-        retrain(stages, registry, Material())
+        retrain(stages, registry, Material(), {})
     assert registry.current() == 2
     assert [(h['what'], h['version']) for h in registry.history()][-2:] == [
         ('added', 3), ('rejected', 3)]
     assert 'guarded_new' not in stages.starts
+
+
+@pytest.mark.parametrize(('error', 'said'), [
+    (RunError('planner node ended with code 1'), 'planner node ended with code 1'),
+    (KeyboardInterrupt(), 'KeyboardInterrupt')])
+def test_a_promotion_whose_last_check_does_not_finish_is_taken_back(
+        error: BaseException, said: str, case: Callable[..., tuple[Written, Registry]]) -> None:
+    stages, registry = case()
+
+    def break_off() -> None:
+        assert registry.current() == 2
+        raise error
+
+    stages.meanwhile['guarded_new'] = break_off
+    report: dict[str, Any] = {}
+    with pytest.raises(type(error)):
+        retrain(stages, registry, Material(), report)
+    assert registry.current() == report['registry']['in_force'] == 1
+    last = registry.history()[-1]
+    assert (last['what'], last['before'], last['version']) == ('rolled_back', 2, 1)
+    assert last['why'] == report['rolled_back'] == f'its last check did not finish: {said}'
+    assert report['rounds'][0]['version'] == 2

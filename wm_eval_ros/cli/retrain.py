@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 import sys
-from typing import TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 
 from wm_eval_ros.cli.gating import EXIT_CODES
 from wm_eval_ros.cli.outputs import write_files
@@ -68,15 +68,23 @@ def main(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
     registry, old = open_registry(args.registry or args.out / 'registry',
                                   _scenario_model(case), args.model)
-    report, verdict = retrain(Stages(case, args.out, args.domain, old), registry,
-                              Material(tuple(args.data), tuple(args.replay)))
-    report['case'] = Path(args.case).stem
-    files = {'retrain.json': json.dumps(report, indent=1, sort_keys=True) + '\n',
-             'retrain.txt': text(report)}
+    report: dict[str, Any] = {'case': Path(args.case).stem}
+    try:
+        verdict = retrain(Stages(case, args.out, args.domain, old), registry,
+                          Material(tuple(args.data), tuple(args.replay)), report)
+    except BaseException as error:
+        report['unfinished'] = str(error) or type(error).__name__
+        write_files(args.out, {'retrain.json': _json(report)})
+        raise
+    files = {'retrain.json': _json(report), 'retrain.txt': text(report)}
     written = write_files(args.out, files)
     sys.stdout.write(files['retrain.json' if args.json else 'retrain.txt'])
     print(f'written: {", ".join(map(str, written))}', file=sys.stderr)
     return EXIT_CODES[verdict]
+
+
+def _json(report: dict[str, Any]) -> str:
+    return json.dumps(report, indent=1, sort_keys=True) + '\n'
 
 
 def _case(args: argparse.Namespace) -> Case:

@@ -34,15 +34,17 @@ class Before:
     summaries: tuple[RunSummary, ...]
 
 
-def retrain(stages: Stages, registry: Registry,
-            given: Material) -> tuple[dict[str, Any], Verdict]:
+def retrain(stages: Stages, registry: Registry, given: Material,
+            report: dict[str, Any]) -> Verdict:
     """
-    Run a case; return the report, and whether a version was promoted and kept.
+    Run a case; return whether a version was promoted and kept.
 
     FAIL: none was, and the last one is shown to be no better or worse; INCONCLUSIVE: nothing is
     shown.
+
+    :param report: is filled as the case goes on, so that what ends it early leaves what was found
     """
-    report: dict[str, Any] = {
+    report |= {
         'scenario': stages.case.scenario, 'shift': [to_plain(p) for p in stages.case.shift],
         'old_model': {'sha256': stages.old.sha256}}
     nominal, shifted = stages.both('old', stages.old, 'evaluate')
@@ -66,7 +68,7 @@ def retrain(stages: Stages, registry: Registry,
     verdict = _rounds(stages, registry, before, data, replay, report,
                       explores=not given.data)
     report['verdict'] = verdict.value
-    return report, verdict
+    return verdict
 
 
 def _alarms(stages: Stages, nominal: Path, before: Before,
@@ -90,6 +92,7 @@ def _rounds(stages: Stages, registry: Registry, before: Before, data: list[Path]
     """Explore, train and judge until the success is back; then settle what is in force."""
     case, newest, known = stages.case, stages.old, max(registry.versions())
     tried: list[Candidate] = []
+    report['rounds'] = []
     looks = case.rounds if explores else 1
     for number in range(1, looks + 1):
         if explores:
@@ -103,11 +106,12 @@ def _rounds(stages: Stages, registry: Registry, before: Before, data: list[Path]
         before = replace(before, summaries=(
             *before.summaries, run_summary(watch_bag(shifted), outcomes.shifted)))
         tried.append(Candidate(newest, promotion, {'training': training, **told}))
+        report['rounds'].append(tried[-1].entry)
         if promotion.verdict is Verdict.PASS and promotion.back:
             break
-    report['rounds'] = [candidate.entry for candidate in tried]
     report['time'] = [value_json(v) for v in time_to_retrain(
         before.summaries, case.back_margin, 1 - ALPHA / looks)]
-    verdict = settle(stages, registry, tried, report)
-    report['registry'] = {'folder': str(registry.folder), 'in_force': registry.current()}
-    return verdict
+    try:
+        return settle(stages, registry, tried, report)
+    finally:
+        report['registry'] = {'folder': str(registry.folder), 'in_force': registry.current()}

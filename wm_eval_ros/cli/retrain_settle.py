@@ -100,8 +100,25 @@ def _guard(stages: Stages, registry: Registry, chosen: Candidate,
 
     One whose success is then shown to lie below what the old model had under the old condition,
     and not above what that had under the shift, is of no use with its own detector and is rolled
-    back.
+    back. So is one of which this check did not come to its end, whatever ended it.
     """
+    try:
+        rate = _deployed(stages, registry, chosen, report)
+    except BaseException as error:
+        why = str(error) or type(error).__name__
+        _take_back(registry, f'its last check did not finish: {why}', report)
+        raise
+    old = report['success']
+    if rate['high'] < old['nominal_old']['low'] and rate['low'] <= old['shifted_old']['high']:
+        _take_back(registry, f'success {rate["value"]:.2f} on fresh starts, with the fallback, '
+                             'is not back', report)
+        return Verdict.FAIL
+    return Verdict.PASS
+
+
+def _deployed(stages: Stages, registry: Registry, chosen: Candidate,
+              report: dict[str, Any]) -> dict[str, Any]:
+    """Run the version in force; return its success."""
     folder = registry.path(chosen.entry['version'])
     scenario = stages.scenario(Model(folder, chosen.model.sha256), shifted=True,
                                calibration=folder / CALIBRATION, use='guard')
@@ -109,10 +126,9 @@ def _guard(stages: Stages, registry: Registry, chosen: Candidate,
                      'promoted model, under the shift, with detector and fallback')
     rate = rate_of(evidence_of(bag))
     report['guarded'] = {**asdict(watch_bag(bag)), 'success': rate}
-    old = report['success']
-    if rate['high'] < old['nominal_old']['low'] and rate['low'] <= old['shifted_old']['high']:
-        why = f'success {rate["value"]:.2f} on fresh starts, with the fallback, is not back'
-        registry.rollback({'why': why})
-        report['rolled_back'] = why
-        return Verdict.FAIL
-    return Verdict.PASS
+    return rate
+
+
+def _take_back(registry: Registry, why: str, report: dict[str, Any]) -> None:
+    registry.rollback({'why': why})
+    report['rolled_back'] = why
