@@ -69,8 +69,9 @@ DEFINITIONS = {
     'peak_memory': 'Largest resident memory of the planner process.',
     'cost_per_hour': "Computer, energy and operator's minutes of an hour of operation, at "
                      'declared prices.',
-    'time_to_retrain': 'Time from the first alarm after a shift to the first retrained model '
-                       'whose success is back within the old interval.',
+    'time_to_retrain': 'Time from the first alarm after a shift to the end of training of the '
+                       'first later model whose success is shown to be no more than 0.15 below '
+                       'that before the shift.',
     'retrain_cpu_time': 'CPU time of all trainings within that time.',
     'surprise': "The detector's score.",
     'surprise_alarm_rate': 'Share of slots whose surprise lies above its threshold.',
