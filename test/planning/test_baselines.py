@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import math
+from types import SimpleNamespace
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
 import numpy as np
 import pytest
 import torch
@@ -79,3 +83,17 @@ def test_scaling_clips_and_keeps_nan(interface: Any) -> None:
     assert to_command([9.0], interface.command) == pytest.approx([4.0])
     assert to_unit([-9.0], interface.command) == pytest.approx([-1.0])
     assert np.isnan(to_command([math.nan], interface.command)).all()
+
+
+@given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e3), st.floats(-1.5, 1.5))
+def test_no_command_lies_beyond_the_limits_by_rounding(
+    low: float, span: float, unit: float,
+) -> None:
+    command: Any = SimpleNamespace(low=(low,), high=(low + span,))
+    assert low <= to_command([unit], command)[0] <= low + span
+
+
+def test_a_whole_action_is_the_limit_itself(interface: Any) -> None:
+    # -0.1 + (0.3 + 0.1) is 0.30000000000000004
+    command = replace(interface.command, low=(-0.1,), high=(0.3,))
+    assert to_command([1.0], command).tolist() == [0.3]

@@ -15,11 +15,12 @@ def to_command(action: Any, command: CommandStream) -> NDArray[np.float64]:
     Scale actions to the command's limits.
 
     :param action: values in [-1, 1], clipped to it, shape (..., A); NaN stays NaN
-    :returns: -1 -> low, 1 -> high, shape (..., A)
+    :returns: -1 -> low, 1 -> high, shape (..., A); never beyond them
     """
     low, high = np.asarray(command.low, np.float64), np.asarray(command.high, np.float64)
     share = (np.clip(np.asarray(action, np.float64), -1.0, 1.0) + 1.0) / 2.0
-    return np.asarray(low + share * (high - low))
+    # low + (high - low) may round beyond high, and the gate would refuse that
+    return np.asarray(np.clip(low + share * (high - low), low, high))
 
 
 def to_unit(command_value: Any, command: CommandStream) -> NDArray[np.float64]:
