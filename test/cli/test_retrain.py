@@ -124,6 +124,20 @@ def test_a_case_that_breaks_off_leaves_a_report_of_what_was_found(
     assert not (tmp_path / 'out' / 'retrain.txt').exists()
 
 
+def test_a_case_whose_starts_were_used_in_the_registry_is_refused_before_anything_is_run(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    registry, _ = open_registry(tmp_path / 'registry', 'reacher', '')
+    registry.use_starts(1, [range(501_099, 501_100)])
+    out = tmp_path / 'out'
+    assert main(['retrain', 'reacher_friction', '--registry', str(tmp_path / 'registry'),
+                 '--out', str(out)]) == 2
+    error = capsys.readouterr().err
+    assert 'starts to confirm, seeds 501000 to 501099, were used' in error
+    assert '--set seed=1000000' in error
+    assert error.count('\n') == 1
+    assert not out.exists()
+
+
 def test_an_unknown_replay_names_the_recipes_before_anything_is_run() -> None:
     with pytest.raises(ConfigError, match=r'recipes: .*reacher'):
         require_apart(load_case('reacher_friction', {}), [], ['nothing'])

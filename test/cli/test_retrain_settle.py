@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 import json
 from pathlib import Path
 import shutil
@@ -12,11 +13,11 @@ import pytest
 
 pytest.importorskip('torch')
 
-from wm_eval_ros.cli.retrain_case import Model, open_registry, Stages
+from wm_eval_ros.cli.retrain_case import Model, open_registry, require_fresh, Stages
 from wm_eval_ros.cli.retrain_rounds import Material, retrain
 from wm_eval_ros.config.scenario import Scenario
-from wm_eval_ros.errors import CheckpointError, RunError
-from wm_eval_ros.models.registry import Registry
+from wm_eval_ros.errors import CheckpointError, ConfigError, RunError
+from wm_eval_ros.models.registry import Registry, USED
 from wm_eval_ros.records import ClockMode, Verdict
 from wm_eval_ros.report.retraining import text
 from wm_eval_ros.training.case import load_case
@@ -79,7 +80,8 @@ class Ended:
         self.report: dict[str, Any] = {}
         self.verdict = retrain(stages, registry, Material(), self.report)
         self.stages, self.registry = stages, registry
-        self.moves = [(h['what'], h['version']) for h in registry.history()][2:]
+        self.moves = [(h['what'], h['version']) for h in registry.history()
+                      if h['what'] != USED][2:]
 
 
 @pytest.fixture
@@ -203,3 +205,23 @@ def test_a_promotion_whose_last_check_does_not_finish_is_taken_back(
     assert (last['what'], last['before'], last['version']) == ('rolled_back', 2, 1)
     assert last['why'] == report['rolled_back'] == f'its last check did not finish: {said}'
     assert report['rounds'][0]['version'] == 2
+
+
+def test_starts_that_decided_on_a_version_are_not_fresh_for_a_later_case(
+        case: Callable[..., tuple[Written, Registry]]) -> None:
+    stages, registry = case()
+    require_fresh(stages.case, registry)
+    retrain(stages, registry, Material(), {})
+    assert registry.current() == 2
+    with pytest.raises(ConfigError, match=r'starts to \w+, seeds 1000 to .*: --set seed=8000000'):
+        require_fresh(stages.case, registry)
+    # those that the earlier one mined are not fresh either: the version in force learnt from them
+    with pytest.raises(ConfigError, match='seeds 1000990 to'):
+        require_fresh(replace(stages.case, seed=1_000_990), registry)
+    require_fresh(replace(stages.case, seed=8_000_000), registry)
+
+
+def test_where_nothing_was_confirmed_the_same_starts_may_be_tried_again(
+        end: Callable[..., Ended]) -> None:
+    found = end(shifted_1=BAD)
+    require_fresh(found.stages.case, found.registry)

@@ -58,7 +58,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the verb."""
-    from wm_eval_ros.cli.retrain_case import open_registry, require_apart, Stages
+    from wm_eval_ros.cli.retrain_case import (
+        open_registry,
+        require_apart,
+        require_fresh,
+        Stages,
+    )
     from wm_eval_ros.cli.retrain_rounds import Material, retrain
     from wm_eval_ros.report.retraining import text
     case = _case(args)
@@ -68,6 +73,7 @@ def main(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
     registry, old = open_registry(args.registry or args.out / 'registry',
                                   _scenario_model(case), args.model)
+    require_fresh(case, registry)
     report: dict[str, Any] = {'case': Path(args.case).stem}
     try:
         verdict = retrain(Stages(case, args.out, args.domain, old), registry,

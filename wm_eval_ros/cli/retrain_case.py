@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from wm_eval_ros.training.trajectory import Dataset
 
 CALIBRATION = 'calibration.json'
+#: seeds that are proposed begin at a multiple of this
+_MILLION = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,23 @@ def open_registry(root: Path, scenario_model: str, given: str) -> tuple[Registry
     version = registry.add(lambda to: shutil.copytree(source, to), {'why': f'copy of {name}'})
     registry.promote(version, {'why': 'the model to begin with'})
     return registry, registry.path(version)
+
+
+def require_fresh(case: Case, registry: Registry) -> None:
+    """
+    Refuse a case whose starts decided on a version before: they are fresh only once.
+
+    :raises CheckpointError: the registry is damaged
+    :raises ConfigError: a start to judge on is one that an earlier case used
+    """
+    used = registry.used_starts()
+    for use, block in case.seeds().items():
+        if use in HELD_OUT and any(max(block.start, b.start) < min(block.stop, b.stop)
+                                   for b in used):
+            beyond = -(-max(b.stop for b in used) // _MILLION) * _MILLION
+            raise ConfigError(f'{registry.folder}: starts to {use}, seeds {block.start} to '
+                              f'{block.stop - 1}, were used by an earlier case of this registry '
+                              f'and are not fresh; give others: --set seed={beyond}')
 
 
 def require_apart(case: Case, data: Sequence[Path], replay: Sequence[str]) -> None:

@@ -42,6 +42,8 @@ def settle(stages: Stages, registry: Registry, tried: Sequence[Candidate],
         with; it stays
     """
     chosen = next((c for c in reversed(tried) if c.promotion.verdict is Verdict.PASS), None)
+    if chosen is not None:
+        registry.use_starts(max(registry.versions()), stages.case.seeds().values())
     confirmed = None if chosen is None else _confirm(stages, chosen, report)
     for candidate in tried:
         version = registry.add(partial(shutil.copytree, candidate.model.folder), {})

@@ -8,7 +8,7 @@ it is written beside and renamed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 import json
@@ -29,6 +29,8 @@ HISTORY = 'history.jsonl'
 VERSIONS = 'versions'
 #: what happened to a version
 ADDED, PROMOTED, REJECTED, ROLLED_BACK = 'added', 'promoted', 'rejected', 'rolled_back'
+#: starts that a version learnt from or was judged on
+USED = 'used'
 _MAX_BYTES = 1 << 16
 _MAX_HISTORY_BYTES = 64 << 20
 
@@ -124,6 +126,23 @@ class Registry:
         self._note(ROLLED_BACK, standing[-2], {'before': standing[-1], **facts})
         self._point(standing[-2])
         return standing[-2]
+
+    def use_starts(self, version: int, seeds: Iterable[range]) -> None:
+        """Note seeds that are about to decide on a version: they are fresh for no later one."""
+        self._note(USED, version, {'seeds': [[block.start, block.stop] for block in seeds]})
+
+    def used_starts(self) -> tuple[range, ...]:
+        """
+        Return the seeds that were noted as used.
+
+        :raises CheckpointError: the history is damaged
+        """
+        try:
+            return tuple(range(start, stop) for entry in self.history()
+                         if entry.get('what') == USED for start, stop in entry['seeds'])
+        except (KeyError, TypeError, ValueError):
+            raise CheckpointError(f'{self.folder / HISTORY}: seeds of an entry cannot be read; '
+                                  'the registry was changed by something else') from None
 
     def history(self) -> tuple[dict[str, Any], ...]:
         """
