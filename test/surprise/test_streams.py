@@ -61,7 +61,7 @@ def test_a_forecast_that_was_not_driven_has_no_score(
     pytest.param({'rollout': [[1, 0]], 'rollout_std': [[np.nan, 1]]}, id='spread'),
     pytest.param({'rollout': [[np.inf, 0]], 'rollout_std': [[1, 1]]}, id='mean'),
 ])
-def test_a_forecast_that_is_no_number_is_as_surprising_as_can_be(
+def test_a_forecast_or_its_spread_that_is_no_number_is_infinitely_surprising(
     scenes: ModuleType, line: dict[str, Any],
 ) -> None:
     own = fold('innovation')
