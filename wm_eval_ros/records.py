@@ -96,8 +96,10 @@ class EventKind(IntEnum):
 
 #: events that end an episode
 TERMINAL = frozenset({EventKind.SUCCESS, EventKind.FAILURE, EventKind.TIMEOUT, EventKind.ABORT})
-#: events from which on somebody else than the planner drives
-TAKEN_OVER = frozenset({EventKind.FALLBACK_ON, EventKind.STOPPED_ON, EventKind.INTERVENTION_ON})
+#: events from which on somebody else than the planner drives, and until when
+TAKEN_OVER = {EventKind.FALLBACK_ON: EventKind.FALLBACK_OFF,
+              EventKind.STOPPED_ON: EventKind.STOPPED_OFF,
+              EventKind.INTERVENTION_ON: EventKind.INTERVENTION_OFF}
 #: label of a START whose initial state already meets the success predicate
 SOLVED_AT_START = 'solved'
 #: begin of the label of a hand-over that an alarm of surprise made

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections import deque
 import math
 
-from wm_eval_ros.records import EventKind
+from wm_eval_ros.records import EventKind, TAKEN_OVER
 
 #: a proposal so young is on its way through the gate, on a busy host too [ns]
 ON_ITS_WAY_NS = 20_000_000
 #: nothing but the planner's own commands was heard for so long: it commands, though the event that
 #: ends a fallback never came, as of a supervisor that was started anew amid one [ns]
 OWN_AGAIN_NS = 1_000_000_000
-#: events between which somebody else commands
-_FOREIGN = {EventKind.FALLBACK_ON: EventKind.FALLBACK_OFF,
-            EventKind.STOPPED_ON: EventKind.STOPPED_OFF,
-            EventKind.INTERVENTION_ON: EventKind.INTERVENTION_OFF}
 
 
 class Overheard:
@@ -52,8 +48,8 @@ class Overheard:
 
     def told(self, kind: EventKind) -> None:
         """Take in an event: somebody else commands, or no longer."""
-        if kind in _FOREIGN:
-            self._awaited.add(_FOREIGN[kind])
+        if kind in TAKEN_OVER:
+            self._awaited.add(TAKEN_OVER[kind])
             self._foreign = True
             self._own_since_ns = None
         else:

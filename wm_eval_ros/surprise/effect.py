@@ -128,8 +128,6 @@ class Driven:
     def __init__(self) -> None:
         #: latent less the one foreseen a slot earlier, contexts, latent foreseen less that before
         self.rows: list[tuple[Floats, Floats, Floats]] = []
-        #: entries of a command
-        self.commands = 0
 
     def add(self, gap: Singles, made: CycleRecord) -> None:
         """Take a slot in: its error, and the record that foresaw it; one that is no number not."""
@@ -139,7 +137,6 @@ class Driven:
         change = made.rollout[0].astype(np.float64) - made.latent
         if np.isfinite(gap).all() and np.isfinite(change).all():
             self.rows.append((gap.astype(np.float64), context, change))
-            self.commands = len(made.action)
 
 
 def fit_effect(driven: Sequence[Driven]) -> Effect | None:
@@ -165,8 +162,8 @@ def fit_effect(driven: Sequence[Driven]) -> Effect | None:
     _, covariance, _ = shrunk_covariance(rest / scale)
     whiten = whitening(covariance) / scale
     moves, _ = _ridge(contexts, changes)
-    commands = max(each.commands for each in driven)
-    pushes = product(whiten, moves[:, -2 * commands:])
+    # behind the latent come the commands: how they move it
+    pushes = product(whiten, moves[:, errors.shape[1]:])
     return Effect(offset, weights, limit, pushes, product(whiten.T, pushes))
 
 

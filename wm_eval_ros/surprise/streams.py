@@ -96,10 +96,12 @@ def _innovation(window: Window) -> float:
     if gap is None or made is None or made.rollout_std is None or not len(made.rollout_std):
         return NAN
     std = made.rollout_std[0].astype(np.float64)
-    told = std > 0
-    if std.shape == gap.shape and not (np.isfinite(gap).all() and np.isfinite(std).all()):
+    if std.shape != gap.shape:
+        return NAN
+    if not (np.isfinite(gap).all() and np.isfinite(std).all()):
         return float(np.inf)
-    if std.shape != gap.shape or not told.any():
+    told = std > 0
+    if not told.any():
         return NAN
     with np.errstate(over='ignore', invalid='ignore'):
         ratio = gap[told] / std[told]
