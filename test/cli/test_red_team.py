@@ -143,6 +143,17 @@ def test_the_scenarios_other_perturbations_stay_on() -> None:
     (['--perturbation', 'physical.payload', '--range', 'x'], '--range x: write'),
     (['--perturbation', 'physical.payload', '--budget', '0'], '--budget 0'),
     (['--perturbation', 'physical.payload', '--bound', '1'], '--bound 1'),
+    # 2 * 0.5^n is 0.0625 with five, at 0.05; with six 0.031, at 0.05 / 3
+    (['--perturbation', 'physical.payload', '--episodes', '5'],
+     '--episodes 5: even the loss of all would not be significant at a level of 0.05; give 6'),
+    (['--perturbation', 'physical.payload', '--confirm-episodes', '6'],
+     '--confirm-episodes 6: even the loss of all would not be significant at a level of 0.0167; '
+     'give 7'),
+    (['--perturbation', 'physical.payload', '--perturbation', 'timing.drop'],
+     '--perturbation timing.drop: unsupported: in lockstep'),
+    (['--perturbation', 'physical.gravity', '--over', 'onset,duration'],
+     '--perturbation physical.gravity: unsupported: '),
+    (['--perturbation', 'visual.blur'], '--perturbation visual.blur: unsupported: there is no'),
     (['--perturbation', 'physical.payload', '--set', 'planner.latency_ms=-1'],
      'no run would be repeatable'),
     (['--perturbation', 'physical.payload', '--set', 'plant.kind=hardware', '--clock',
@@ -179,9 +190,11 @@ def test_result_table_and_a_scenario_that_shows_it_are_written(
 
 
 @pytest.mark.slow
-def test_a_fault_the_clock_mode_does_not_support_is_not_taken_for_robustness(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str],
+def test_a_fault_that_was_not_applied_is_not_taken_for_robustness(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # as one that is found out only amid an episode
+    monkeypatch.setattr(red_team, '_require_supported', lambda *_: None)
     assert main(['red-team', 'reacher', '--perturbation', 'timing.drop', '--episodes', '6',
                  '--budget', '1', '--out', str(tmp_path / 'out')]) == 2
     assert '--perturbation timing.drop: unsupported: in lockstep' in capsys.readouterr().err

@@ -63,6 +63,7 @@ def main(args: argparse.Namespace) -> int:
     scenario = _scenario(args)
     attack, nominal = _attack(args, scenario)
     plan = _plan(args, scenario)
+    _require_supported(nominal, attack)
     folder: Path = args.out or default_folder(f'red_team_{scenario.name}')
     _require_own(folder)
     search = Search(nominal, attack, plan, graph_run(folder, args.domain))
@@ -95,6 +96,34 @@ def graph_run(folder: Path, domain: int | None) -> Run:
     return run
 
 
+def _require_supported(scenario: Scenario, attack: Attack) -> None:
+    """
+    Refuse what the plant does not support before anything is run: one in this process is asked.
+
+    :raises ConfigError: a perturbation that it does not support, or a topic that is none
+    """
+    from wm_eval_ros import plugins
+    from wm_eval_ros.nodes.perturber import Perturber
+    from wm_eval_ros.perturb.injector import Change, Outcome
+    strongest = tuple(replace(each, start_s=0.0, start_to_s=-1.0, probability=1.0)
+                      for each in attack.settings(attack.strongest))
+    plant = plugins.load('wm_eval_ros.plants', scenario.plant.kind)(
+        task=scenario.plant.task, interface=scenario.interface)
+    plant.reset(scenario.seed)
+    told: list[Change] = []
+    perturber = Perturber(replace(scenario, perturbations=strongest), plant, told.append,
+                          lambda apart: None, process_faults=True)
+    perturber.begin(scenario.seed)
+    perturber.step()
+    for change in told:
+        if change.outcome is Outcome.UNSUPPORTED:
+            raise _unsupported(change.label)
+
+
+def _unsupported(label: str) -> ConfigError:
+    return ConfigError(f'--perturbation {label}; name another, or another --clock')
+
+
 def _require_applied(bag_folder: Path) -> None:
     """
     Refuse to call a task robust against what was never done to it.
@@ -110,8 +139,7 @@ def _require_applied(bag_folder: Path) -> None:
         for _, message in bag.decoded(named):
             event = codec.event_from_msg(message)
             if event.kind is EventKind.PERTURB_SKIPPED and ': unsupported: ' in event.label:
-                raise ConfigError(f'--perturbation {event.label}; name another, or another '
-                                  '--clock')
+                raise _unsupported(event.label)
 
 
 def _scenario(args: argparse.Namespace) -> Scenario:
@@ -167,6 +195,7 @@ def _limits(text: str) -> tuple[str, tuple[float, float]]:
 
 def _plan(args: argparse.Namespace, scenario: Scenario) -> Plan:
     from wm_eval_ros.cli.red_team_search import Plan
+    from wm_eval_ros.scoring.red_team import least_episodes
     for name, value, low, high in (('budget', args.budget, 1, 100000),
                                    ('confirmations', args.confirmations, 1, 100),
                                    ('confirm-episodes', args.confirm_episodes, 0, 1000000)):
@@ -175,8 +204,15 @@ def _plan(args: argparse.Namespace, scenario: Scenario) -> Plan:
     for name, value in (('bound', args.bound), ('alpha', args.alpha)):
         if not 0.0 < value < 1.0:
             raise ConfigError(f'--{name} {value:g}: between 0 and 1')
-    return Plan(args.budget, args.bound, args.alpha,
+    plan = Plan(args.budget, args.bound, args.alpha,
                 args.confirm_episodes or 2 * scenario.episodes, args.confirmations)
+    for name, episodes, alpha in (
+            ('episodes', scenario.episodes, plan.alpha),
+            ('confirm-episodes', plan.confirm_episodes, plan.confirm_alpha)):
+        if episodes < (least := least_episodes(alpha)):
+            raise ConfigError(f'--{name} {episodes}: even the loss of all would not be '
+                              f'significant at a level of {alpha:.3g}; give {least} or more')
+    return plan
 
 
 def _require_own(folder: Path) -> None:

@@ -34,6 +34,11 @@ class Plan:
     confirm_episodes: int
     most_confirmations: int
 
+    @property
+    def confirm_alpha(self) -> float:
+        """Level of each confirmation: all of them together keep alpha."""
+        return self.alpha / self.most_confirmations
+
 
 class Search:
     """One search; everything is run once."""
@@ -109,7 +114,7 @@ class Search:
             self._made[f'{label}/perturbed'] = self._made[trial.label]
             broken = self._run(self.perturbed(fresh, trial.label), f'{label}/perturbed')
             done.append(self._trial(f'{label}/perturbed', trial.cost, effect(nominal, broken),
-                                    plan.alpha / plan.most_confirmations))
+                                    plan.confirm_alpha))
             if done[-1].breaks:
                 break
         return tuple(done)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from wm_eval_ros.scoring.scorecard import canonical
@@ -47,6 +48,11 @@ class Effect:
         if above > 0.0:
             return above
         return 0.0 if self.lost > self.gained and self.p_value <= alpha else 1.0 / self.n
+
+
+def least_episodes(alpha: float) -> int:
+    """Return the fewest successes of which the loss of all is significant at this level."""
+    return next(n for n in count(1) if mcnemar_exact(n, 0) <= alpha)
 
 
 def effect(nominal: Successes, perturbed: Successes) -> Effect:
