@@ -209,6 +209,33 @@ def test_a_message_that_is_not_foreseen_means_the_fallback_for_the_run_not_the_e
     scene.graph.until(lambda: [0.0, 0.0] in [list(m.effort) for m in scene.out])
 
 
+@pytest.mark.parametrize('by', ['service', 'joystick'])
+def test_an_operator_whose_word_fails_gets_the_fallback_and_an_answer(
+    make_scene: Any, monkeypatch: pytest.MonkeyPatch, by: str,
+) -> None:
+    def fail(*_: Any) -> None:
+        raise TypeError('not foreseen')
+
+    scene = make_scene(joy_axes=[0, 1])
+    scene.start()
+    monkeypatch.setattr(scene.supervisor.gate, 'take_over' if by == 'service' else 'operate', fail)
+    if by == 'service':
+        kind = message_type('std_srvs/srv/SetBool')
+        client = scene.graph.node.create_client(kind, topics.TAKE_OVER)
+        scene.graph.until(client.service_is_ready)
+        asked = client.call_async(kind.Request(data=True))
+        scene.graph.until(asked.done)
+        assert asked.result().message == "internal: TypeError('not foreseen')"
+        assert not asked.result().success
+    else:
+        joystick = scene.graph.publisher('sensor_msgs/msg/Joy', topics.OPERATOR_JOY,
+                                         topics.SENSOR)
+        scene.graph.until(joystick.get_subscription_count)
+        joystick.publish(message_type('sensor_msgs/msg/Joy')(axes=[0.5, 0.5], buttons=[1]))
+    scene.graph.until(lambda: EventKind.FALLBACK_ON in scene.kinds())
+    assert reasons(scene, EventKind.FALLBACK_ON) == ["internal: TypeError('not foreseen')"]
+
+
 def test_a_shadow_decides_and_has_no_publisher_on_the_actuator_topic(make_scene: Any) -> None:
     scene = make_scene(shadow=True)
     scene.start()

@@ -11,6 +11,9 @@ from wm_eval_ros.nodes.ros import Endpoints, message_type, qos_profile
 from wm_eval_ros.safety.joystick import Joystick
 from wm_eval_ros.wire import topics
 
+#: makes of a callback one whose errors end no process; it answers them then
+Outlive = Callable[[Callable[[Any], str]], Callable[[Any], str]]
+
 
 class Desk(Protocol):
     """What an operator may ask; each answers why not, empty: done."""
@@ -28,11 +31,13 @@ class Desk(Protocol):
         ...
 
 
-def serve(node: Node, desk: Desk) -> None:
+def serve(node: Node, desk: Desk, outlive: Outlive) -> None:
     """Offer the services."""
     services = topics.Qos(depth=10)
 
     def offer(kind: str, name: str, ask: Callable[[Any], str]) -> None:
+        ask = outlive(ask)
+
         def answer(request: Any, response: Any) -> Any:
             response.message = ask(request)
             response.success = not response.message
@@ -44,11 +49,12 @@ def serve(node: Node, desk: Desk) -> None:
     offer('std_srvs/srv/Trigger', topics.CLEAR_STOP, lambda request: desk.clear_stop())
 
 
-def listen(ends: Endpoints, joystick: Joystick, desk: Desk) -> None:
+def listen(ends: Endpoints, joystick: Joystick, desk: Desk, outlive: Outlive) -> None:
     """Hear the joystick."""
-    def hear(message: Any) -> None:
+    def hear(message: Any) -> str:
         action = joystick.command(message.axes, message.buttons)
         if action is not None:
             desk.operate(action)
+        return ''
 
-    ends.subscription('sensor_msgs/msg/Joy', topics.OPERATOR_JOY, topics.SENSOR, hear)
+    ends.subscription('sensor_msgs/msg/Joy', topics.OPERATOR_JOY, topics.SENSOR, outlive(hear))

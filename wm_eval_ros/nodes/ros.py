@@ -97,7 +97,7 @@ class Endpoints:
         return made
 
     def subscription(
-        self, type_name: str, topic: str, qos: topics.Qos, callback: Callable[..., None],
+        self, type_name: str, topic: str, qos: topics.Qos, callback: Callable[..., object],
         *, raw: bool = False, events: SubscriptionEventCallbacks | None = None,
     ) -> Subscription:
         """
@@ -113,7 +113,7 @@ class Endpoints:
         self._subscriptions.append((made, int(topic in self._writers)))
         return made
 
-    def _heed(self, topic: str, callback: Callable[..., None]) -> Callable[..., None]:
+    def _heed(self, topic: str, callback: Callable[..., object]) -> Callable[..., None]:
         # rclpy asks for the signature: whether the callback takes the message's info
         @wraps(callback)
         def heed(*given: Any) -> None:

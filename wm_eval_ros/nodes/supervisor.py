@@ -7,7 +7,7 @@ from functools import wraps
 import sys
 import time
 import traceback
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from rclpy.clock import Clock
@@ -42,6 +42,8 @@ from wm_eval_ros.safety.refusals import RefusalLog
 from wm_eval_ros.safety.state import GateState
 from wm_eval_ros.wire import codec, topics
 from wm_eval_ros.wire.fields import CommandWriter, feature_names, StreamReader
+
+R = TypeVar('R')
 
 #: looks of the watchdog at the steady clock in one period
 LOOKS = 5
@@ -134,7 +136,7 @@ class SupervisorNode:
         else:
             self._slots = SlotGate(self.gate)
             ends.subscription(command.type, proposed, topics.TELEMETRY, self._on_slot_proposal)
-        desk.serve(self.node, self)
+        desk.serve(self.node, self, self._outlive)
         self._ready = Ready(self.node, ends)
 
     def _make_realtime(self, ends: Endpoints) -> None:
@@ -152,7 +154,7 @@ class SupervisorNode:
             ends.subscription(command.type, settings.controller_topic, topics.COMMAND,
                               self._outlive(self._on_controller))
         if settings.joy_axes:
-            desk.listen(ends, Joystick(command, settings), self)
+            desk.listen(ends, Joystick(command, settings), self, self._outlive)
         self._authors = [Authorship(self.node, topics.proposed(command.topic),
                                     settings.authorised, only_one=False)]
         if not settings.shadow:
@@ -163,24 +165,25 @@ class SupervisorNode:
         self.node.create_timer(self._period_ns / LOOKS / 1e9, self._look, clock=steady)
         self.node.create_timer(self._period_ns / 1e9, self._look_around, clock=steady)
 
-    def _outlive(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
+    def _outlive(self, callback: Callable[[Any], R]) -> Callable[[Any], R | str]:
         """
         Let no message end the last process before the robot: the fallback commands from then on.
 
         In lockstep it ends: the world would wait for the slot that was not answered.
         """
         @wraps(callback)
-        def outlive(message: Any) -> None:
+        def outlive(message: Any) -> R | str:
             try:
-                callback(message)
+                return callback(message)
             except BagError:
                 raise  # a message of another version, left out by the endpoints
             except Exception as error:
                 if not self._realtime:
                     raise
                 self.node.get_logger().error(f'internal: {traceback.format_exc()}')
-                self._act(self.gate.watch('internal', Level.FALLBACK, f'internal: {error!r}',
-                                          time.monotonic_ns()))
+                why = f'internal: {error!r}'
+                self._act(self.gate.watch('internal', Level.FALLBACK, why, time.monotonic_ns()))
+                return why
 
         return outlive
 
