@@ -51,7 +51,8 @@ class SupervisorSettings:
     clear_ms: float = setting(200.0, doc='the planner gets back control once every monitor has '
                               'been clear for this long', unit='ms', low=0.0)
     returns: int = setting(10, doc='so often the planner gets back control in an episode; the '
-                           'hand-over after that stops', low=0)
+                           'hand-over after that stops; 60 s on end without trouble forget one',
+                           low=0)
     age_ms: float = setting(0.0, doc='a command that arrives this long after its stamp is '
                             "refused; 0: the planner's deadline", unit='ms', low=0.0)
     liveliness_ms: float = setting(300.0, doc='DDS lease of the planner: not heard of for this '
