@@ -23,8 +23,9 @@ EXAMPLE = """example:
 
 A candidate is put in force if it passes twice, on the starts of its round and on fresh ones, each
 time under both conditions: no loss of `margin` or more under the old one, and better, or back
-within `back_margin`, under the shift. `--set nominal_episodes=N` and `shifted_episodes=N` set how
-many starts; a hundred each tell a loss of one start in a hundred from one of ten.
+within `back_margin`, under the shift; and then as deployed, with its own detector.
+`--set nominal_episodes=N` and `shifted_episodes=N` set how many starts; a hundred each tell a loss
+of one start in a hundred from one of ten.
 
 exit: 0 promoted, 1 shown to be no better or worse: not promoted, 3 not shown: not promoted, 2 bad
 input, 4 a node died, 74 not written."""

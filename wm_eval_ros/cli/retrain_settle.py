@@ -1,4 +1,4 @@
-"""The end of a retraining: what passed is tried once more on fresh starts, then put in force."""
+"""The end of a retraining: what passed is tried again, on fresh starts, before it is in force."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ def settle(stages: Stages, registry: Registry, tried: Sequence[Candidate],
     """
     Put all that was tried into the registry, and the last that passed in force.
 
-    Not before it has passed the gate again, on starts by which nothing was chosen: what is in
-    force until then is what was before the retraining, and so is what a rollback goes back to.
+    Not before it has passed the gate again, on starts by which nothing was chosen, and driven as
+    deployed: what is in force until then is what was before the retraining, and stays so whatever
+    ends this process, and when.
 
-    :returns: PASS: a version was put in force and kept
+    :returns: PASS: a version was put in force
     :raises CheckpointError: another version came in force meanwhile, which nothing was compared
         with; it stays
     """
@@ -55,13 +56,17 @@ def settle(stages: Stages, registry: Registry, tried: Sequence[Candidate],
         return tried[-1].promotion.verdict
     if confirmed.verdict is not Verdict.PASS:
         return confirmed.verdict
-    _promote(stages, registry, chosen, confirmed)
-    return _guard(stages, registry, chosen, report)
-
-
-def _promote(stages: Stages, registry: Registry, chosen: Candidate, confirmed: Promotion) -> None:
-    """Put a version in force, unless what it was compared with no longer is."""
     version, facts = chosen.entry['version'], _facts(chosen.promotion, confirmed)
+    if (fault := _last_check(stages, registry, version, facts, report)) is not None:
+        report['turned_down'] = fault
+        registry.reject(version, {'verdict': Verdict.FAIL.value, 'why': [*facts['why'], fault]})
+        return Verdict.FAIL
+    _promote(stages, registry, version, facts)
+    return Verdict.PASS
+
+
+def _promote(stages: Stages, registry: Registry, version: int, facts: dict[str, Any]) -> None:
+    """Put a version in force, unless what it was compared with no longer is."""
     now = registry.current()
     if now is None or load_spec(registry.path(now)).sha256 != stages.old.sha256:
         why = f'version {now} came in force meanwhile and was not compared with'
@@ -95,42 +100,34 @@ def _facts(promotion: Promotion, confirmed: Promotion | None) -> dict[str, Any]:
     return {'verdict': last.verdict.value, 'why': why}
 
 
-def _guard(stages: Stages, registry: Registry, chosen: Candidate,
-           report: dict[str, Any]) -> Verdict:
+def _last_check(stages: Stages, registry: Registry, version: int, facts: dict[str, Any],
+                report: dict[str, Any]) -> str | None:
     """
-    Run the version in force under the shift, as deployed: with its detector and the fallback.
+    Run a version under the shift, as deployed: with its detector and the fallback.
 
-    One whose success is then shown to lie below what the old model had under the old condition,
-    and not above what that had under the shift, is of no use with its own detector and is rolled
-    back. So is one of which this check did not come to its end, whatever ended it.
+    :returns: what speaks against it: success that is shown to lie below what the old model had
+        under the old condition, and not above what that had under the shift; None: nothing
     """
     try:
-        rate = _deployed(stages, registry, chosen, report)
+        rate = _deployed(stages, registry, version, report)
     except BaseException as error:
-        why = str(error) or type(error).__name__
-        _take_back(registry, f'its last check did not finish: {why}', report)
+        why = f'its last check did not finish: {str(error) or type(error).__name__}'
+        registry.reject(version, {**facts, 'why': [*facts['why'], why]})
         raise
     old = report['success']
     if rate['high'] < old['nominal_old']['low'] and rate['low'] <= old['shifted_old']['high']:
-        _take_back(registry, f'success {rate["value"]:.2f} on fresh starts, with the fallback, '
-                             'is not back', report)
-        return Verdict.FAIL
-    return Verdict.PASS
+        return f'success {rate["value"]:.2f} on fresh starts, with the fallback, is not back'
+    return None
 
 
-def _deployed(stages: Stages, registry: Registry, chosen: Candidate,
+def _deployed(stages: Stages, registry: Registry, version: int,
               report: dict[str, Any]) -> dict[str, Any]:
-    """Run the version in force; return its success."""
-    folder = registry.path(chosen.entry['version'])
-    scenario = stages.scenario(Model(folder, chosen.model.sha256), shifted=True,
+    """Run a version with its own calibration; return its success."""
+    folder = registry.path(version)
+    scenario = stages.scenario(Model(folder, load_spec(folder).sha256), shifted=True,
                                calibration=folder / CALIBRATION, use='guard')
     bag = stages.run('guarded_new', scenario,
-                     'promoted model, under the shift, with detector and fallback')
+                     'retrained model, under the shift, with detector and fallback')
     rate = rate_of(evidence_of(bag))
     report['guarded'] = {**asdict(watch_bag(bag)), 'success': rate}
     return rate
-
-
-def _take_back(registry: Registry, why: str, report: dict[str, Any]) -> None:
-    registry.rollback({'why': why})
-    report['rolled_back'] = why

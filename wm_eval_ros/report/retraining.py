@@ -54,12 +54,12 @@ def _end(report: Mapping[str, Any]) -> list[str]:
                   f'  old condition      {_rate(again["success"]["nominal"])}',
                   *_conditions(again), '']
     if (done := report.get('guarded')) is not None:
-        lines += ['in force, under the shift',
+        lines += ['as deployed, under the shift',
                   f'  with its detector  {_alarms(done)}',
                   f'                     {_rate(done["success"])}']
     lines += [f'{v["name"]}: {_time(v)}' for v in report['time']]
-    if 'rolled_back' in report:
-        lines.append(f'ROLLED BACK: {report["rolled_back"]}')
+    if 'turned_down' in report:
+        lines.append(f'NOT PROMOTED: {report["turned_down"]}')
     lines.append(f'{report["verdict"].upper()}: version {kept["in_force"]} is in force in '
                  f'{kept["folder"]}')
     return lines

@@ -46,7 +46,7 @@ class Case:
         100, doc='episodes of the new condition on which models are judged', low=2, high=100000)
     guarded_episodes: int = setting(
         24, doc='episodes under the shift with detector and fallback: those of the old model are '
-        'mined, those of the version in force are the last word', low=2, high=100000)
+        'mined, those of the retrained one are the last word', low=2, high=100000)
     calibration_episodes: int = setting(
         49, doc='episodes of the old condition that a detector is calibrated from; those of the '
         'old model are replayed as well', low=2, high=100000)
