@@ -105,9 +105,9 @@ def document() -> str:
     from wm_eval_ros.config.supervisor import BrakeTerm, ReflexTerm, StateLimit
     from wm_eval_ros.training.case import Case
     from wm_eval_ros.training.continued import ContinueSettings
-    from wm_eval_ros.training.fit import TrainSettings
     from wm_eval_ros.training.recipe import Recipe, Round
     from wm_eval_ros.training.selection import MineSettings
+    from wm_eval_ros.training.settings import TrainSettings
     scenario = {
         'scenario': Scenario, 'interface': Interface,
         'interface.observations[], interface.goal': Stream,

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from wm_eval_ros.errors import CheckpointError
+from wm_eval_ros.models.architecture import parse_architecture
 from wm_eval_ros.models.conformance import check_world_model
-from wm_eval_ros.models.ensemble import EnsembleModel, EnsembleNet, parse_architecture
+from wm_eval_ros.models.ensemble import EnsembleArchitecture, EnsembleModel, EnsembleNet
 
 
 def test_keeps_the_protocol(model: EnsembleModel) -> None:
@@ -91,7 +92,7 @@ def test_an_architecture_out_of_bounds_is_refused(
     spec: Any, changes: dict[str, Any], match: str
 ) -> None:
     with pytest.raises(CheckpointError, match=match):
-        parse_architecture({**spec.architecture, **changes}, 'here')
+        parse_architecture(EnsembleArchitecture, {**spec.architecture, **changes}, 'here')
 
 
 class Broken(EnsembleModel):
@@ -125,7 +126,7 @@ def test_the_checker_finds_a_broken_promise(model: EnsembleModel, how: str, matc
 
 
 def test_the_gradient_is_that_of_finite_differences(spec: Any) -> None:
-    arch = parse_architecture(spec.architecture, '')
+    arch = parse_architecture(EnsembleArchitecture, spec.architecture, '')
     rng = torch.Generator().manual_seed(2)
     tensors = {n: t.double() for n, t in EnsembleNet.initial(arch, rng).items()}
     x = torch.randn(3, 4, 7, generator=rng, dtype=torch.float64)

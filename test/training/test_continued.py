@@ -12,7 +12,7 @@ import torch
 from wm_eval_ros.errors import BagError
 from wm_eval_ros.training.continued import continue_training, ContinueSettings
 from wm_eval_ros.training.evaluate import evaluate
-from wm_eval_ros.training.fit import TrainSettings
+from wm_eval_ros.training.settings import TrainSettings
 from wm_eval_ros.training.trainer import train, TrainResult
 from wm_eval_ros.training.trajectory import Dataset, Trajectory
 

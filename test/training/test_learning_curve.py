@@ -14,9 +14,9 @@ from wm_eval_ros.config.scenario import find_scenario, load_scenario
 from wm_eval_ros.config.schema import to_plain
 from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.models.checkpoint import load_spec
-from wm_eval_ros.training.fit import TrainSettings
 from wm_eval_ros.training.learning_curve import halvings, learn, Lesson, lessons, prefix
 from wm_eval_ros.training.recipe import Recipe, Round
+from wm_eval_ros.training.settings import TrainSettings
 from wm_eval_ros.training.trajectory import Dataset
 
 

@@ -14,8 +14,8 @@ import torch
 from wm_eval_ros.cli.main import main
 from wm_eval_ros.errors import BagError, ConfigError
 from wm_eval_ros.models.conformance import check_world_model
-from wm_eval_ros.training.fit import TrainSettings
 from wm_eval_ros.training.recipe import load_recipe, recipe_names
+from wm_eval_ros.training.settings import TrainSettings
 from wm_eval_ros.training.trainer import split, train
 from wm_eval_ros.training.trajectory import Dataset, Trajectory
 from wm_eval_ros.training.windows import cut

@@ -60,7 +60,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _from_bags(args: argparse.Namespace) -> dict[str, Any]:
     from wm_eval_ros.training.dataset import load_dataset
-    from wm_eval_ros.training.fit import TrainSettings
+    from wm_eval_ros.training.settings import TrainSettings
     from wm_eval_ros.training.trainer import train
     dataset = load_dataset(args.bags)
     name = args.name or args.out.resolve().name

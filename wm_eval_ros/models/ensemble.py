@@ -9,22 +9,18 @@ in that slot depends on the command before it too.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 import itertools
-from typing import Any
 
 import torch
 
-from wm_eval_ros.config.bounded import shown
-from wm_eval_ros.config.interface import CommandStream
-from wm_eval_ros.errors import CheckpointError
+from wm_eval_ros.models.architecture import parse_architecture, require_interface
+from wm_eval_ros.models.in_force import command_at_rest, command_in_force
 from wm_eval_ros.models.protocol import Latent, WorldModelSpec
 
 #: tensors with one entry a feature
 _PER_FEATURE = ('feature_mean', 'feature_scale', 'delta_mean', 'delta_scale', 'min_logvar',
                 'max_logvar')
-#: largest value each number of the architecture may have: a bound on memory before allocating
-LIMITS = {'features': 4096, 'actions': 256, 'members': 64, 'hidden': 4096, 'layers': 8}
 
 
 @dataclass(frozen=True)
@@ -57,33 +53,6 @@ class EnsembleArchitecture:
             out[f'weight{i}'] = (self.members, rows, columns)
             out[f'bias{i}'] = (self.members, 1, columns)
         return out
-
-
-def parse_architecture(raw: Mapping[str, Any], where: str) -> EnsembleArchitecture:
-    """
-    Check an untrusted architecture.
-
-    :raises CheckpointError: unknown or missing key, wrong type, size out of bounds
-    """
-    known = {f.name for f in fields(EnsembleArchitecture)}
-    if set(raw) - known or {'features', 'actions'} - set(raw):
-        raise CheckpointError(f'{where}: architecture has keys {shown(sorted(raw))}; '
-                              f'an ensemble has {sorted(known)}')
-    for name, limit in LIMITS.items():
-        value = raw.get(name, 1)
-        if type(value) is not int or not 1 <= value <= limit:
-            raise CheckpointError(f'{where}: architecture.{name} is {shown(value)}; '
-                                  f'give a whole number from 1 to {limit}')
-    if raw.get('activation', 'silu') not in ('silu', 'relu'):
-        raise CheckpointError(f'{where}: architecture.activation is '
-                              f'{shown(raw["activation"])}; known: silu, relu')
-    return EnsembleArchitecture(**raw)
-
-
-def command_at_rest(command: CommandStream) -> torch.Tensor:
-    """Return what a command of 0 in its own units is in [-1, 1], clipped, (A,)."""
-    low, high = torch.tensor(command.low), torch.tensor(command.high)
-    return (2.0 * (0.0 - low) / (high - low) - 1.0).clamp(-1.0, 1.0)
 
 
 class EnsembleNet:
@@ -157,16 +126,13 @@ class EnsembleModel:
 
         :raises CheckpointError: the architecture does not fit itself or the spec's interface
         """
-        arch = parse_architecture(spec.architecture, where)
-        if (arch.features, arch.actions) != (len(spec.feature_names), spec.action_dim):
-            raise CheckpointError(
-                f'{where}: architecture has {arch.features} features and {arch.actions} actions, '
-                f'the interface {len(spec.feature_names)} and {spec.action_dim}; train it anew')
+        arch = parse_architecture(EnsembleArchitecture, spec.architecture, where)
+        require_interface(spec, arch.features, arch.actions, where)
         return arch.shapes()
 
     def __init__(self, spec: WorldModelSpec, tensors: Mapping[str, torch.Tensor]) -> None:
         self.spec = spec
-        self.arch = parse_architecture(spec.architecture, spec.name)
+        self.arch = parse_architecture(EnsembleArchitecture, spec.architecture, spec.name)
         self.net = EnsembleNet(self.arch, tensors)
         f = self.arch.features
         self._rest = command_at_rest(spec.interface.command)
@@ -219,10 +185,7 @@ class EnsembleModel:
         :returns: (B, D), float32
         """
         z = (obs.to(torch.float32) - self._mean) / self._scale
-        rest = self._rest.expand(len(z), -1)
-        action = rest if prev_action is None else prev_action.to(torch.float32)
-        if is_first is not None:
-            action = torch.where(is_first[:, None], rest, action)
+        action = command_in_force(prev_action, is_first, self._rest, len(z))
         return torch.cat([z, action], dim=-1)
 
     @torch.inference_mode()

@@ -75,6 +75,24 @@ class WorldModel(Protocol):
         ...
 
 
+class TrainedModel(WorldModel, Protocol):
+    """A model made by training here: made of a spec and tensors, decodes to features."""
+
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Everything a checkpoint stores."""
+        ...
+
+    @property
+    def latent_scale(self) -> torch.Tensor:
+        """Physical size of one unit of each latent coordinate, features first, (D,)."""
+        ...
+
+    def decode(self, z: Latent) -> torch.Tensor:
+        """(..., D) -> (..., F) in physical units."""
+        ...
+
+
 @runtime_checkable
 class Decodes(Protocol):
     """Can turn latents into features in physical units."""

@@ -18,7 +18,7 @@ import torch
 from wm_eval_ros.config.interface import Interface
 from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.errors import ConfigError
-from wm_eval_ros.models.ensemble import command_at_rest
+from wm_eval_ros.models.in_force import command_at_rest, command_in_force
 from wm_eval_ros.models.protocol import Latent, WorldModelSpec
 from wm_eval_ros.plants.recovery import Floats, StateMap
 from wm_eval_ros.plants.simulator import mujoco
@@ -121,10 +121,7 @@ class OracleModel:
         :returns: (B, D), float32
         """
         z = obs.to(torch.float32)
-        rest = self._rest.expand(len(z), -1)
-        action = rest if prev_action is None else prev_action.to(torch.float32)
-        if is_first is not None:
-            action = torch.where(is_first[:, None], rest, action)
+        action = command_in_force(prev_action, is_first, self._rest, len(z))
         return torch.cat([z, action], dim=-1)
 
     def predict(

@@ -22,12 +22,12 @@ def card(
     """
     report, made = result.report, spec.provenance
     sources = ''.join(f'* {source}\n' for source in made['sources'])
-    size = spec.architecture
+    size = ', '.join(f'{name} {value}' for name, value in sorted(spec.architecture.items())
+                     if name not in ('features', 'actions'))
     last = report['horizon'] - 1
     return f"""# {spec.name}
 
-A probabilistic ensemble of {size['members']} members, {size['layers']} layers of
-{size['hidden']} ({size['activation']}), over {len(spec.feature_names)} features and
+A model of the family `{spec.family}` ({size}), over {len(spec.feature_names)} features and
 {spec.action_dim} command fields, {spec.dt_s * 1000:g} ms a step.
 
 Made by `{command}` in {result.seconds:.0f} s of training, {result.steps} gradient steps, seed
@@ -44,12 +44,18 @@ In units of each feature's standard deviation, {report['windows']} windows:
 | 1 | {report['rmse'][0]:.3f} | {report['persistence'][0]:.3f} |
 | {last + 1} | {report['rmse'][last]:.3f} | {report['persistence'][last]:.3f} |
 
-{report['coverage90']:.1%} of the one-step outcomes lie in the central 90 % of the prediction.
+{_coverage(report['coverage90'])}
 {_trial(trial)}
 ## Limits
 Good only near the states of its data: the task's own starts, commands of the sizes explored, and
 commands that take effect within the slot they were decided in.
 """
+
+
+def _coverage(share: float | None) -> str:
+    if share is None:
+        return 'The model predicts no spread.'
+    return f'{share:.1%} of the one-step outcomes lie in the central 90 % of the prediction.'
 
 
 def _trial(trial: Sequence[Outcome]) -> str:

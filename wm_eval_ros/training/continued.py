@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 import time
-from typing import Any
+from typing import Any, cast
 
 import torch
 
+from wm_eval_ros import plugins
 from wm_eval_ros.config.schema import build, setting, to_plain
 from wm_eval_ros.errors import BagError, ConfigError
-from wm_eval_ros.models.ensemble import EnsembleModel
-from wm_eval_ros.models.protocol import WorldModel
+from wm_eval_ros.models.checkpoint import GROUP
+from wm_eval_ros.models.protocol import TrainedModel, WorldModel, WorldModelSpec
 from wm_eval_ros.training.evaluate import evaluate
-from wm_eval_ros.training.fit import Fit, Progress, TrainSettings
+from wm_eval_ros.training.fit import Fit
+from wm_eval_ros.training.settings import FAMILIES, Progress, TrainSettings
 from wm_eval_ros.training.trainer import finite_windows, split, TrainResult
 from wm_eval_ros.training.trajectory import Dataset, Trajectory
 
@@ -37,31 +39,32 @@ def continue_training(
     provenance: Mapping[str, Any], progress: Progress | None = None,
 ) -> TrainResult:
     """
-    Train an ensemble further; its normalisation stays as it is.
+    Train a model further; its normalisation stays as it is.
 
     A normalisation taken anew would change what every weight means. What is validated is mixed as
     what is trained on, so that the kept weights are those of the best mixture.
 
     :param replay: data of the conditions the model was good in; None: only the new ones count
     :param provenance: laid over that of the model's first training
-    :raises ConfigError: not an ensemble
+    :raises ConfigError: of a family that is not trained here
     :raises BagError: too few episodes or slots, values that are not finite, or data of another
         interface or period than the model's
     """
-    if not isinstance(model, EnsembleModel):
-        raise ConfigError(f'{model.spec.name}: a model of the family {model.spec.family}; only '
-                          'an ensemble is trained further')
+    if model.spec.family not in FAMILIES:
+        raise ConfigError(f'{model.spec.name}: a model of the family {model.spec.family}; trained '
+                          f'further are: {", ".join(FAMILIES)}')
+    trainable = cast('TrainedModel', model)
     begun, cpu = time.monotonic(), time.process_time()
-    base = _settings(model, settings)
+    base = _settings(model.spec, settings)
     parts = [p for p in (new, replay) if p is not None]
     for part in parts:
-        _require_fit(model, part)
+        _require_fit(model.spec, part)
     halves = [split(part, base.val_share, base.seed) for part in parts]
     trained, held = ([half[side] for half in halves] for side in (0, 1))
     share = settings.new_share if replay is not None else 1.0
-    weights = _weights(trained, share, base.unroll), _weights(held, share, base.unroll)
-    fit = Fit(finite_windows(_all(trained), base.unroll), finite_windows(_all(held), base.unroll),
-              base, start=model.tensors, weights=weights)
+    weights = _weights(trained, share, base.window), _weights(held, share, base.window)
+    fit = Fit(finite_windows(_all(trained), base.window), finite_windows(_all(held), base.window),
+              base, start=trainable.tensors, weights=weights)
     steps = fit.run(progress or (lambda done, total, words: None))
     spec = replace(model.spec, provenance={
         **model.spec.provenance, 'torch_version': torch.__version__, 'settings': to_plain(base),
@@ -70,24 +73,24 @@ def continue_training(
         'sources': [s for p in parts for s in p.sources], 'new_share': share, **provenance,
         'trained_at_ns': time.time_ns(), 'train_cpu_s': time.process_time() - cpu,
         'train_wall_s': time.monotonic() - begun})
-    result = EnsembleModel(spec, fit.best)
-    return TrainResult(result, evaluate(result, _all(held), base.horizon), steps,
+    result: TrainedModel = plugins.load(GROUP, spec.family)(spec, fit.best)
+    return TrainResult(result, evaluate(result, _all(held), base.horizon, base.observed), steps,
                        time.monotonic() - begun)
 
 
-def _settings(model: EnsembleModel, settings: ContinueSettings) -> TrainSettings:
+def _settings(spec: WorldModelSpec, settings: ContinueSettings) -> TrainSettings:
     """Return the settings of the first training, of this architecture, with the new ones."""
-    made = model.spec.provenance.get('settings')
-    plain = {**(made if isinstance(made, dict) else {}), 'members': model.arch.members,
-             'hidden': model.arch.hidden, 'layers': model.arch.layers,
-             'activation': model.arch.activation, 'steps': settings.steps,
-             'learning_rate': settings.learning_rate, 'patience': settings.patience,
-             'seed': settings.seed}
-    return build(TrainSettings, plain, f'{model.spec.name}: provenance.settings')
+    made = spec.provenance.get('settings')
+    known = {f.name for f in fields(TrainSettings)}
+    plain = {**(made if isinstance(made, dict) else {}), 'family': spec.family,
+             **{n: v for n, v in spec.architecture.items() if n in known},
+             'steps': settings.steps, 'learning_rate': settings.learning_rate,
+             'patience': settings.patience, 'seed': settings.seed}
+    return build(TrainSettings, plain, f'{spec.name}: provenance.settings')
 
 
-def _require_fit(model: EnsembleModel, part: Dataset) -> None:
-    spec, where = model.spec, ', '.join(part.sources[:2]) or 'the data'
+def _require_fit(spec: WorldModelSpec, part: Dataset) -> None:
+    where = ', '.join(part.sources[:2]) or 'the data'
     if part.feature_names != spec.feature_names:
         raise BagError(f'{where}: features {", ".join(part.feature_names[:3])}, ...; the model '
                        f'has {", ".join(spec.feature_names[:3])}, ...: give data of its scenario')

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from wm_eval_ros.models.ensemble import EnsembleModel
+from wm_eval_ros.models.protocol import KnowsSpread, Latent, TrainedModel
 from wm_eval_ros.training.trajectory import Trajectory
-from wm_eval_ros.training.windows import cut, Windows
+from wm_eval_ros.training.windows import cut
 
 #: windows evaluated at most: evenly spread over all
 MOST_WINDOWS = 4096
 
 
 @torch.no_grad()
-def evaluate(model: EnsembleModel, held: Sequence[Trajectory], horizon: int) -> dict[str, Any]:
+def evaluate(
+    model: TrainedModel, held: Sequence[Trajectory], horizon: int, observed: int = 1
+) -> dict[str, Any]:
     """
     Score a model open loop.
 
@@ -25,25 +28,52 @@ def evaluate(model: EnsembleModel, held: Sequence[Trajectory], horizon: int) -> 
 
     :param held: episodes the model was not trained on
     :param horizon: steps imagined without correction; shortened to the longest episode
+    :param observed: slots encoded one after the other before imagining begins, for families with
+        a memory
     :returns: ``one_step_rmse``, ``one_step_persistence``, ``one_step_ratio``; per imagined step
         ``rmse``, ``persistence``; ``coverage90``: share of one-step outcomes within the central
-        90 % interval predicted for them; ``windows``, ``horizon``
+        90 % interval predicted for them, None where the model predicts none; ``windows``,
+        ``horizon``
     """
-    horizon = max(1, min(horizon, max(len(t.features) for t in held) - 1))
-    windows = cut(held, horizon)
-    stride = max(1, len(windows) // MOST_WINDOWS)
-    features, before, actions = windows.gather(torch.arange(0, len(windows), stride))
-    z = model.encode(features[:, 0], prev_action=before)
-    scale = model.latent_scale[:features.shape[-1]]
-    imagined = model.decode(model.predict(z, actions))
-    rmse = _rms((imagined - features[:, 1:]) / scale)
-    still = _rms((features[:, :1] - features[:, 1:]) / scale)
+    longest = max(len(t.features) for t in held)
+    horizon = max(1, min(horizon, longest - observed))
+    found = _imagined(model, held, horizon, observed)
+    scale = model.latent_scale[:found.features.shape[-1]]
+    seen = found.features[:, :1]
+    rmse = _rms((model.decode(found.rollout) - found.features[:, 1:]) / scale)
+    still = _rms((seen - found.features[:, 1:]) / scale)
     return {
         'one_step_rmse': rmse[0], 'one_step_persistence': still[0],
         'one_step_ratio': rmse[0] / still[0] if still[0] else None,
-        'rmse': rmse, 'persistence': still, 'coverage90': _coverage(model, held),
-        'windows': len(features), 'horizon': horizon,
+        'rmse': rmse, 'persistence': still, 'coverage90': _coverage(model, held, observed),
+        'windows': len(found.features), 'horizon': horizon,
     }
+
+
+@dataclass(frozen=True)
+class _Imagined:
+    #: (N, D)
+    start: Latent
+    #: (N, H, A)
+    actions: torch.Tensor
+    #: (N, H, D)
+    rollout: Latent
+    #: in physical units, the first of the slot imagined from, (N, H + 1, F)
+    features: torch.Tensor
+
+
+def _imagined(
+    model: TrainedModel, held: Sequence[Trajectory], horizon: int, observed: int
+) -> _Imagined:
+    """Encode the observed slots of windows in their order and imagine the rest."""
+    windows = cut(held, observed - 1 + horizon)
+    stride = max(1, len(windows) // MOST_WINDOWS)
+    features, before, actions = windows.gather(torch.arange(0, len(windows), stride))
+    z = model.encode(features[:, 0], prev_action=before)
+    for t in range(1, observed):
+        z = model.encode(features[:, t], z, actions[:, t - 1])
+    coming = actions[:, observed - 1:]
+    return _Imagined(z, coming, model.predict(z, coming), features[:, observed - 1:])
 
 
 def _rms(error: torch.Tensor) -> list[float]:
@@ -51,21 +81,18 @@ def _rms(error: torch.Tensor) -> list[float]:
     return [float(v) for v in error.square().mean((0, 2)).sqrt()]
 
 
-def _coverage(model: EnsembleModel, held: Sequence[Trajectory]) -> float:
+def _coverage(model: TrainedModel, held: Sequence[Trajectory], observed: int) -> float | None:
     """
     Share of one-step outcomes within the central 90 % of the predictive distribution.
 
-    The mixture of the members is taken as a Gaussian of its mean and variance
-    (Lakshminarayanan et al. 2017).
+    That is taken as a Gaussian of the predicted mean and spread, over the members of an ensemble
+    as in Lakshminarayanan et al. 2017.
     """
-    windows: Windows = cut(held, 1)
-    stride = max(1, len(windows) // MOST_WINDOWS)
-    features, before, actions = windows.gather(torch.arange(0, len(windows), stride))
-    t = model.tensors
-    z = (features - t['feature_mean']) / t['feature_scale']
-    x = torch.cat([z[:, 0], before, actions[:, 0]], dim=-1)
-    mean, logvar = model.net.head(x.expand(model.arch.members, *x.shape))
-    variance = logvar.exp().mean(0) + mean.var(0, correction=0)
-    outcome = (features[:, 1] - features[:, 0] - t['delta_mean']) / t['delta_scale']
-    inside = (outcome - mean.mean(0)).abs() <= 1.6449 * variance.sqrt()
-    return float(inside.float().mean())
+    if not isinstance(model, KnowsSpread):
+        return None
+    found = _imagined(model, held, 1, observed)
+    f = found.features.shape[-1]
+    unit = model.latent_scale[:f]
+    spread = model.spread(found.start, found.actions)[:, 0, :f] * unit
+    off = (found.features[:, 1] - model.decode(found.rollout)[:, 0]).abs()
+    return float((off <= 1.6449 * spread).float().mean())

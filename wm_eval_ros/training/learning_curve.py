@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from wm_eval_ros.errors import ConfigError
-from wm_eval_ros.training.fit import Progress
 from wm_eval_ros.training.recipe import Recipe
+from wm_eval_ros.training.settings import Progress
 from wm_eval_ros.training.trainer import train, TrainResult
 from wm_eval_ros.training.trajectory import Dataset
 

@@ -11,11 +11,11 @@ from wm_eval_ros.config.scenario import config_folder, find_scenario, load_scena
 from wm_eval_ros.config.schema import did_you_mean, setting
 from wm_eval_ros.config.yaml_file import load_settings
 from wm_eval_ros.errors import ConfigError
-from wm_eval_ros.models.ensemble import EnsembleModel
+from wm_eval_ros.models.protocol import WorldModel
 from wm_eval_ros.planning.baselines import ExplorePlanner
 from wm_eval_ros.planning.cem import CemPlanner
 from wm_eval_ros.records import EventKind
-from wm_eval_ros.training.fit import Progress, TrainSettings
+from wm_eval_ros.training.settings import Progress, TrainSettings
 from wm_eval_ros.training.simulate import Outcome, rollout_episodes, Timing, to_dataset
 from wm_eval_ros.training.trainer import train, TrainResult
 from wm_eval_ros.training.trajectory import Dataset, merge
@@ -98,7 +98,7 @@ class RecipeRunner:
     def gather(self, name: str, say: Callable[[str], Progress]) -> Dataset:
         """Collect all rounds in order, each but the first with a model of the data before it."""
         rounds, parts = self._recipe.rounds, list[Dataset]()
-        model: EnsembleModel | None = None
+        model: WorldModel | None = None
         for i, stage in enumerate(rounds):
             title = f'{i + 1} of {len(rounds)}'
             parts.append(self.collect(stage, model, say(f'collecting, round {title}')))
@@ -108,7 +108,7 @@ class RecipeRunner:
                               say(f'training, round {title}')).model
         return merge(parts)
 
-    def collect(self, stage: Round, model: EnsembleModel | None, progress: Progress) -> Dataset:
+    def collect(self, stage: Round, model: WorldModel | None, progress: Progress) -> Dataset:
         """Run one round's episodes to their time limit."""
         planner = ExplorePlanner(self._scenario.planner, model, self._scenario.interface)
         seeds = range(stage.seed, stage.seed + stage.episodes)
@@ -120,7 +120,7 @@ class RecipeRunner:
         return to_dataset(outcomes, self._scenario.interface, timing,
                           f'{stage.episodes} simulated episodes from seed {stage.seed}, {how}')
 
-    def trial(self, model: EnsembleModel, progress: Progress) -> list[Outcome]:
+    def trial(self, model: WorldModel, progress: Progress) -> list[Outcome]:
         """Run the scenario's planner on starts that were never trained on."""
         recipe = self._recipe
         planner = CemPlanner(self._scenario.planner, model, self._scenario.interface)

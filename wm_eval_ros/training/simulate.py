@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 import torch
 
 from wm_eval_ros.config.interface import Interface
-from wm_eval_ros.models.ensemble import command_at_rest
+from wm_eval_ros.models.in_force import command_at_rest
 from wm_eval_ros.models.protocol import WorldModel
 from wm_eval_ros.planning.protocol import Planner
 from wm_eval_ros.planning.scaling import to_command
@@ -126,6 +126,7 @@ class _Loop:
         self._timing, self._stop, self._command = timing, stop, interface.command
         self._observer = Observer(interface)
         self._rest = command_at_rest(interface.command)
+        self._latent: torch.Tensor | None = None
 
     def episode(self, seed: int, number: int) -> Outcome:
         """Run one episode."""
@@ -167,7 +168,9 @@ class _Loop:
         if self._model is None:
             return torch.zeros(0)
         obs = torch.as_tensor(features, dtype=torch.float32)[None]
-        return self._model.encode(obs, None, action[None], torch.tensor([first]))[0]
+        before = None if first else self._latent
+        self._latent = self._model.encode(obs, before, action[None], torch.tensor([first]))
+        return self._latent[0]
 
     def _draw(self, rng: np.random.Generator) -> tuple[int, int]:
         """Return age and latency of a slot, on the plant's grid, within the period."""

@@ -1,4 +1,4 @@
-"""Training of the ensemble: bootstrapped members, Gaussian likelihood, early stopping."""
+"""Training: split by episode, fit, and what is known of the model afterwards."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any
 
 import torch
 
+from wm_eval_ros import plugins
 from wm_eval_ros.config.schema import to_plain
 from wm_eval_ros.errors import BagError
-from wm_eval_ros.models.ensemble import EnsembleModel
-from wm_eval_ros.models.protocol import WorldModelSpec
+from wm_eval_ros.models.checkpoint import GROUP
+from wm_eval_ros.models.protocol import TrainedModel, WorldModelSpec
 from wm_eval_ros.training.evaluate import evaluate
-from wm_eval_ros.training.fit import Fit, Progress, TrainSettings
+from wm_eval_ros.training.fit import Fit
+from wm_eval_ros.training.settings import Progress, TrainSettings
 from wm_eval_ros.training.trajectory import Dataset, Trajectory
 from wm_eval_ros.training.windows import cut, Windows
 
@@ -23,7 +25,7 @@ from wm_eval_ros.training.windows import cut, Windows
 class TrainResult:
     """A trained model and what is known of it."""
 
-    model: EnsembleModel
+    model: TrainedModel
     #: figures on the held-out episodes, see :func:`wm_eval_ros.training.evaluate.evaluate`
     report: dict[str, Any]
     steps: int
@@ -51,20 +53,20 @@ def train(
     dataset: Dataset, settings: TrainSettings, name: str, progress: Progress | None = None
 ) -> TrainResult:
     """
-    Train an ensemble on a data set; the same seed and thread count give the same weights.
+    Train a model on a data set; the same seed and thread count give the same weights.
 
     :param name: name the model will declare
     :raises BagError: too few episodes, too few slots, or values that are not finite
     """
     begun, cpu = time.monotonic(), time.process_time()
     trained, held = split(dataset, settings.val_share, settings.seed)
-    fit = Fit(finite_windows(trained, settings.unroll), finite_windows(held, settings.unroll),
+    fit = Fit(finite_windows(trained, settings.window), finite_windows(held, settings.window),
               settings)
     steps = fit.run(progress or (lambda done, total, words: None))
-    spec = _spec(dataset, settings, name, steps)
+    spec = _spec(dataset, settings, name, steps, fit.learner.architecture())
     spec.provenance.update(trained_at_ns=time.time_ns(), train_cpu_s=time.process_time() - cpu)
-    model = EnsembleModel(spec, fit.best)
-    report = evaluate(model, held, settings.horizon)
+    model: TrainedModel = plugins.load(GROUP, settings.family)(spec, fit.best)
+    report = evaluate(model, held, settings.horizon, settings.observed)
     return TrainResult(model, report, steps, time.monotonic() - begun)
 
 
@@ -82,7 +84,8 @@ def finite_windows(trajectories: Sequence[Trajectory], length: int) -> Windows:
     return windows
 
 
-def _spec(dataset: Dataset, settings: TrainSettings, name: str, steps: int) -> WorldModelSpec:
+def _spec(dataset: Dataset, settings: TrainSettings, name: str, steps: int,
+          architecture: dict[str, Any]) -> WorldModelSpec:
     from importlib.metadata import PackageNotFoundError, version
     try:
         package = version('wm_eval_ros')
@@ -91,11 +94,7 @@ def _spec(dataset: Dataset, settings: TrainSettings, name: str, steps: int) -> W
     return WorldModelSpec(
         name=name, version='1', sha256='', family=settings.family, interface=dataset.interface,
         feature_names=dataset.feature_names, dt_s=dataset.dt_s,
-        architecture={
-            'features': len(dataset.feature_names),
-            'actions': len(dataset.interface.command.fields), 'members': settings.members,
-            'hidden': settings.hidden, 'layers': settings.layers,
-            'activation': settings.activation},
+        architecture=architecture,
         provenance={
             'package_version': package, 'torch_version': torch.__version__,
             'settings': to_plain(settings), 'steps': steps, 'episodes': dataset.episodes,

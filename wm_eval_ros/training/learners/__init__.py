@@ -1,0 +1,1 @@
+"""What a training run asks of a family: one module a kind of family."""

@@ -1,0 +1,55 @@
+"""Settings of a training run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from wm_eval_ros.config.schema import setting
+
+#: reports (steps done, steps in all, a few words)
+Progress = Callable[[int, int, str], None]
+#: families that `wm-eval train` makes
+FAMILIES = ('ensemble', 'mlp')
+#: those that remember more than the command in force
+WITH_MEMORY: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """How a model is trained."""
+
+    family: str = setting('ensemble', doc='family of world models', choices=FAMILIES)
+    members: int = setting(5, doc='members of an ensemble', low=1, high=64)
+    hidden: int = setting(64, doc='width of the hidden layers', low=1, high=4096)
+    layers: int = setting(2, doc='hidden layers', low=1, high=8)
+    activation: str = setting('silu', doc='activation', choices=('silu', 'relu'))
+    dropout: float = setting(
+        0.0, doc='share of hidden units left out, of an mlp: more than 0 makes it know its '
+        'uncertainty', low=0.0, high=0.9)
+    context: int = setting(
+        8, doc='steps that a family with a memory observes before it imagines, in one window of '
+        'the loss; others observe one', low=1, high=1000)
+    steps: int = setting(3000, doc='most gradient steps', low=1, high=10_000_000)
+    batch: int = setting(128, doc='windows per step and member', low=1, high=1_000_000)
+    unroll: int = setting(
+        6, doc='steps imagined within one window of the loss; one step alone leaves small errors '
+        'that add up, such as creeping through an end stop', low=1, high=100)
+    learning_rate: float = setting(3e-3, doc='peak learning rate', low=1e-7, high=1.0)
+    weight_decay: float = setting(1e-5, doc='decoupled weight decay', low=0.0, high=1.0)
+    gradient_clip: float = setting(10.0, doc='largest norm of the gradient', low=1e-3)
+    val_share: float = setting(0.1, doc='share of the episodes held out', low=0.01, high=0.9)
+    checks: int = setting(20, doc='validations over all steps', low=1, high=1000)
+    patience: int = setting(8, doc='validations without gain before training stops', low=1)
+    horizon: int = setting(10, doc='steps of the open-loop report', low=1, high=1000)
+    seed: int = setting(0, doc='seed of split, initialisation and batches', low=0, high=2**53)
+
+    @property
+    def observed(self) -> int:
+        """Slots of a window that are observed before imagining begins, >= 1."""
+        return self.context if self.family in WITH_MEMORY else 1
+
+    @property
+    def window(self) -> int:
+        """Transitions L of a window."""
+        return self.observed - 1 + self.unroll
