@@ -217,6 +217,13 @@ def test_the_nodes_end_when_their_launcher_dies(tmp_path: Path) -> None:
 REFUSED = {
     'unknown-scenario': (['run', 'reachr'], "did you mean 'reacher'"),
     'unknown-key': (['run', 'reacher', '--set', 'planner.sampels=3'], "did you mean 'samples'"),
+    'unknown-topic-of-a-perturbation': (
+        ['run', 'reacher', '--set', 'perturbations=[{name: sensor.bias, topics: [joint_stats]}]'],
+        "perturbation sensor.bias: no topic 'joint_stats' to act on; there are joint_command, "),
+    'topic-of-what-acts-on-none': (
+        ['run', 'reacher', '--set',
+         'perturbations=[{name: physical.payload, topics: [joint_states]}]'],
+        'perturbation physical.payload: topics: it acts on none'),
     'wrong-type': (['run', 'reacher', '--set', 'planner.samples=many'], 'a whole number'),
     'out-of-range': (['run', 'reacher', '--episodes', '0'], 'outside'),
     'clock': (['run', 'reacher', '--clock', 'fast'], 'realtime'),

@@ -129,6 +129,8 @@ def test_severity_0_is_skipped() -> None:
     ('timing.planner_kill', HOST, 'no processes here'),
     ('timing.drop', Host((Channel('joints', Role.OBSERVATION, UNIT, 'it waits'),)), 'it waits'),
     ('sensor.wrong_shape', Host((HOST.channels[1],)), 'tip holds no list that could be too short'),
+    ('sensor.wrong_shape', Host((Channel('joints', Role.OBSERVATION, UNIT, 'it waits',
+                                         lists=True),)), 'it waits'),
     ('sensor.noise', Host(()), 'there is nothing that it could act on')])
 def test_what_the_host_cannot_do_is_unsupported(name: str, host: Host, why: str) -> None:
     assert told(running(one(name), host=host).step(0)) == [

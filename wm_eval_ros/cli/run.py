@@ -21,7 +21,10 @@ from wm_eval_ros.cli.until_decided import add_until_decided, refuse_stray, run_u
 from wm_eval_ros.config.scenario import Scenario, with_planner
 from wm_eval_ros.config.schema import did_you_mean
 from wm_eval_ros.errors import EXIT_PASS, UnknownNameError
+from wm_eval_ros.nodes.perturber import channels
 from wm_eval_ros.perturb import catalogue
+from wm_eval_ros.perturb.host import Host
+from wm_eval_ros.perturb.injector import Injector
 from wm_eval_ros.records import EventKind, TERMINAL
 
 EXAMPLE = """example:
@@ -57,6 +60,7 @@ def main(args: argparse.Namespace) -> int:
     baselines = scenario.baselines if args.baselines else ()
     check_names(scenario, baselines)
     check_planners(scenario, baselines)
+    check_seal(scenario)
     folder = args.out or default_folder(scenario.name)
     execute(GraphRun(folder), scenario, args.domain)
     cards = []
@@ -82,7 +86,7 @@ def check_names(scenario: Scenario, baselines: Sequence[str] = ()) -> None:
     Refuse plug-ins nobody registered before anything is started.
 
     :raises UnknownNameError: naming the key and what is known
-    :raises ConfigError: a perturbation with parameters that it does not have
+    :raises ConfigError: a perturbation with parameters or topics that it does not have
     """
     asked = [('plant.kind', 'wm_eval_ros.plants', scenario.plant.kind),
              ('planner.planner', 'wm_eval_ros.planners', scenario.planner.planner),
@@ -92,6 +96,9 @@ def check_names(scenario: Scenario, baselines: Sequence[str] = ()) -> None:
             raise UnknownNameError(f'{key}: no {name!r}{did_you_mean(name, known)}')
     for each in scenario.perturbations:
         catalogue.check(each.name, each.parameters)
+    if scenario.plant.kind != 'hardware':
+        # that of a robot is the relay's affair
+        Injector(scenario.perturbations, Host(channels(scenario)))
 
 
 def check_planners(scenario: Scenario, baselines: Sequence[str] = ()) -> None:
@@ -108,6 +115,19 @@ def check_planners(scenario: Scenario, baselines: Sequence[str] = ()) -> None:
         model = load_model(each) if settings.model else None
         plugins.load('wm_eval_ros.planners', settings.planner)(settings, model, each.interface)
         detector_of(each, '' if model is None else model.spec.sha256)
+
+
+def check_seal(scenario: Scenario) -> None:
+    """
+    Begin the audit trail as the recorder will: a key that it would refuse is refused at once.
+
+    :raises ConfigError: a key, and nothing to sign
+    :raises SecurityError: the key cannot be used
+    :raises MissingExtraError: a key, and `cryptography` is not installed
+    """
+    from wm_eval_ros.audit.seal import seal_of
+    settings = scenario.recorder
+    seal_of(Path(), audit=settings.audit, signing_key=settings.signing_key)
 
 
 def default_folder(name: str) -> Path:

@@ -55,7 +55,7 @@ class Perturber:
                        for topic, editor in self._editors.items()}
         self._command = interface.command.topic
         self._units[self._command] = command_units(interface.command)
-        host = _host(scenario, plant, self._units, process_faults)
+        host = _host(scenario, plant, process_faults)
         self._injector = Injector(scenario.perturbations, host, self._disturb)
         self._open = False
         # in a simulator the rates are known, and so is what is held back at most
@@ -179,22 +179,10 @@ class Perturber:
 
 
 def _host(
-    scenario: Scenario, plant: Plant, units: dict[str, NDArray[np.float64]], process_faults: bool,
+    scenario: Scenario, plant: Plant, process_faults: bool,
 ) -> Host:
     """Return what the simulated plant of a scenario lets be perturbed."""
     realtime = scenario.clock is ClockMode.REALTIME
-    in_step = '' if realtime else (f'in {scenario.clock} the planner waits for every observation: '
-                                   'none can be lost, late or misdated')
-    interface = scenario.interface
-    channels = [Channel(s.topic, Role.OBSERVATION, units[s.topic], in_step,
-                        lists=any('[' in field for field in s.fields))
-                for s in interface.observations]
-    command = interface.command
-    channels.append(Channel(command.topic, Role.COMMAND, units[command.topic],
-                            lists=any('[' in field for field in command.fields)))
-    if scenario.plant.camera_hz > 0:
-        channels.append(Channel(topics.camera(scenario.plant.camera_encoding), Role.CAMERA,
-                                in_step=in_step))
     lacks: dict[Any, str] = {}
     if not isinstance(plant, Disturbable):
         lacks[ChangesWorld] = f'the plant {scenario.plant.kind} has no physics to change'
@@ -203,4 +191,22 @@ def _host(
         lacks |= {ChangesProcesses: waits, ChangesEndpoints: waits}
     elif not process_faults:
         lacks[ChangesProcesses] = 'nobody here starts and ends processes: use wm-eval run'
-    return Host(tuple(channels), lacks)
+    return Host(channels(scenario), lacks)
+
+
+def channels(scenario: Scenario) -> tuple[Channel, ...]:
+    """Return the topics of a simulated plant that can be perturbed."""
+    in_step = '' if scenario.clock is ClockMode.REALTIME else (
+        f'in {scenario.clock} the planner waits for every observation: none can be lost, late, '
+        'misdated or cut short')
+    interface = scenario.interface
+    command = interface.command
+    found = [Channel(s.topic, Role.OBSERVATION, observation_units(raw_fields(s)), in_step,
+                     lists=any('[' in field for field in s.fields))
+             for s in interface.observations]
+    found.append(Channel(command.topic, Role.COMMAND, command_units(command),
+                         lists=any('[' in field for field in command.fields)))
+    if scenario.plant.camera_hz > 0:
+        found.append(Channel(topics.camera(scenario.plant.camera_encoding), Role.CAMERA,
+                             in_step=in_step))
+    return tuple(found)

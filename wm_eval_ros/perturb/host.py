@@ -28,7 +28,7 @@ class Channel:
     role: Role
     #: an ordinary change of each number, shape (F,); empty: no numbers
     unit: Floats = field(default_factory=lambda: np.zeros(0))
-    #: why messages cannot be dropped or held back here; empty: they can
+    #: why messages cannot be dropped, held back or made unreadable here; empty: they can
     in_step: str = ''
     #: whether its numbers stand in lists, which can be too short
     lists: bool = False

@@ -98,6 +98,8 @@ def _obstacle(channel: Channel, ability: Any) -> str:
         return '' if camera else f'{channel.topic} carries no image'
     if camera or not len(channel.unit):
         return f'{channel.topic} carries no numbers'
-    if ability is ChangesLength and not channel.lists:
-        return f'{channel.topic} holds no list that could be too short'
+    if ability is ChangesLength:
+        # a message that cannot be read is as good as lost
+        return channel.in_step if channel.lists else (
+            f'{channel.topic} holds no list that could be too short')
     return ''
