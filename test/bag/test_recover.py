@@ -150,6 +150,19 @@ def test_a_damaged_metadata_file_does_not_matter(
     (folder / 'metadata.yaml').write_text('{')
     found = recover(folder, tmp_path / 'new')
     assert (found.outcome, found.messages) == (Outcome.FULL, 50)
+    assert any('metadata.yaml: not usable' in note for note in found.notes)
+
+
+def test_a_link_out_of_the_folder_is_not_followed(
+    tmp_path: Path, make_joint_bag: Callable[..., Path],
+) -> None:
+    folder = make_joint_bag(50)
+    own = next(folder.glob('*.mcap'))
+    own.symlink_to(own.rename(tmp_path / 'theirs.mcap'))
+    found = recover(folder, tmp_path / 'new')
+    assert found.outcome is Outcome.NOTHING
+    assert any('a link to' in note for note in found.notes)
+    assert not (tmp_path / 'new').exists()
 
 
 def test_an_sqlite_bag_becomes_one_of_mcap(tmp_path: Path, scenes: ModuleType) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,28 @@ def test_what_is_lost_and_nothing_have_exit_codes_of_their_own(
     assert main(['recover', str(tmp_path / 'nowhere')]) == 2
     assert main(['recover', str(write(tmp_path / 'c', closed=True)), '--out', str(folder)]) == 74
     assert 'Traceback' not in capsys.readouterr().err
+
+
+def link(sidecar: Path) -> None:
+    (secret := sidecar.parent.parent / 'secret').write_text('mine')
+    sidecar.symlink_to(secret)
+
+
+def bomb(sidecar: Path) -> None:
+    sidecar.touch()
+    os.truncate(sidecar, 1 << 40)
+
+
+@pytest.mark.parametrize(('make', 'why'), [
+    (link, 'a link to'), (bomb, 'larger than'), (os.mkfifo, 'no regular file')])
+def test_a_sidecar_is_copied_unless_it_leads_away_or_is_none(
+    make: Callable[[Path], object], why: str, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = write(tmp_path / 'bag', closed=True)
+    make(folder / 'audit.jsonl')
+    assert main(['recover', str(folder), '--out', str(tmp_path / 'new')]) == 0
+    note, = capsys.readouterr().err.splitlines()
+    assert 'audit.jsonl: ' in note
+    assert why in note
+    assert not (tmp_path / 'new' / 'audit.jsonl').exists()

@@ -40,7 +40,7 @@ def contents(path: Path, damage: Damage) -> tuple[Metadata | None, list[Path]]:
     if (path / METADATA).exists():
         metadata = read_metadata(path)
         return metadata, _listed(path, metadata, damage)
-    found = sorted((_inside(p, path) for p in path.iterdir() if p.name.endswith(_SUFFIXES)),
+    found = sorted((inside(p, path) for p in path.iterdir() if p.name.endswith(_SUFFIXES)),
                    key=_split_number)
     if not found:
         raise BagError(f'{path}: no bag: it holds neither {METADATA} nor a storage file '
@@ -104,7 +104,7 @@ def _listed(path: Path, metadata: Metadata, damage: Damage) -> list[Path]:
                            'of the bag; nothing outside of it is opened')
         there = [p for p in (path / name, path / f'{name}.zstd') if p.is_file()]
         if there:
-            files.append(_inside(there[0], path))
+            files.append(inside(there[0], path))
         else:
             damage.found(f'{path}: {METADATA} lists {name}, which is not there; restore it, or '
                          'read the rest with --salvage')
@@ -113,7 +113,7 @@ def _listed(path: Path, metadata: Metadata, damage: Damage) -> list[Path]:
     return files
 
 
-def _inside(file: Path, folder: Path) -> Path:
+def inside(file: Path, folder: Path) -> Path:
     """
     Return the file; one in a bag's folder may be a link, but not to somewhere else.
 

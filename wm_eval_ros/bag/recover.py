@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from wm_eval_ros.bag.columns import Columns
+from wm_eval_ros.bag.locate import inside
 from wm_eval_ros.bag.mcap_file import McapFile
 from wm_eval_ros.bag.message import Connection, RawMessage, StorageFile
 from wm_eval_ros.bag.reader import Bag, open_bag
@@ -103,32 +104,33 @@ def recover(
         raise ConfigError(f'{folder}: lies in the bag that is recovered, which is only read; name '
                           'a folder beside it')
     try:
-        bag = _opened(path)
+        bag, why = _opened(path)
     except BagError as error:
         size = path.stat().st_size if path.is_file() else sum(
             p.stat().st_size for p in path.iterdir() if p.is_file())
         return Recovery(path, None, (), size, size, (str(error),))
     with bag:
-        return _Copy(bag, folder, tell).run()
+        return _Copy(bag, folder, tell, why).run()
 
 
-def _opened(path: Path) -> Bag:
-    """Open the bag, where its metadata.yaml is of no use without it."""
+def _opened(path: Path) -> tuple[Bag, tuple[str, ...]]:
+    """Open the bag; where its metadata.yaml is of no use without it, and with what is wrong."""
     try:
-        return open_bag(path, salvage=True)
-    except BagError:
+        return open_bag(path, salvage=True), ()
+    except BagError as error:
         files = [] if path.is_file() else [
             p for p in path.iterdir() if p.suffix in ('.mcap', '.db3')]
         if len(files) != 1:
             raise
-        return open_bag(files[0], salvage=True)
+        return open_bag(inside(files[0], path), salvage=True), (str(error),)
 
 
 class _Copy:
     """One bag on its way into another."""
 
-    def __init__(self, bag: Bag, folder: Path, tell: Callable[[float], object]) -> None:
-        self._bag, self._folder, self._tell = bag, folder, tell
+    def __init__(self, bag: Bag, folder: Path, tell: Callable[[float], object],
+                 notes: tuple[str, ...]) -> None:
+        self._bag, self._folder, self._tell, self._notes = bag, folder, tell, notes
         self._kinds: dict[str, Connection] = {}
         self._counts: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
@@ -193,7 +195,7 @@ class _Copy:
         skipped = [f'{topic}: {count} messages of another type, or of no time, are left out'
                    for topic, count in sorted(self._skipped.items())]
         return Recovery(bag.path, folder, tuple(topics), bag.size, bag.lost_bytes,
-                        (*bag.notes, *skipped))
+                        (*self._notes, *bag.notes, *skipped))
 
     def _summary(self, found: Recovery) -> dict[str, str]:
         custom = dict(self._bag.metadata.custom) if self._bag.metadata is not None else {}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 import json
+import os
 from pathlib import Path
 import shutil
 import sys
-from typing import Any, TYPE_CHECKING
+from typing import Any, BinaryIO, TYPE_CHECKING
 
 from wm_eval_ros.cli.progress import Progress
-from wm_eval_ros.errors import EXIT_LOSSY, EXIT_NOTHING, EXIT_PASS, RecordingError
+from wm_eval_ros.errors import BagError, EXIT_LOSSY, EXIT_NOTHING, EXIT_PASS, RecordingError
 
 if TYPE_CHECKING:
     from wm_eval_ros.bag.recover import Recovery
@@ -23,6 +25,8 @@ The source is only read.
 exit: 0 all of it, 3 some of it is lost, 1 nothing could be read, 2 there is no such bag,
 74 the new bag cannot be written."""
 
+#: of 90 million messages, a day at 1 kHz [bytes]
+_MAX_SIDECAR_BYTES = 1 << 30
 _CODES = {'full': EXIT_PASS, 'lossy': EXIT_LOSSY, 'nothing': EXIT_NOTHING}
 
 
@@ -47,7 +51,8 @@ def main(args: argparse.Namespace) -> int:
     finally:
         bar.close()
     if found.folder is not None:
-        _copy_sidecar(args.bag if args.bag.is_dir() else args.bag.parent, found.folder)
+        source = args.bag if args.bag.is_dir() else args.bag.parent
+        found = replace(found, notes=(*found.notes, *_copy_sidecar(source, found.folder)))
     if args.json:
         print(json.dumps(_plain(found), indent=1))
     else:
@@ -57,15 +62,35 @@ def main(args: argparse.Namespace) -> int:
     return _CODES[found.outcome.value]
 
 
-def _copy_sidecar(source: Path, folder: Path) -> None:
-    """Let `wm-eval verify` hold the new bag against the checkpoints of the old."""
+def _copy_sidecar(source: Path, folder: Path) -> tuple[str, ...]:
+    """
+    Let `wm-eval verify` hold the new bag against the checkpoints of the old.
+
+    :returns: why it was not copied, if it is there and was not
+    """
     from wm_eval_ros.audit.seal import SIDECAR
-    if not (source / SIDECAR).is_file():
-        return
+    from wm_eval_ros.bag.locate import inside
+    from wm_eval_ros.config.bounded import open_regular
+    path = source / SIDECAR
+    if not path.exists():
+        return ()
     try:
-        shutil.copyfile(source / SIDECAR, folder / SIDECAR)
+        with open_regular(inside(path, source)) as file:
+            if os.fstat(file.fileno()).st_size > _MAX_SIDECAR_BYTES:
+                return (f'{path}: larger than {_MAX_SIDECAR_BYTES} bytes; not copied',)
+            return _copied(file, folder / SIDECAR)
+    except (OSError, BagError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        return (f'{path}: not copied ({why})',)
+
+
+def _copied(file: BinaryIO, to: Path) -> tuple[str, ...]:
+    try:
+        with to.open('wb') as new:
+            shutil.copyfileobj(file, new)
     except OSError as error:
-        raise RecordingError(f'{folder / SIDECAR}: cannot be written ({error})') from None
+        raise RecordingError(f'{to}: cannot be written ({error})') from None
+    return ()
 
 
 def _plain(found: Recovery) -> dict[str, Any]:
