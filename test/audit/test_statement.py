@@ -39,6 +39,7 @@ def test_a_signed_statement_names_run_model_and_files(
     assert (said['run_id'], said['model']['name'], said['task']) == ('r1', 'reacher', 'reacher')
     assert said['gates'] == {'profile': 'p', 'verdict': 'pass'}
     assert said['bag']['seal'] == 'not sealed'
+    assert said['bag']['accidents_only'] is True
     envelope = json.loads((tmp_path / 'provenance.json').read_text())
     assert envelope['payloadType'] == 'application/vnd.in-toto+json'
     check = ['attest', card, bag, '--check', str(tmp_path / 'provenance.json'), '--key']
@@ -46,6 +47,20 @@ def test_a_signed_statement_names_run_model_and_files(
     assert capsys.readouterr().out.startswith('as stated; signed by the given key ed25519:')
     assert main([*check, str(keys / 'b.pub')]) == 2
     assert 'not by the given key' in capsys.readouterr().err.replace('signature is not', 'not')
+
+
+@pytest.mark.parametrize(('key', 'accidents_only'), [('a', False), ('b', True), (None, True)])
+def test_a_statement_says_whether_the_seals_show_accidents_only(
+    key: str | None, accidents_only: bool, tools: Any, run_messages: Any, signer: Any, keys: Path,
+    tmp_path: Path, capsys: Any,
+) -> None:
+    bag, card = tools.seal('sealed', run_messages, signer=signer), tmp_path / 'scorecard.json'
+    card.write_text(score_bag(bag).to_json())
+    signing = [] if key is None else ['--signing-key', str(keys / f'{key}.pem')]
+    assert main(['attest', str(card), str(bag), *signing, '--json']) == 0
+    said = json.loads(capsys.readouterr().out)['predicate']['bag']
+    assert (said['seal'], said['accidents_only']) == ('intact', accidents_only)
+    assert said['signer'].startswith('ed25519:')
 
 
 def test_a_changed_file_is_not_as_stated(

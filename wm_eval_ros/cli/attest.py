@@ -54,13 +54,15 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _make(args: argparse.Namespace) -> int:
-    from wm_eval_ros.audit.keys import load_signing_key
+    from wm_eval_ros.audit.keys import key_id, load_signing_key
     from wm_eval_ros.audit.statement import envelope, statement, subjects
     from wm_eval_ros.audit.verify import Outcome, verify
     signer = load_signing_key(args.signing_key) if args.signing_key is not None else None
     text = _text(args.scorecard)
     card = _card(args.scorecard, text)
     seal = verify(args.bag)
+    if signer is not None and seal.signer == key_id(signer.public):
+        seal = verify(args.bag, signer.public)
     if seal.outcome is Outcome.TAMPERED:
         print(f'wm-eval attest: {args.bag}: not what was recorded; `wm-eval verify` says where',
               file=sys.stderr)
@@ -71,7 +73,7 @@ def _make(args: argparse.Namespace) -> int:
         return EXIT_FAIL
     predicate = {**_predicate(card, args.scorecard.parent / 'gates.json'), 'bag': {
         'seal': str(seal.outcome.value), 'messages': seal.messages, 'sealed': seal.sealed,
-        'signer': seal.signer}}
+        'signer': seal.signer, 'accidents_only': seal.accidents_only}}
     made = statement(subjects(args.scorecard, args.bag), predicate)
     path = args.out or args.scorecard.parent / FILE
     try:
