@@ -1,0 +1,76 @@
+"""What a candidate is worth: rolled through the model and held against the objective."""
+
+from __future__ import annotations
+
+import torch
+
+from wm_eval_ros.config.interface import Interface
+from wm_eval_ros.config.scenario import PlannerSettings
+from wm_eval_ros.errors import CheckpointError, ConfigError
+from wm_eval_ros.models.protocol import Decodes, KnowsUncertainty, Latent, WorldModel
+from wm_eval_ros.planning.objective import Objective
+
+
+class Imagination:
+    """
+    A model and an objective.
+
+    :param planner: name of the planner that asks, for errors
+    :param model: must decode its latents, so that the objective can name features
+    :raises ConfigError: no model, or an objective it cannot serve
+    :raises CheckpointError: the model does not decode, or imagines another period
+    """
+
+    def __init__(self, planner: str, settings: PlannerSettings, model: WorldModel | None,
+                 interface: Interface) -> None:
+        if model is None:
+            raise ConfigError(f'planner.model: the planner {planner} imagines; name a checkpoint')
+        if not isinstance(model, Decodes):
+            raise CheckpointError(f'model {model.spec.name!r} does not decode its latents; '
+                                  'the objective cannot name features')
+        if abs(model.spec.dt_s - settings.period_ms / 1e3) > 0.01 * model.spec.dt_s:
+            raise CheckpointError(f'model {model.spec.name!r} imagines steps of '
+                                  f'{model.spec.dt_s * 1e3:g} ms, planner.period_ms is '
+                                  f'{settings.period_ms:g}; use the same, or train anew')
+        if settings.uncertainty_weight and not isinstance(model, KnowsUncertainty):
+            raise ConfigError(f'planner.uncertainty_weight: model {model.spec.name!r} does not '
+                              'know its uncertainty; set it to 0')
+        self.model: WorldModel = model
+        self._decode, self._wary = model.decode, settings.uncertainty_weight > 0
+        self._objective = Objective(settings, model.spec.feature_names, interface)
+
+    def after(self, z: Latent, in_flight: torch.Tensor | None) -> Latent:
+        """Return the latent once the commands in flight, (L, A), have been executed, (1, D)."""
+        z = z.reshape(1, -1)
+        if in_flight is None or not len(in_flight):
+            return z
+        return self.model.predict(z, in_flight[None])[:, -1]
+
+    def __call__(
+        self, z: Latent, goal: torch.Tensor, actions: torch.Tensor, generator: torch.Generator
+    ) -> tuple[Latent, torch.Tensor]:
+        """
+        Imagine candidates from one latent.
+
+        :param z: (1, D)
+        :param goal: (G,)
+        :param actions: in [-1, 1], (K, H, A)
+        :returns: rollouts (K, H, D) and costs (K,); a cost that is not finite weighs nothing
+        """
+        start, spread = z.expand(len(actions), -1), None
+        if not self._wary:
+            rollout = self.model.predict(start, actions, generator=generator)
+        elif hasattr(self.model, 'imagine'):
+            rollout, spread = self.model.imagine(start, actions)
+        else:
+            rollout = self.model.predict(start, actions, generator=generator)
+            assert isinstance(self.model, KnowsUncertainty)
+            spread = self.model.uncertainty(start, actions)
+        return rollout, self.cost(rollout, goal, actions, spread)
+
+    def cost(
+        self, rollout: Latent, goal: torch.Tensor, actions: torch.Tensor,
+        spread: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return the cost of rollouts, (K, H, D) to (K,)."""
+        return self._objective(self._decode(rollout), goal, actions, spread)
