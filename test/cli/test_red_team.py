@@ -141,6 +141,8 @@ def test_the_scenarios_other_perturbations_stay_on() -> None:
     (['--perturbation', 'physical.payload', '--over', 'sevrity'], '--over sevrity: known are'),
     (['--perturbation', 'physical.payload', '--over', ''], 'nothing to search'),
     (['--perturbation', 'physical.payload', '--range', 'x'], '--range x: write'),
+    (['--perturbation', 'physical.payload', '--range', 'physical.payload.ratio=nan:1'],
+     'perturbation physical.payload: ratio: nan is no finite number'),
     (['--perturbation', 'physical.payload', '--budget', '0'], '--budget 0'),
     (['--perturbation', 'physical.payload', '--bound', '1'], '--bound 1'),
     # 2 * 0.5^n is 0.0625 with five, at 0.05; with six 0.031, at 0.05 / 3

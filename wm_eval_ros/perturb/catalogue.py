@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 import dataclasses
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,8 @@ def check(name: str, parameters: Mapping[str, float]) -> None:
         if key not in known:
             raise ConfigError(f'perturbation {name}: no parameter {key!r}'
                               f'{did_you_mean(key, known)}')
+        if not math.isfinite(value):
+            raise ConfigError(f'perturbation {name}: {key}: {value:g} is no finite number')
         low, high = known[key].metadata['low'], known[key].metadata['high']
         if (low is not None and value < low) or (high is not None and value > high):
             raise ConfigError(f'perturbation {name}: {key}: {value:g} is outside '
