@@ -99,7 +99,7 @@ def main() -> int:
     parser.add_argument('--start', type=float, default=0.0, help='task time of the onset [s]')
     parser.add_argument('--alpha', type=float, default=0.05)
     parser.add_argument('--shift', type=int, default=0, help='added to every seed: other starts')
-    parser.add_argument('--streams', default='', help='score streams; left out: all')
+    parser.add_argument('--streams', default='', help='score streams; left out: the default')
     parser.add_argument('--json', action='store_true')
     args = parser.parse_args()
     wish = Wish(alpha=args.alpha, streams=tuple(filter(None, args.streams.split(','))))

@@ -217,3 +217,15 @@ def test_aborted_and_open_episodes_are_left_out(nominal_run: Maker, scenes: Modu
     cut = [r for r in run if r not in ends[2:]] + [
         scenes.event('ABORT', 2, 50.0 * 90 - 20), ]
     assert [e.number for e in material_of(cut).episodes] == [0, 1]
+
+
+@pytest.mark.parametrize(('wish', 'detectors'), [
+    pytest.param(Wish(), ('band',), id='default-streams'),
+    pytest.param(Wish(streams=('effect', 'innovation')), ('band', 'cusum'), id='named-streams'),
+    pytest.param(Wish(detectors=('cusum',)), ('cusum',), id='named-detectors'),
+])
+def test_only_the_default_streams_go_without_sums(nominal_run: Maker, wish: Wish,
+                                                  detectors: tuple[str, ...]) -> None:
+    found = calibrate(material_of(nominal_run(100)), wish, created_ns=0)
+    assert found.streams == ('effect', 'innovation')
+    assert found.detectors == detectors

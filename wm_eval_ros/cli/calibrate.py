@@ -38,8 +38,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                              'scores in these runs, else all that have any')
     parser.add_argument('--h-steps', type=int, default=5,
                         help='slots that the stream h_step looks ahead')
-    parser.add_argument('--detectors', default='band,cusum', metavar='D1,D2,...',
-                        help='detector plug-ins')
+    parser.add_argument('--detectors', metavar='D1,D2,...',
+                        help='detector plug-ins; default: band where the streams are the two of '
+                             'the default, else band and cusum')
     parser.add_argument('--json', action='store_true', help='print what was found as JSON')
 
 
@@ -53,8 +54,8 @@ def main(args: argparse.Namespace) -> int:
     if args.h_steps < 2:
         raise ConfigError(f'--h-steps: {args.h_steps}; at least 2')
     wish = Wish(alpha=args.alpha, rule=args.rule, streams=_names(args.streams),
-                h_steps=args.h_steps, detectors=_names(args.detectors))
-    if not wish.detectors:
+                h_steps=args.h_steps, detectors=_names(args.detectors or ''))
+    if args.detectors is not None and not wish.detectors:
         raise ConfigError('--detectors: none named; band is one')
     found = calibrate_bags(args.bags, wish)
     facts = _facts(found, write_calibration(args.out, found))

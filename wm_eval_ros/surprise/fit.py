@@ -33,6 +33,9 @@ PART = 0.15
 #: streams that found most faults of the dynamics together: every further one raises the threshold
 #: that all share
 FEW = ('effect', 'innovation')
+#: detectors that go with `FEW`, and with other streams: `effect` is a sum over the slots already,
+#: and a sum of `innovation` found nothing more and raised the threshold
+FEW_DETECTORS, DETECTORS = ('band',), ('band', 'cusum')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +48,8 @@ class Wish:
     #: empty: `FEW` where they have scores in the runs, else every stream that has one
     streams: tuple[str, ...] = ()
     h_steps: int = 5
-    detectors: tuple[str, ...] = ('band', 'cusum')
+    #: empty: `FEW_DETECTORS` where `streams` is empty and `FEW` are taken, else `DETECTORS`
+    detectors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,7 @@ def calibrate(material: Material, wish: Wish, *, created_ns: int,
     scored = _scores(material, parts[1] + parts[2], StreamFold(names, wish.h_steps, reference))
     shaping, ranking = scored[:len(parts[1])], scored[len(parts[1]):]
     kept = _known(names, shaping, wish)
+    wish = replace(wish, detectors=wish.detectors or _detectors(kept, wish))
     shaping, ranking = _only(shaping, names, kept), _only(ranking, names, kept)
     band = fit_band([s.raw for s in shaping])
     scale = fit_scale(np.array([largest(_components(s, band, wish)) for s in shaping]))
@@ -186,6 +191,10 @@ def _known(names: Sequence[str], shaping: Sequence[Scored], wish: Wish) -> tuple
                                'planner.record_rollout?')
     found = tuple(name for name, good in zip(names, has, strict=True) if good)
     return FEW if not wish.streams and set(FEW) <= set(found) else found
+
+
+def _detectors(kept: tuple[str, ...], wish: Wish) -> tuple[str, ...]:
+    return FEW_DETECTORS if kept == FEW and not wish.streams else DETECTORS
 
 
 def _only(scored: Sequence[Scored], names: Sequence[str], kept: Sequence[str]) -> list[Scored]:
