@@ -82,6 +82,13 @@ def test_a_case_whose_exploration_meets_its_evaluation_is_refused() -> None:
         load_case('reacher_friction', {'explore_seed': 1010})
 
 
+def test_a_file_that_is_no_mapping_is_refused_as_such_with_settings_over_it(
+        tmp_path: Path) -> None:
+    (path := tmp_path / 'list.yaml').write_text('- 1')
+    with pytest.raises(ConfigError, match='expected a mapping of settings, found a list'):
+        load_case(str(path), {'seed': 3})
+
+
 def test_settings_are_laid_over_a_case() -> None:
     case = load_case('reacher_friction', {'train.steps': 7, 'margin': 0.2})
     assert (case.train.steps, case.margin, case.train.new_share) == (7, 0.2, 0.8)
@@ -98,6 +105,10 @@ def test_settings_are_laid_over_a_case() -> None:
     pytest.param(['reacher_friction', '--set', 'margin'], 'write KEY=VALUE', id='no-value'),
     pytest.param(['reacher_friction', '--threads', '0'], 'at least 1', id='no-thread'),
     pytest.param(['reacher_friction', '--model', 'raecher'], 'no checkpoint', id='no-such-model'),
+    pytest.param(['reacher_friction', '--model', 'cartpole'], 'trained for 1 command fields',
+                 id='model-of-another-task'),
+    pytest.param(['reacher_friction', '--set', 'shift=[{name: physical.frictoin}]'],
+                 "did you mean 'physical.friction'", id='no-such-shift'),
 ])
 def test_bad_input_is_one_line_and_nothing_is_run(
         words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

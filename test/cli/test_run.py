@@ -236,6 +236,7 @@ REFUSED = {
     'bad-baseline': (['run', 'reacher', '--baselines', '--set', 'baselines=[nope]'], 'baselines'),
     'baseline-that-imagines': (['run', 'reacher', '--baselines', '--set', 'baselines=[cem]'],
                                'planner.model'),
+    'no-signing-key': (['run', 'reacher', '--set', 'recorder.signing_key=lab.pem'], 'lab.pem'),
     'bad-name': (['run', 'reacher', '--set', 'name=../evil'], 'folder'),
 }
 

@@ -73,6 +73,13 @@ def test_hostile_yaml_is_refused(tmp_path: Path, text: str, says: str) -> None:
         load_yaml(path)
 
 
+def test_a_file_that_is_no_mapping_is_refused_as_such_with_settings_over_it(
+        tmp_path: Path) -> None:
+    (path := tmp_path / 'list.yaml').write_text('- 1')
+    with pytest.raises(ConfigError, match='expected a mapping of settings, found a list'):
+        load_scenario(path, {'episodes': 3})
+
+
 def test_large_binary_and_missing_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / 'x.yaml'
     with pytest.raises(ConfigError, match='cannot be read'):

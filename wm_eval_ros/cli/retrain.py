@@ -69,11 +69,13 @@ def main(args: argparse.Namespace) -> int:
     from wm_eval_ros.report.retraining import text
     case = _case(args)
     require_new(args.out)
+    model = _scenario_model(case)
+    _require_usable(case, args.model or model)
     require_apart(case, args.data, args.replay)
     import torch
     torch.set_num_threads(args.threads)
     registry, old = open_registry(args.registry or args.out / 'registry',
-                                  _scenario_model(case), args.model)
+                                  model, args.model)
     require_fresh(case, registry)
     report: dict[str, Any] = {'case': Path(args.case).stem}
     try:
@@ -107,6 +109,23 @@ def _case(args: argparse.Namespace) -> Case:
             raise ConfigError(f'--set {entry}: write KEY=VALUE')
         overrides[key] = yaml_value(value, f'--set {entry}')
     return load_case(args.case, overrides)
+
+
+def _require_usable(case: Case, model: str) -> None:
+    """
+    Refuse before anything is run what a node would refuse after hours, or a registry hold.
+
+    :param model: what the case would begin with; empty: none
+    :raises UnknownNameError: a perturbation, a planner or a plant that nobody registered
+    :raises CheckpointError: the model is damaged, or was trained for something else
+    """
+    from wm_eval_ros.cli.run import check_names
+    from wm_eval_ros.models.checkpoint import find_checkpoint, load_checkpoint
+    from wm_eval_ros.training.case import scenario_of
+    scenario = scenario_of(case, '', '', shifted=True)
+    check_names(scenario)
+    if model:
+        load_checkpoint(find_checkpoint(model), interface=scenario.interface)
 
 
 def _scenario_model(case: Case) -> str:

@@ -154,11 +154,29 @@ class Scenario:
                                   f'{len(command.fields)} fields; give one each')
         if any(lo >= hi for lo, hi in zip(command.low, command.high, strict=True)):
             raise ConfigError('interface.command: every low must be below its high')
+        self._require_camera()
         if self.plant.kind == 'hardware' and self.clock is not ClockMode.REALTIME:
             raise ConfigError(f'clock: {self.clock}; a robot does not wait, only realtime will do')
         if self.planner.elites > self.planner.samples:
             raise ConfigError(f'planner.elites: {self.planner.elites} of '
                               f'{self.planner.samples} samples; at most all of them')
+
+    def _require_camera(self) -> None:
+        """Refuse images that the simulated camera will not send."""
+        plant, images = self.plant, self.interface.images
+        if not images or plant.kind == 'hardware':
+            return
+        if len(images) > 1 or images[0].topic != 'camera/image_raw':
+            raise ConfigError('interface.images: a simulated plant has one camera, '
+                              "'camera/image_raw'")
+        if plant.camera_hz <= 0 or plant.camera_encoding != 'raw':
+            raise ConfigError('interface.images: the model sees the camera; set plant.camera_hz, '
+                              'and plant.camera_encoding raw')
+        for side in ('width', 'height'):
+            sent, seen = getattr(plant, f'camera_{side}'), getattr(images[0], side)
+            if sent % seen:
+                raise ConfigError(f'plant.camera_{side}: {sent}; give a whole number of times '
+                                  f'interface.images[0].{side}, {seen}')
 
 
 #: folder of the scenarios that ship with a source checkout or an installed package
@@ -222,7 +240,9 @@ def with_planner(scenario: Scenario, planner: str) -> Scenario:
 
 
 def _set(raw: object, keys: list[str], value: object, where: str) -> None:
-    at = raw
+    if not isinstance(raw, dict):
+        return  # what reads it says so
+    at: object = raw
     for key in keys[:-1]:
         if not isinstance(at, dict):
             raise ConfigError(f'{where}: no section {".".join(keys[:-1])}')

@@ -132,7 +132,9 @@ def load_case(name_or_path: str, overrides: Mapping[str, object]) -> Case:
 
 
 def _set(raw: object, keys: list[str], value: object, where: str) -> None:
-    at = raw
+    if not isinstance(raw, dict):
+        return  # what reads it says so
+    at: object = raw
     for key in keys[:-1]:
         at = at.setdefault(key, {}) if isinstance(at, dict) else None
     if not isinstance(at, dict):
