@@ -59,7 +59,7 @@ def main(args: argparse.Namespace) -> int:
     run = _Run(args.bag, salvage=args.salvage)
     found, notes = _replanned(run, args)
     counts = Counter(str(one.outcome.value) for one in found)
-    told = _unlike(run.info, found)
+    told = _unlike(run.info, found, other_model=bool(notes))
     if args.json:
         print(json.dumps({
             'schema_version': REPLAY_SCHEMA, 'bag': str(args.bag), 'counts': dict(counts),
@@ -169,7 +169,7 @@ def _numbers(values: Sequence[float]) -> str:
     return '(' + ', '.join(repr(v) for v in values) + ')'
 
 
-def _unlike(info: RunInfo, found: Sequence[Replanned]) -> list[str]:
+def _unlike(info: RunInfo, found: Sequence[Replanned], *, other_model: bool) -> list[str]:
     """Say what is not as it was, where the commands are not."""
     if all(one.outcome.value != 'different' for one in found):
         return []
@@ -178,8 +178,9 @@ def _unlike(info: RunInfo, found: Sequence[Replanned]) -> list[str]:
     from wm_eval_ros.nodes.manifest import cpu_name
     now = {'torch': torch.__version__, 'python': platform.python_version(),
            'machine': platform.machine(), 'cpu': cpu_name()}
-    unlike = [f'{name} {info.host.get(name)} then, {value} now'
-              for name, value in now.items() if info.host.get(name) != value]
+    unlike = ['the model'] if other_model else []
+    unlike += [f'{name} {info.host.get(name)} then, {value} now'
+               for name, value in now.items() if info.host.get(name) != value]
     return ['not as it was: ' + ('; '.join(unlike) or 'nothing that is recorded: processor, '
                                  'torch and Python are the same')]
 
