@@ -124,7 +124,7 @@ class Task:
         return True
 
     def _inputs(self, now_ns: int) -> Inputs:
-        values = self._observer.features(self._plant.observe())
+        values = self._observer.row(self._plant)
         readings, at = [], 0
         for stream, size in zip(self.scenario.interface.observations, self._sizes(), strict=True):
             readings.append(Reading(InputRef(stream.topic, now_ns), values[at:at + size]))

@@ -330,8 +330,8 @@ def reacher() -> Evidence:
         deadline_ns=50_000_000, time_limit_s=1.0, package_version='0',
         settings=to_plain(scenario), model={'name': 'reacher', 'family': 'ensemble',
                                             'sha256': scenario.planner.model_sha256})
-    from wm_eval_ros.training.simulate import Observer
-    return Evidence(info, scenario, Observer(scenario.interface).names,
+    from wm_eval_ros.training.columns import Columns
+    return Evidence(info, scenario, Columns.of(scenario.interface).names,
                     tuple(run.trajectory for run in runs), tuple(goals), 15_000_000)
 
 

@@ -87,8 +87,11 @@ def test_split_is_by_episode(linear_world: Dataset) -> None:
 
 
 def test_a_constant_feature_is_no_obstacle(linear_world: Dataset) -> None:
+    (stream,) = linear_world.interface.observations
+    wider = replace(stream, fields=(*stream.fields, 'velocity[b]'))
     flat = replace(
-        linear_world, feature_names=(*linear_world.feature_names, 'joint_states.velocity[b]'),
+        linear_world, interface=replace(linear_world.interface, observations=(wider,)),
+        feature_names=(*linear_world.feature_names, 'joint_states.velocity[b]'),
         trajectories=tuple(Trajectory(np.pad(t.features, ((0, 0), (0, 1))), t.actions, t.before,
                                       t.episode) for t in linear_world.trajectories))
     result = train(flat, replace(QUICK, steps=50), 'flat')

@@ -22,7 +22,7 @@ import torch
 
 from wm_eval_ros import plugins
 from wm_eval_ros.config.bounded import read_bounded, shown
-from wm_eval_ros.config.interface import Interface
+from wm_eval_ros.config.interface import identity, Interface
 from wm_eval_ros.config.json_text import load_json, parse_json
 from wm_eval_ros.config.schema import build, did_you_mean, to_plain
 from wm_eval_ros.errors import CheckpointError, ConfigError
@@ -258,5 +258,6 @@ def _spec_hash(spec: WorldModelSpec) -> str:
     So the pinned hash of the weights covers the spec too: its scales, names and step.
     """
     plain = to_plain(replace(spec, sha256=''))
+    plain['interface'] = identity(plain['interface'])
     text = json.dumps(plain, sort_keys=True, separators=(',', ':'), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()

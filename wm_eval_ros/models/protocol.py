@@ -80,12 +80,7 @@ class TrainedModel(WorldModel, Protocol):
 
     @property
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Everything a checkpoint stores."""
-        ...
-
-    @property
-    def latent_scale(self) -> torch.Tensor:
-        """Physical size of one unit of each latent coordinate, features first, (D,)."""
+        """Everything a checkpoint stores; ``feature_scale`` is the unit of the features, (F,)."""
         ...
 
     def decode(self, z: Latent) -> torch.Tensor:

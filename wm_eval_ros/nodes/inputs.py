@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from rclpy.node import Node
 
-from wm_eval_ros.config.interface import Interface, Stream
+from wm_eval_ros.config.interface import ImageStream, Interface, Stream
 from wm_eval_ros.errors import FieldPathError
 from wm_eval_ros.nodes.ros import Endpoints, sequence_of
 from wm_eval_ros.nodes.topic_list import sensed
@@ -18,6 +18,7 @@ from wm_eval_ros.planning.decision import Inputs, Reading
 from wm_eval_ros.records import InputRef, NEVER_NS
 from wm_eval_ros.wire import codec, topics
 from wm_eval_ros.wire.fields import feature_names, StreamReader
+from wm_eval_ros.wire.pixels import PixelReader
 
 
 class InputBuffer:
@@ -34,10 +35,12 @@ class InputBuffer:
         """
         self._node = node
         self._lock = threading.Lock()
-        self._names = [s.topic for s in interface.observations]
+        self._names = [s.topic for s in interface.seen]
         self._goal_name = None if interface.goal is None else interface.goal.topic
         self._newest: dict[str, Reading] = {}
-        heard = [(s, sensed(s.topic, nodes), qos) for s in interface.observations]
+        heard: list[tuple[Stream | ImageStream, str, topics.Qos]] = [
+            (s, sensed(s.topic, nodes), qos) for s in interface.observations]
+        heard += [(s, s.topic, qos) for s in interface.images]
         if interface.goal is not None:
             heard.append((interface.goal, interface.goal.topic, topics.LATCHED))
         for stream, topic, wanted in heard:
@@ -56,8 +59,10 @@ class InputBuffer:
                       for n in self._names}
         return stamps.pop() if len(stamps) == 1 else None
 
-    def _callback(self, stream: Stream, topic: str) -> Callable[[Any, dict[str, Any]], None]:
-        reader = StreamReader(stream)
+    def _callback(self, stream: Stream | ImageStream, topic: str,
+                  ) -> Callable[[Any, dict[str, Any]], None]:
+        image = isinstance(stream, ImageStream)
+        reader = PixelReader(stream) if isinstance(stream, ImageStream) else StreamReader(stream)
         resolved = self._node.resolve_topic_name(topic)
 
         def store(message: Any, info: dict[str, Any]) -> None:
@@ -73,7 +78,7 @@ class InputBuffer:
                            info.get('received_timestamp', NEVER_NS), steady_ns,
                            sequence_of(info))
             with self._lock:
-                self._newest[stream.topic] = Reading(ref, values)
+                self._newest[stream.topic] = Reading(ref, values, image)
 
         # rclpy passes the message info only to callbacks with two positional parameters
         return store
@@ -81,8 +86,10 @@ class InputBuffer:
 
 def made_up(interface: Interface) -> Inputs:
     """Return zeros as the reading of every stream: what a planner is warmed up with."""
-    def reading(stream: Stream) -> Reading:
-        return Reading(InputRef(stream.topic, 0), np.zeros(len(feature_names(stream))))
+    def reading(stream: Stream | ImageStream) -> Reading:
+        image = isinstance(stream, ImageStream)
+        size = stream.size if isinstance(stream, ImageStream) else len(feature_names(stream))
+        return Reading(InputRef(stream.topic, 0), np.zeros(size), image)
 
-    return Inputs(tuple(reading(s) for s in interface.observations),
+    return Inputs(tuple(reading(s) for s in interface.seen),
                   None if interface.goal is None else reading(interface.goal))

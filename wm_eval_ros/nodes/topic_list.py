@@ -41,6 +41,8 @@ def run_topics(
     interface = scenario.interface
     listed = {topic: s.type for s in interface.observations
               for topic in (s.topic, sensed(s.topic, nodes))}
+    listed |= {s.topic: s.type for s in interface.images}
+    listed |= {s.topic: s.type for s in interface.unseen}
     if interface.goal is not None:
         listed[interface.goal.topic] = interface.goal.type
     command = interface.command
@@ -68,6 +70,7 @@ def readers(scenario: Scenario, nodes: Collection[str] = ALL_NODES) -> dict[str,
     observations = [s.topic for s in scenario.interface.observations]
     read: dict[str, set[str]] = {t: {SENSOR_RELAY} for t in observations}
     read |= {sensed(t, nodes): {'planner', 'monitor'} for t in observations}
+    read |= {s.topic: {'planner'} for s in scenario.interface.images}
     read |= {topics.PLANNER_CYCLE: {'monitor', 'supervisor'}, topics.METRICS: set(),
              gated(command, nodes): {COMMAND_RELAY}, topics.proposed(command): {'supervisor'}}
     read.setdefault(command, set()).add('plant')
@@ -90,6 +93,8 @@ def writers(scenario: Scenario, nodes: Collection[str] = ALL_NODES) -> dict[str,
     observations = [s.topic for s in scenario.interface.observations]
     written = {sensed(t, nodes): SENSOR_RELAY for t in observations}
     written |= dict.fromkeys(observations, 'plant')
+    written |= {s.topic: 'plant' for s in scenario.interface.images}
+    written |= {s.topic: 'plant' for s in scenario.interface.unseen}
     if not scenario.supervisor.shadow:
         written |= {command: COMMAND_RELAY, gated(command, nodes): 'supervisor'}
     written |= {topics.PLANNER_CYCLE: 'planner', topics.METRICS: 'monitor',

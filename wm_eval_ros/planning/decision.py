@@ -23,15 +23,17 @@ class Reading:
     """The newest sample of one stream."""
 
     ref: InputRef
-    #: features in physical units, shape (F,)
-    values: NDArray[np.float64]
+    #: features in physical units, shape (F,); of an image its pixels
+    values: NDArray[np.float64] | NDArray[np.float32]
+    #: an image: too large to be kept in the record of a slot
+    image: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """What a decision may look at."""
 
-    #: newest reading of each observation stream in the interface's order; None: none yet
+    #: newest reading of each stream that is seen, in the interface's order; None: none yet
     observations: tuple[Reading | None, ...]
     #: None where the interface has no goal stream or none came yet
     goal: Reading | None
@@ -152,7 +154,7 @@ class Decider:
         self._last_slot = slot
 
     def _refuse(self, inputs: Inputs, now_ns: int, start_ns: int) -> Decision | None:
-        pairs = zip(self._interface.observations, inputs.observations, strict=True)
+        pairs = zip(self._interface.seen, inputs.observations, strict=True)
         for stream, reading in pairs:
             refusal = _unusable(stream.topic, reading, start_ns)
             if refusal is not None or reading is None:

@@ -103,4 +103,5 @@ def _goal(inputs: Inputs | None) -> tuple[float, ...]:
 def _observation(inputs: Inputs) -> tuple[float, ...]:
     if any(reading is None for reading in inputs.observations):
         return ()
-    return tuple(float(v) for r in inputs.observations if r is not None for v in r.values)
+    return tuple(float(v) for r in inputs.observations if r is not None and not r.image
+                 for v in r.values)

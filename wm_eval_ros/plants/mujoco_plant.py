@@ -190,7 +190,8 @@ class MujocoPlant:
 
     def _bind_observations(self, interface: Interface) -> None:
         """Keep views into the simulator's state, so that observing looks nothing up."""
-        model, topics = self.model, {stream.topic for stream in interface.observations}
+        model = self.model
+        topics = {stream.topic for stream in (*interface.observations, *interface.unseen)}
         self._joints_wanted = JOINT_TOPIC in topics
         joints = [model.joint(name) for name in self.task.joints]
         self._qpos = np.array([joint.qposadr[0] for joint in joints])

@@ -24,7 +24,7 @@ def check_interface(name: str, task: type[Task], interface: Interface) -> None:
     :param name: name of the task, for the message
     :raises ConfigError: naming the topic, type or field, and what the task offers
     """
-    for stream in interface.observations:
+    for stream in (*interface.observations, *interface.unseen):
         _check_observation(name, task, stream)
     if interface.goal is not None:
         _check_goal(name, task, interface.goal)

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from wm_eval_ros.config.bounded import shown
-from wm_eval_ros.config.interface import Interface
+from wm_eval_ros.config.interface import identity, Interface
 from wm_eval_ros.config.schema import setting, to_plain
 from wm_eval_ros.errors import CalibrationError
 
@@ -41,7 +41,7 @@ class Scope:
 
 def interface_sha256(interface: Interface | Any) -> str:
     """Return the identity of an interface, given as settings or as the manifest holds it."""
-    text = json.dumps(to_plain(interface), sort_keys=True, separators=(',', ':'))
+    text = json.dumps(identity(to_plain(interface)), sort_keys=True, separators=(',', ':'))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

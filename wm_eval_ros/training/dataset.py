@@ -12,15 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wm_eval_ros.bag.reader import Bag, open_bag
-from wm_eval_ros.config.interface import Interface, Stream
+from wm_eval_ros.config.interface import ImageStream, Interface, Stream
 from wm_eval_ros.config.schema import build
 from wm_eval_ros.errors import BagError, ConfigError
 from wm_eval_ros.planning.scaling import to_unit
 from wm_eval_ros.records import CycleRecord, CycleStatus, RunInfo
+from wm_eval_ros.training.columns import Columns
 from wm_eval_ros.training.mined import is_mined, read_mined
 from wm_eval_ros.training.trajectory import Dataset, merge, Trajectory
 from wm_eval_ros.wire.codec import cycle_from_msg, CYCLE_TYPE, run_info_from_json, stamp_ns
 from wm_eval_ros.wire.fields import StreamReader
+from wm_eval_ros.wire.pixels import PixelReader
 from wm_eval_ros.wire.topics import perturbed, proposed, RUN_INFO, unperturbed
 
 #: two slots are consecutive when their distance is the period within this share of it
@@ -32,9 +34,9 @@ class Series:
     """Vectors of one topic by header stamp, in order of stamp."""
 
     stamps: list[int] = field(default_factory=list)
-    values: list[NDArray[np.float64]] = field(default_factory=list)
+    values: list[NDArray[Any]] = field(default_factory=list)
 
-    def add(self, stamp: int, value: NDArray[np.float64]) -> None:
+    def add(self, stamp: int, value: NDArray[Any]) -> None:
         """Insert a vector; of two with one stamp the later stays."""
         if not self.stamps or stamp > self.stamps[-1]:
             self.stamps.append(stamp)
@@ -47,7 +49,7 @@ class Series:
             self.stamps.insert(at, stamp)
             self.values.insert(at, value)
 
-    def until(self, stamp: int, after: int) -> NDArray[np.float64] | None:
+    def until(self, stamp: int, after: int) -> NDArray[Any] | None:
         """Return the newest vector with ``after < its stamp <= stamp``."""
         at = bisect_right(self.stamps, stamp) - 1
         return self.values[at] if at >= 0 and self.stamps[at] > after else None
@@ -98,8 +100,8 @@ def dataset_of(recording: Recording, path: Path) -> Dataset:
     """
     interface = recording.interface
     found = Dataset(
-        interface, tuple(n for s in interface.observations for n in StreamReader(s).names),
-        recording.period_ns * 1e-9, tuple(trajectories(recording)), (path.name,))
+        interface, Columns.of(interface).names, recording.period_ns * 1e-9,
+        tuple(trajectories(recording)), (path.name,))
     if not found.transitions:
         raise BagError(f'{path}: {len(recording.cycles)} slots, no two consecutive ones with '
                        'state and command; `wm-eval score` says what is missing')
@@ -114,7 +116,10 @@ def read_recording(bag: Bag) -> Recording:
     """
     info = run_info_of(bag)
     interface = _interface(bag, info)
-    readers = {_heard(bag, s): StreamReader(s) for s in interface.observations}
+    readers: dict[str, StreamReader | PixelReader] = {
+        _heard(bag, s): StreamReader(s) for s in interface.observations}
+    readers |= {_topic(bag, s): PixelReader(s) for s in interface.images}
+    readers |= {_topic(bag, s): StreamReader(s) for s in interface.unseen}
     command_topic = _topic(bag, interface.command)
     command = StreamReader(interface.command)
     observations = {r.stream.topic: Series() for r in readers.values()}
@@ -123,8 +128,8 @@ def read_recording(bag: Bag) -> Recording:
     cycles: list[CycleRecord] = []
     for raw, msg in bag.decoded([*readers, command_topic, *goals, *_of_type(bag, CYCLE_TYPE)]):
         if raw.topic in goals:
-            reader, series = goals[raw.topic]
-            series.add(_stamp(msg, raw.topic, bag), reader.read(msg))
+            goal, series = goals[raw.topic]
+            series.add(_stamp(msg, raw.topic, bag), goal.read(msg))
         elif raw.topic in readers:
             reader = readers[raw.topic]
             observations[reader.stream.topic].add(_stamp(msg, raw.topic, bag), reader.read(msg))
@@ -193,7 +198,7 @@ class _Piece:
                           np.array(self.stamps, np.int64))
 
 
-def _state(recording: Recording, cycle: CycleRecord) -> NDArray[np.float64] | None:
+def _state(recording: Recording, cycle: CycleRecord) -> NDArray[Any] | None:
     """Return the features at the slot's begin, None where one is missing or not finite."""
     used = {ref.topic.lstrip('/'): ref.stamp_ns for ref in cycle.inputs}
     parts = []
@@ -204,7 +209,9 @@ def _state(recording: Recording, cycle: CycleRecord) -> NDArray[np.float64] | No
         if value is None or not np.isfinite(value).all():
             return None
         parts.append(value)
-    return np.concatenate(parts)
+    # an image takes 12288 numbers a slot: half the memory is half the data set
+    images = bool(recording.interface.images)
+    return np.concatenate(parts, dtype=np.float32 if images else np.float64)
 
 
 def _command(recording: Recording, cycle: CycleRecord) -> NDArray[np.float64] | None:
@@ -244,7 +251,7 @@ def _interface(bag: Bag, info: RunInfo) -> Interface:
         raise BagError(str(error)) from None
 
 
-def _topic(bag: Bag, stream: Stream) -> str:
+def _topic(bag: Bag, stream: Stream | ImageStream) -> str:
     """Return the bag's name of a stream's topic: itself, or within a namespace."""
     name = stream.topic.lstrip('/')
     found = [t for t in bag.topics if t.lstrip('/') == name] or [

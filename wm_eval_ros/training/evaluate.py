@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from wm_eval_ros.models.protocol import KnowsSpread, Latent, TrainedModel
+from wm_eval_ros.training.columns import Columns
 from wm_eval_ros.training.trajectory import Trajectory
 from wm_eval_ros.training.windows import cut
 
@@ -35,17 +36,18 @@ def evaluate(
         90 % interval predicted for them, None where the model predicts none; ``windows``,
         ``horizon``
     """
-    longest = max(len(t.features) for t in held)
+    columns, longest = Columns.of(model.spec.interface), max(len(t.features) for t in held)
     horizon = max(1, min(horizon, longest - observed))
-    found = _imagined(model, held, horizon, observed)
-    scale = model.latent_scale[:found.features.shape[-1]]
+    found = _imagined(model, held, horizon, observed, columns)
+    scale = model.tensors['feature_scale']
     seen = found.features[:, :1]
     rmse = _rms((model.decode(found.rollout) - found.features[:, 1:]) / scale)
     still = _rms((seen - found.features[:, 1:]) / scale)
     return {
         'one_step_rmse': rmse[0], 'one_step_persistence': still[0],
         'one_step_ratio': rmse[0] / still[0] if still[0] else None,
-        'rmse': rmse, 'persistence': still, 'coverage90': _coverage(model, held, observed),
+        'rmse': rmse, 'persistence': still,
+        'coverage90': _coverage(model, held, observed, columns),
         'windows': len(found.features), 'horizon': horizon,
     }
 
@@ -63,17 +65,18 @@ class _Imagined:
 
 
 def _imagined(
-    model: TrainedModel, held: Sequence[Trajectory], horizon: int, observed: int
+    model: TrainedModel, held: Sequence[Trajectory], horizon: int, observed: int, columns: Columns
 ) -> _Imagined:
     """Encode the observed slots of windows in their order and imagine the rest."""
     windows = cut(held, observed - 1 + horizon)
     stride = max(1, len(windows) // MOST_WINDOWS)
     features, before, actions = windows.gather(torch.arange(0, len(windows), stride))
-    z = model.encode(features[:, 0], prev_action=before)
+    z = model.encode(features[:, 0, :columns.seen], prev_action=before)
     for t in range(1, observed):
-        z = model.encode(features[:, t], z, actions[:, t - 1])
+        z = model.encode(features[:, t, :columns.seen], z, actions[:, t - 1])
     coming = actions[:, observed - 1:]
-    return _Imagined(z, coming, model.predict(z, coming), features[:, observed - 1:])
+    return _Imagined(z, coming, model.predict(z, coming),
+                     columns.named(features[:, observed - 1:]))
 
 
 def _rms(error: torch.Tensor) -> list[float]:
@@ -81,18 +84,20 @@ def _rms(error: torch.Tensor) -> list[float]:
     return [float(v) for v in error.square().mean((0, 2)).sqrt()]
 
 
-def _coverage(model: TrainedModel, held: Sequence[Trajectory], observed: int) -> float | None:
+def _coverage(model: TrainedModel, held: Sequence[Trajectory], observed: int,
+              columns: Columns) -> float | None:
     """
     Share of one-step outcomes within the central 90 % of the predictive distribution.
 
     That is taken as a Gaussian of the predicted mean and spread, over the members of an ensemble
     as in Lakshminarayanan et al. 2017.
     """
-    if not isinstance(model, KnowsSpread):
+    names = getattr(model, 'latent_names', ())[:len(columns.names)]
+    if not isinstance(model, KnowsSpread) or names != columns.names:
         return None
-    found = _imagined(model, held, 1, observed)
+    found = _imagined(model, held, 1, observed, columns)
     f = found.features.shape[-1]
-    unit = model.latent_scale[:f]
+    unit = model.tensors['feature_scale']
     spread = model.spread(found.start, found.actions)[:, 0, :f] * unit
     off = (found.features[:, 1] - model.decode(found.rollout)[:, 0]).abs()
     return float((off <= 1.6449 * spread).float().mean())

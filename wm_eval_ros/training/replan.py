@@ -178,6 +178,8 @@ class Replanner:
 
     def _missing(self, cycle: CycleRecord) -> str:
         goal = self._interface.goal
+        if self._interface.images:
+            return 'the model sees images, which no record holds'
         width = sum(len(feature_names(s)) for s in self._interface.observations)
         if len(cycle.observation) != width:
             return f'the record holds {len(cycle.observation)} of {width} features'

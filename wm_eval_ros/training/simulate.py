@@ -26,6 +26,7 @@ from wm_eval_ros.planning.scaling import to_command
 from wm_eval_ros.plants.episode import EpisodeJudge
 from wm_eval_ros.plants.protocol import Plant
 from wm_eval_ros.records import EventKind, JointSample, PoseSample, Sample
+from wm_eval_ros.training.columns import Columns
 from wm_eval_ros.training.trajectory import Dataset, Trajectory
 from wm_eval_ros.wire.fields import StreamReader
 
@@ -65,12 +66,30 @@ class Observer:
 
     def __init__(self, interface: Interface) -> None:
         self._readers = [StreamReader(stream) for stream in interface.observations]
+        self._unseen = [StreamReader(stream) for stream in interface.unseen]
+        self._images = interface.images
         self._goal = None if interface.goal is None else StreamReader(interface.goal)
-        self.names = tuple(n for reader in self._readers for n in reader.names)
+        self._seen = Columns.of(interface).seen
 
-    def features(self, samples: Mapping[str, Sample]) -> NDArray[np.float64]:
-        """Return the features in physical units, (F,)."""
-        return np.concatenate([r.read(_message(samples[r.stream.topic])) for r in self._readers])
+    def row(self, plant: Plant) -> NDArray[Any]:
+        """Return everything that is recorded of a moment, (F,); see :class:`.Columns`."""
+        samples = plant.observe()
+        parts: list[NDArray[Any]] = [self._numbers(self._readers, samples)]
+        for image in self._images:
+            pixels = plant.render(image.width, image.height).pixels
+            parts.append(pixels.reshape(-1) * np.float32(1 / 255))
+        parts.append(self._numbers(self._unseen, samples))
+        # an image takes 12288 numbers a slot: half the memory is half the data set
+        return np.concatenate(parts, dtype=np.float32 if self._images else np.float64)
+
+    def seen(self, row: NDArray[Any]) -> NDArray[Any]:
+        """Return what a model sees of it."""
+        return row[:self._seen]
+
+    def _numbers(self, readers: Sequence[StreamReader],
+                 samples: Mapping[str, Sample]) -> NDArray[np.float64]:
+        return np.concatenate([np.zeros(0), *(r.read(_message(samples[r.stream.topic]))
+                                              for r in readers)])
 
     def goal(self, sample: Sample | None) -> torch.Tensor:
         """Return the goal vector, (G,)."""
@@ -111,7 +130,7 @@ def to_dataset(
     outcomes: Sequence[Outcome], interface: Interface, timing: Timing, source: str
 ) -> Dataset:
     """Make the data set that the bags of these episodes would give."""
-    return Dataset(interface, Observer(interface).names, timing.period_ns * 1e-9,
+    return Dataset(interface, Columns.of(interface).names, timing.period_ns * 1e-9,
                    tuple(o.trajectory for o in outcomes), (source,))
 
 
@@ -144,9 +163,9 @@ class _Loop:
         nonfinite, action = 0, self._rest
         while not self._over():
             age, latency = self._draw(rng)
-            features = self._observer.features(self._plant.observe())
+            features = self._observer.row(self._plant)
             self._advance(age)
-            latent = self._encode(features, action, not rows)
+            latent = self._encode(self._observer.seen(features), action, not rows)
             begun = time.perf_counter_ns()
             plan = self._planner.plan(latent, goal, NO_DEADLINE_NS)
             spent.append(time.perf_counter_ns() - begun)
@@ -158,7 +177,7 @@ class _Loop:
             self._plant.apply(to_command(action, self._command))
             self._advance(self._timing.period_ns - age - latency)
         # The state after the last command belongs to it.
-        rows.append(self._observer.features(self._plant.observe()))
+        rows.append(self._observer.row(self._plant))
         actions.append(action)
         return Outcome(seed, self._kind or EventKind.TIMEOUT, Trajectory(
             np.stack(rows), torch.stack(actions).double().numpy(),
