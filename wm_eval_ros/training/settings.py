@@ -10,9 +10,9 @@ from wm_eval_ros.config.schema import setting
 #: reports (steps done, steps in all, a few words)
 Progress = Callable[[int, int, str], None]
 #: families that `wm-eval train` makes
-FAMILIES = ('ensemble', 'mlp')
+FAMILIES = ('ensemble', 'mlp', 'physics', 'ssm', 'transformer')
 #: those that remember more than the command in force
-WITH_MEMORY: tuple[str, ...] = ()
+WITH_MEMORY: tuple[str, ...] = ('ssm', 'transformer')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,11 @@ class TrainSettings:
     dropout: float = setting(
         0.0, doc='share of hidden units left out, of an mlp: more than 0 makes it know its '
         'uncertainty', low=0.0, high=0.9)
+    states: int = setting(32, doc='states of each layer of an ssm', low=1, high=4096)
+    memory: int = setting(
+        8, doc='steps before the present one that a transformer looks back on, all layers '
+        'together', low=1, high=1024)
+    heads: int = setting(4, doc='heads of each attention of a transformer', low=1, high=64)
     context: int = setting(
         8, doc='steps that a family with a memory observes before it imagines, in one window of '
         'the loss; others observe one', low=1, high=1000)
