@@ -157,6 +157,14 @@ def test_the_service_begins_and_ends_perturbations_and_says_why_not(
     for duration_s in (-1.0, float('nan'), float('inf')):
         outcome, why = bench.ask('sensor.noise', 0.5, duration_s=duration_s)
         assert (outcome, 'duration_s' in why) == ('unsupported', True)
+    for parameters in ('{"std": -1.0}', '{"stdd": 1.0}'):
+        outcome, why = bench.ask('sensor.noise', 0.5, parameters)
+        assert (outcome, 'std' in why) == ('unsupported', True)
+    # what is no perturbation at all is answered, and none in the bag
+    assert bench.ask('visual.blur', 0.5) == ('unsupported', 'there is no camera')
+    bench.graph.until(lambda: 'visual.blur: unsupported: there is no camera' in [
+        e.label for e in bench.events])
+    assert not [e.label for e in bench.events if e.label.startswith('sensor.noise')]
     bench.graph.until(lambda: [e.kind.name for e in bench.events
                                if e.label == 'physical.payload'] == ['PERTURB_ON', 'PERTURB_OFF'])
 

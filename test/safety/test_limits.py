@@ -196,6 +196,7 @@ def test_a_position_that_is_old_is_not_known(make_gate: Make) -> None:
 
 @pytest.mark.parametrize(('settings', 'text'), [
     pytest.param({'rate': (1.0,)}, 'rate: 1 numbers for 2', id='one-rate'),
+    pytest.param({'limit': LIMIT | {'low': 2.5}}, 'low, 2.5, is above high, 2', id='no-range'),
     pytest.param({'limit': LIMIT | {'field': 'c'}}, "no command field 'c'", id='field'),
     pytest.param({'limit': LIMIT | {'field': 'b'}}, r'b ranges over \[0\.5, 2\], without zero',
                  id='nothing-safe-to-send'),
@@ -204,7 +205,7 @@ def test_a_position_that_is_old_is_not_known(make_gate: Make) -> None:
 def test_limits_that_fit_nothing_are_refused_at_the_start(make_gate: Make, settings: dict,
                                                           text: str) -> None:
     from wm_eval_ros.config.supervisor import StateLimit
-    if 'limit' in settings:
-        settings = {'state_limits': (StateLimit(**settings['limit']),)}
     with pytest.raises(ConfigError, match=text):
+        if 'limit' in settings:
+            settings = {'state_limits': (StateLimit(**settings['limit']),)}
         make_gate(**settings)

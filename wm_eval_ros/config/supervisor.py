@@ -17,6 +17,12 @@ class StateLimit:
     high: float = setting(doc='at or above it a positive command is refused')
     field: str = setting(doc='command field that drives it: a velocity, torque or force')
 
+    def __post_init__(self) -> None:
+        """Refuse a range that no command could pass."""
+        if self.low > self.high:
+            raise ConfigError(f'supervisor.state_limits: {self.feature}: low, {self.low:g}, is '
+                              f'above high, {self.high:g}; exchange them')
+
 
 @dataclass(frozen=True, kw_only=True)
 class BrakeTerm:

@@ -32,7 +32,7 @@ def requested(
     :param parameters: JSON object of numbers; empty: the defaults
     :param task_ns: now [ns since the episode's start]
     :raises UnknownNameError: no such perturbation
-    :raises ConfigError: the duration or the parameters do not fit, or another process carries it
+    :raises ConfigError: severity, duration or parameters do not fit, or another process carries it
         out by the schedule, whom the request does not reach
     """
     kind = catalogue.load(name)
@@ -41,10 +41,13 @@ def requested(
         and kind.process_fault() is ProcessFault.SECOND_PUBLISHER)
     if elsewhere:
         raise ConfigError(f'{name} is carried out by another process: schedule it in the scenario')
+    if not 0.0 <= severity <= 1.0:
+        raise ConfigError(f'severity: {severity:g} is outside [0, 1]')
     if not 0.0 <= duration_s <= LONGEST_S:
         raise ConfigError(f'duration_s: {duration_s:g} is outside [0, {LONGEST_S:g}]')
     raw = parse_json(parameters or '{}', 'parameters', ConfigError)
     checked = build(_Parameters, {'parameters': raw}, 'request').parameters
+    catalogue.check(name, checked)
     lasts_ns = round(duration_s * 1e9)
     return Scheduled(name, severity, task_ns, task_ns + lasts_ns if lasts_ns else None, seed, (),
                      checked)
