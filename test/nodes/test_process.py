@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 rclpy = pytest.importorskip('rclpy', reason='no ROS 2 here')
@@ -68,3 +71,18 @@ def test_a_pause_comes_between_two_looks_at_nothing(monkeypatch: pytest.MonkeyPa
 
     process.spin_in_batches(Idle(), Stop(), lambda: 0, lambda: None)  # type: ignore[arg-type]
     assert pauses == [2, 3, 4]
+
+
+FAILING = """
+from wm_eval_ros.errors import RecordingError
+from wm_eval_ros.nodes.process import run_node
+def make():
+    raise RecordingError('no space left')
+raise SystemExit(run_node(make, ['node']))
+"""
+
+
+def test_a_log_on_a_full_disk_does_not_change_the_exit_code() -> None:
+    with open('/dev/full', 'wb') as full:
+        done = subprocess.run([sys.executable, '-c', FAILING], stderr=full, check=False)
+    assert done.returncode == 74

@@ -192,13 +192,23 @@ def run_node(
         rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
         return _run(make, stop)
     except rclpy_implementation.RCLError as error:
-        print(f'rclpy: {refusal(str(error))}', file=sys.stderr, flush=True)
+        last_word(f'rclpy: {refusal(str(error))}')
         return EXIT_BAD_INPUT
     except WmEvalError as error:
-        print(f'{type(error).__name__}: {error}', file=sys.stderr, flush=True)
+        last_word(f'{type(error).__name__}: {error}')
         return error.exit_code
     finally:
         rclpy.utilities.try_shutdown()
+
+
+def last_word(text: str) -> None:
+    """
+    Write why the process ends into its log; a log on a full disk must not change the exit code.
+
+    Unbuffered: what Python could not write it tries again at its end, and fails with code 120.
+    """
+    with contextlib.suppress(OSError):
+        os.write(2, f'{text}\n'.encode(errors='replace'))
 
 
 def bound_teardown(longest_s: float = TEARDOWN_S) -> None:
