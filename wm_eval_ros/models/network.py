@@ -9,7 +9,7 @@ imagining, training and checkpoints follow from it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import itertools
 from typing import Any, ClassVar
 
@@ -84,6 +84,21 @@ class StepNetwork(nn.Module):
             before = actions[:, t]
         return torch.stack(found, 1), carry
 
+    def rolled(self, z: Latent, actions: torch.Tensor) -> Latent:
+        """
+        Imagine steps, each from the one before.
+
+        :param z: (B, D)
+        :param actions: (B, H, A)
+        :returns: (B, H, D)
+        """
+        found = []
+        for action in actions.unbind(1):
+            change, carry = self.advance(z, action)
+            z = torch.cat([self.moved(z[:, :self.features], change), action, carry], -1)
+            found.append(z)
+        return torch.stack(found, 1)
+
     def moved(self, x: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
         """Return standardised features after a change in units of its own scale, (..., F)."""
         return x + (change * self.delta_scale + self.delta_mean) / self.feature_scale
@@ -109,7 +124,21 @@ class NetworkModel:
         arch = cls._parsed(spec, where)
         require_interface(spec, arch.features, arch.actions, where)
         with torch.device('meta'):
-            return {n: tuple(t.shape) for n, t in cls.network(arch).state_dict().items()}
+            net = cls.network_for(arch, spec.feature_names, spec.dt_s)
+            return {n: tuple(t.shape) for n, t in net.state_dict().items()}
+
+    @classmethod
+    def network_for(
+        cls, arch: Any, feature_names: Sequence[str], dt_s: float
+    ) -> StepNetwork:
+        """
+        Make the network, with fresh weights.
+
+        :param arch: as ``architecture`` of this family has it
+        :param feature_names: for families that know what the features mean
+        :param dt_s: time of one step [s]
+        """
+        return cls.network(arch)
 
     @classmethod
     def _parsed(cls, spec: WorldModelSpec, where: str) -> Any:
@@ -118,7 +147,7 @@ class NetworkModel:
     def __init__(self, spec: WorldModelSpec, tensors: Mapping[str, torch.Tensor]) -> None:
         self.spec = spec
         self.arch = self._parsed(spec, spec.name)
-        self.net = type(self).network(self.arch)
+        self.net = self.network_for(self.arch, spec.feature_names, spec.dt_s)
         self.net.load_state_dict(dict(tensors))
         self.net.eval().requires_grad_(False)
         self._rest = command_at_rest(spec.interface.command)
@@ -189,13 +218,7 @@ class NetworkModel:
 
     def rolled(self, z: Latent, actions: torch.Tensor) -> Latent:
         """Do the same with gradients, where there are any to follow."""
-        f, found = self.net.features, []
-        z = z.expand(len(actions), -1)
-        for action in actions.unbind(1):
-            change, carry = self.net.advance(z, action)
-            z = torch.cat([self.net.moved(z[:, :f], change), action, carry], -1)
-            found.append(z)
-        return torch.stack(found, 1)
+        return self.net.rolled(z.expand(len(actions), -1), actions)
 
     def decode(self, z: Latent) -> torch.Tensor:
         """(..., D) -> (..., F) in physical units."""

@@ -63,8 +63,9 @@ def continue_training(
     trained, held = ([half[side] for half in halves] for side in (0, 1))
     share = settings.new_share if replay is not None else 1.0
     weights = _weights(trained, share, base.window), _weights(held, share, base.window)
-    fit = Fit(finite_windows(_all(trained), base.window), finite_windows(_all(held), base.window),
-              base, start=trainable.tensors, weights=weights)
+    fit = Fit(new, finite_windows(_all(trained), base.window),
+              finite_windows(_all(held), base.window), base, start=trainable.tensors,
+              weights=weights)
     steps = fit.run(progress or (lambda done, total, words: None))
     spec = replace(model.spec, provenance={
         **model.spec.provenance, 'torch_version': torch.__version__, 'settings': to_plain(base),

@@ -8,6 +8,7 @@ import torch
 
 from wm_eval_ros.training.learners.families import make_learner
 from wm_eval_ros.training.settings import Progress, TrainSettings
+from wm_eval_ros.training.trajectory import Dataset
 from wm_eval_ros.training.windows import Windows
 
 
@@ -15,19 +16,20 @@ class Fit:
     """
     One training run; ``best`` holds the tensors with the lowest validation loss.
 
+    :param data: whose features and step the windows have
     :param start: tensors to go on from, their normalisation with them; None: fresh ones
     :param weights: how often each window is drawn, and each of ``check`` counts, up to a factor:
         shapes (N,) of either; None: all alike
     """
 
     def __init__(
-        self, windows: Windows, check: Windows, settings: TrainSettings, *,
+        self, data: Dataset, windows: Windows, check: Windows, settings: TrainSettings, *,
         start: Mapping[str, torch.Tensor] | None = None,
         weights: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> None:
         self._settings, self._windows, self._check = settings, windows, check
         self._generator = torch.Generator().manual_seed(settings.seed)
-        self.learner = make_learner(settings, windows, self._generator, start)
+        self.learner = make_learner(settings, data, windows, self._generator, start)
         # Each of several members sees its own sample, with replacement, of the windows.
         self._bootstrap = self._resample(None if weights is None else weights[0])
         self._counts = torch.ones(len(check)) if weights is None else weights[1]
@@ -80,8 +82,9 @@ class Fit:
     def _validate(self) -> float:
         """Mean squared error of the imagined features, in units of one step's change."""
         total, count = 0.0, 0.0
-        for begin in range(0, len(self._check), 4096):
-            end = min(begin + 4096, len(self._check))
+        stride = self._check.at_most(4096)
+        for begin in range(0, len(self._check), stride):
+            end = min(begin + stride, len(self._check))
             errors = self.learner.errors(*self._check.gather(torch.arange(begin, end)))
             weights = self._counts[begin:end, None, None]
             total += float((errors.square() * weights).sum())

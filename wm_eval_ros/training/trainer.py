@@ -60,8 +60,8 @@ def train(
     """
     begun, cpu = time.monotonic(), time.process_time()
     trained, held = split(dataset, settings.val_share, settings.seed)
-    fit = Fit(finite_windows(trained, settings.window), finite_windows(held, settings.window),
-              settings)
+    fit = Fit(dataset, finite_windows(trained, settings.window),
+              finite_windows(held, settings.window), settings)
     steps = fit.run(progress or (lambda done, total, words: None))
     spec = _spec(dataset, settings, name, steps, fit.learner.architecture())
     spec.provenance.update(trained_at_ns=time.time_ns(), train_cpu_s=time.process_time() - cpu)
