@@ -13,6 +13,7 @@ from wm_eval_ros.config.scenario import find_scenario, load_scenario, Scenario
 from wm_eval_ros.config.schema import build
 from wm_eval_ros.config.yaml_file import parse_yaml
 from wm_eval_ros.errors import ConfigError
+from wm_eval_ros.plants.load import pinned
 
 #: the largest DDS domain
 MAX_DOMAIN = 232
@@ -73,12 +74,13 @@ def scenario_of(
             raise ConfigError(f'--set {entry[:_SHOWN]}: write KEY=VALUE')
         overrides[key] = yaml_value(text, f'--set {entry[:_SHOWN]}')
     overrides.update(further)
-    if 'planner.model' in overrides:
-        # the scenario pins the weights of its own model, not of another
-        overrides.setdefault('planner.model_sha256', '')
+    for section in ('planner', 'plant'):
+        if f'{section}.model' in overrides:
+            # the scenario pins the weights of its own model, not of another
+            overrides.setdefault(f'{section}.model_sha256', '')
     scenario = load_scenario(find_scenario(args.scenario), overrides)
     asked = tuple(perturbation_of(text) for text in getattr(args, 'perturb', ()))
-    return replace(scenario, perturbations=(*scenario.perturbations, *asked))
+    return pinned(replace(scenario, perturbations=(*scenario.perturbations, *asked)))
 
 
 def perturbation_of(text: str) -> PerturbationSettings:

@@ -102,13 +102,12 @@ def _require_supported(scenario: Scenario, attack: Attack) -> None:
 
     :raises ConfigError: a perturbation that it does not support, or a topic that is none
     """
-    from wm_eval_ros import plugins
     from wm_eval_ros.nodes.perturber import Perturber
     from wm_eval_ros.perturb.injector import Change, Outcome
+    from wm_eval_ros.plants.load import make_plant
     strongest = tuple(replace(each, start_s=0.0, start_to_s=-1.0, probability=1.0)
                       for each in attack.settings(attack.strongest))
-    plant = plugins.load('wm_eval_ros.plants', scenario.plant.kind)(
-        task=scenario.plant.task, interface=scenario.interface)
+    plant = make_plant(scenario)
     plant.reset(scenario.seed)
     told: list[Change] = []
     perturber = Perturber(replace(scenario, perturbations=strongest), plant, told.append,

@@ -60,6 +60,7 @@ def main(args: argparse.Namespace) -> int:
     baselines = scenario.baselines if args.baselines else ()
     check_names(scenario, baselines)
     check_planners(scenario, baselines)
+    check_plant(scenario)
     check_seal(scenario)
     folder = args.out or default_folder(scenario.name)
     execute(GraphRun(folder), scenario, args.domain)
@@ -115,6 +116,17 @@ def check_planners(scenario: Scenario, baselines: Sequence[str] = ()) -> None:
         model = load_model(each) if settings.model else None
         plugins.load('wm_eval_ros.planners', settings.planner)(settings, model, each.interface)
         detector_of(each, '' if model is None else model.spec.sha256)
+
+
+def check_plant(scenario: Scenario) -> None:
+    """
+    Make a dream as its node will: what it would refuse is refused at once.
+
+    :raises WmEvalError: the model is not there, or cannot be the world of this scenario
+    """
+    if scenario.plant.model:
+        from wm_eval_ros.plants.load import make_plant
+        make_plant(scenario)
 
 
 def check_seal(scenario: Scenario) -> None:

@@ -37,6 +37,15 @@ class PlantSettings:
     camera_width: int = setting(64, doc='width of the camera image', unit='px', low=16, high=1920)
     camera_height: int = setting(64, doc='height of the camera image', unit='px', low=16,
                                  high=1080)
+    model: str = setting(
+        '', doc='dream: the world model that is the world, a checkpoint or a family that needs '
+        'none; empty: no dream')
+    model_sha256: str = setting(
+        '', doc='dream: sha256 its weights must have; empty: not pinned, and found for the '
+        'manifest')
+    keyframe_steps: int = setting(
+        0, doc='dream: after so many imagined steps its state is that of the simulator beside it; '
+        '0: never', low=0, high=1000000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,9 +166,20 @@ class Scenario:
         self._require_camera()
         if self.plant.kind == 'hardware' and self.clock is not ClockMode.REALTIME:
             raise ConfigError(f'clock: {self.clock}; a robot does not wait, only realtime will do')
+        self._require_dreamer()
         if self.planner.elites > self.planner.samples:
             raise ConfigError(f'planner.elites: {self.planner.elites} of '
                               f'{self.planner.samples} samples; at most all of them')
+
+    def _require_dreamer(self) -> None:
+        """Refuse a dream without a model, and settings of a dream where there is none."""
+        plant = self.plant
+        if plant.kind == 'dream' and not plant.model:
+            raise ConfigError('plant.model: a dream needs a world model; name a checkpoint')
+        for name in ('model', 'model_sha256', 'keyframe_steps'):
+            if plant.kind == 'mujoco' and getattr(plant, name):
+                raise ConfigError(f'plant.{name}: {getattr(plant, name)}; only a dream has one, '
+                                  'plant.kind is mujoco')
 
     def _require_camera(self) -> None:
         """Refuse images that the simulated camera will not send."""

@@ -17,7 +17,6 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 
-from wm_eval_ros import plugins
 from wm_eval_ros.config.scenario import PlantSettings, Scenario
 from wm_eval_ros.config.schema import setting
 from wm_eval_ros.errors import FieldPathError, RunError
@@ -31,7 +30,8 @@ from wm_eval_ros.perturb.injector import Change
 from wm_eval_ros.plants.encode import compressed
 from wm_eval_ros.plants.episode import EpisodeJudge
 from wm_eval_ros.plants.hardware import HardwarePlant
-from wm_eval_ros.plants.protocol import Plant
+from wm_eval_ros.plants.load import make_plant
+from wm_eval_ros.plants.protocol import Plant, Stepwise
 from wm_eval_ros.records import ClockMode, EpisodeEvent, EventKind, Sample, SOLVED_AT_START
 from wm_eval_ros.wire import codec, topics
 from wm_eval_ros.wire.fields import CommandWriter
@@ -75,14 +75,13 @@ class PlantNode:
         self._wait = parameters.declare(WaitSettings)
         launcher = parameters.declare(LauncherSettings)
         parameters.close()
-        self.plant: Plant = plugins.load('wm_eval_ros.plants', self.settings.kind)(
-            task=self.settings.task, interface=self.scenario.interface)
+        self.plant: Plant = make_plant(replace(self.scenario, plant=self.settings))
         self._perturber = None if isinstance(self.plant, HardwarePlant) else Perturber(
             self.scenario, self.plant, self._tell, self._part,
             process_faults=launcher.process_faults)
         self._judge = EpisodeJudge(self.plant, self.settings.time_limit_s)
-        self.tick_ns = max(1, round(1e9 / self.settings.observation_hz / self.plant.step_ns)
-                            ) * self.plant.step_ns
+        grain_ns = self.plant.state_ns if isinstance(self.plant, Stepwise) else self.plant.step_ns
+        self.tick_ns = max(1, round(1e9 / self.settings.observation_hz / grain_ns)) * grain_ns
         self._episode = -1
         self._origin_ns = 0
         self._next_seed = self.scenario.seed
@@ -213,10 +212,10 @@ class PlantNode:
         interface = self.scenario.interface
         simulated = not isinstance(self.plant, HardwarePlant)
         self._types: dict[str, Any] = {
-            s.topic: message_type(s.type) for s in interface.observations}
+            s.topic: message_type(s.type) for s in (*interface.observations, *interface.unseen)}
         self._streams: dict[str, Publisher] = {
             s.topic: ends.publisher(s.type, s.topic, topics.SENSOR_OFFER)
-            for s in interface.observations if simulated}
+            for s in (*interface.observations, *interface.unseen) if simulated}
         self._goal = None if interface.goal is None or not simulated else ends.publisher(
             interface.goal.type, interface.goal.topic, topics.LATCHED)
         self._events = ends.publisher(topics.TYPES[topics.EPISODE_EVENT], topics.EPISODE_EVENT,

@@ -77,3 +77,11 @@ class Disturbable(Protocol):
         :raises ValueError: a change is not possible here; the world stays as it was
         """
         ...
+
+
+@runtime_checkable
+class Stepwise(Protocol):
+    """A plant whose state changes less often than its time can advance."""
+
+    #: time between two states [ns], a multiple of ``step_ns``
+    state_ns: int

@@ -143,7 +143,7 @@ class StateMap:
             if topic == JOINT_TOPIC:
                 found = _JOINT.fullmatch(path)
                 if found is None:
-                    raise ConfigError(f'interface.observations: the oracle reads no {name!r}')
+                    raise ConfigError(f'interface.observations: no state is read from {name!r}')
                 self._joints.append(_JointColumn(column, found['kind'],
                                                  self._joint(found['joint']),
                                                  found['turn'] or ''))
@@ -218,7 +218,7 @@ class StateMap:
     def _blind(self, joint: str, field: str) -> ConfigError:
         return ConfigError(
             f'interface.observations: joint {joint!r} of task {self._name!r} cannot be recovered '
-            f'from what is observed, so the oracle cannot know the state; add {field!r} to '
+            f'from what is observed, so the state is not known; add {field!r} to '
             f'{JOINT_TOPIC}')
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wm_eval_ros import plugins
 from wm_eval_ros.config.scenario import config_folder, find_scenario, load_scenario, Scenario
 from wm_eval_ros.config.schema import did_you_mean, setting
 from wm_eval_ros.config.yaml_file import load_settings
@@ -14,6 +13,7 @@ from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.models.protocol import WorldModel
 from wm_eval_ros.planning.baselines import ExplorePlanner
 from wm_eval_ros.planning.cem import CemPlanner
+from wm_eval_ros.plants.load import make_plant
 from wm_eval_ros.records import EventKind
 from wm_eval_ros.training.settings import Progress, TrainSettings
 from wm_eval_ros.training.simulate import Outcome, rollout_episodes, Timing, to_dataset
@@ -91,9 +91,7 @@ class RecipeRunner:
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
         self._scenario: Scenario = load_scenario(find_scenario(recipe.scenario))
-        kind = self._scenario.plant.kind
-        self._plant = plugins.load('wm_eval_ros.plants', kind)(
-            task=self._scenario.plant.task, interface=self._scenario.interface)
+        self._plant = make_plant(self._scenario)
 
     def gather(self, name: str, say: Callable[[str], Progress]) -> Dataset:
         """Collect all rounds in order, each but the first with a model of the data before it."""
