@@ -61,6 +61,22 @@ def test_one_masked_pass_is_the_steps_one_by_one(steps: int, memory: int, layers
     assert torch.equal(carry, after)
 
 
+@settings(max_examples=30, deadline=None)
+@given(seen=st.integers(0, 6), memory=st.integers(1, 6), layers=st.integers(1, 3))
+def test_imagining_goes_on_from_the_carry_as_step_by_step(seen: int, memory: int,
+                                                          layers: int) -> None:
+    net = network(memory=memory, layers=layers)
+    x, before, actions = record(9)
+    carry = net.teach(x[:, :seen], before, actions[:, :seen])[1] if seen else torch.zeros(
+        2, net.carry)
+    z = torch.cat([x[:, seen], before, carry], -1)
+    found = net.rolled(z, actions)
+    assert torch.allclose(found, StepNetwork.rolled(net, z, actions), atol=1e-4)
+    alike = net.rolled(z[:1].expand(2, -1), actions)
+    assert torch.allclose(alike[0], found[0], atol=1e-4)
+    assert torch.allclose(alike[1], net.rolled(z[:1], actions[1:])[0], atol=1e-4)
+
+
 def test_the_carry_is_the_last_tokens_and_their_number() -> None:
     net = network(memory=2)
     x, before, actions = record(1)

@@ -12,6 +12,7 @@ bias for each distance (Raffel et al. 2020, arXiv:1910.10683).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import nn
@@ -52,6 +53,25 @@ class TransformerArchitecture(Architecture):
         return [share + (i < rest) for i in range(self.layers)]
 
 
+#: keys and values of the steps before, of one block, (B, heads, P, E) each
+Past = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Before:
+    """What the steps before are to the next one."""
+
+    #: of each block
+    pasts: tuple[Past, ...]
+    #: which of the steps took place, (B, P)
+    there: torch.Tensor
+
+    def expanded(self, batch: int) -> Before:
+        """Return it for so many rows alike."""
+        return Before(tuple((k.expand(batch, -1, -1, -1), v.expand(batch, -1, -1, -1))
+                            for k, v in self.pasts), self.there.expand(batch, -1))
+
+
 class Block(nn.Module):
     """Attention over the present and the steps within reach before it, then a network."""
 
@@ -67,33 +87,46 @@ class Block(nn.Module):
         self.leave = nn.Linear(inner, arch.hidden)
         self.after = dense([arch.hidden, 2 * arch.hidden, arch.hidden], arch.activation)
 
-    def forward(self, stream: torch.Tensor, there: torch.Tensor, count: int) -> torch.Tensor:
+    def forward(
+        self, stream: torch.Tensor, past: Past, there: torch.Tensor
+    ) -> tuple[torch.Tensor, Past]:
         """
-        Return the stream of the last `count` steps after the block.
+        Take in consecutive steps.
 
-        :param stream: consecutive steps, (B, K, hidden)
-        :param there: which of them took place, (B or 1, K)
+        :param stream: (B, T, hidden)
+        :param past: of the steps before them
+        :param there: which of all those steps took place, (B or 1, P + T)
+        :returns: the stream after the block, and the past of the steps to come
         """
-        normed, last = self.norm(stream), stream[:, -count:]
-        query = self._split(self.query(normed[:, -count:]))
-        key, value = map(self._split, self.key_value(normed).chunk(2, -1))
+        key, value = self.past(stream)
+        key, value = torch.cat([past[0], key], 2), torch.cat([past[1], value], 2)
         seen = functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=self._scores(there, count))
-        stream = last + self.leave(seen.transpose(1, 2).flatten(2))
-        found: torch.Tensor = stream + self.after(self.norm_after(stream))
-        return found
+            self._split(self.query(self.norm(stream))), key, value,
+            attn_mask=self._scores(there, stream.shape[1]))
+        stream = stream + self.leave(seen.transpose(1, 2).flatten(2))
+        first = max(0, key.shape[2] - self.reach)
+        return (stream + self.after(self.norm_after(stream)),
+                (key[:, :, first:], value[:, :, first:]))
+
+    def past(self, stream: torch.Tensor) -> Past:
+        """Return what steps are to those after them; stream (B, P, hidden)."""
+        key, value = self.key_value(self.norm(stream)).chunk(2, -1)
+        return self._split(key), self._split(value)
 
     def _split(self, joint: torch.Tensor) -> torch.Tensor:
-        """(B, K, inner) -> (B, heads, K, inner / heads)."""
-        return joint.reshape(*joint.shape[:2], self.heads, -1).transpose(1, 2)
+        """(B, T, inner) -> (B, heads, T, inner / heads)."""
+        width = joint.shape[-1] // self.heads
+        return joint.reshape(*joint.shape[:2], self.heads, width).transpose(1, 2)
 
-    def _scores(self, there: torch.Tensor, count: int) -> torch.Tensor:
-        """Return what is added to the scores, -inf where nothing is seen, (B, heads, count, K)."""
+    def _scores(self, there: torch.Tensor, steps: int) -> torch.Tensor:
+        """Return what is added to the scores, -inf where nothing is seen, (B, heads, T, P + T)."""
         at = torch.arange(there.shape[1], device=there.device)
-        back = at[-count:, None] - at
-        near = (back >= 0) & (back <= self.reach)
+        back = at[-steps:, None] - at
+        near = (back > 0) & (back <= self.reach)
         bias = self.bias[:, back.clamp(0, self.reach)]
-        return bias.masked_fill(~(near & there[:, None, None]), -torch.inf)
+        # a step always sees itself, so that what never took place is at least finite
+        seen = (near & there[:, None, None]) | (back == 0)
+        return bias.masked_fill(~seen, -torch.inf)
 
 
 class TransformerNetwork(StepNetwork):
@@ -105,18 +138,27 @@ class TransformerNetwork(StepNetwork):
         self.embed = nn.Linear(arch.token, arch.hidden)
         self.blocks = nn.ModuleList(Block(arch, reach) for reach in arch.reach)
         self.head = dense([arch.hidden + arch.token, arch.hidden, arch.features], arch.activation)
-        # how many of the last steps each block has to compute for the present one's outcome
-        self._needed = [1 + sum(arch.reach[i + 1:]) for i in range(arch.layers)]
 
     def advance(self, z: Latent, action: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Foresee one step; see :meth:`StepNetwork.advance`."""
         seen = z.shape[-1] - self.carry
-        kept, count = z[:, seen:-1].reshape(len(z), self.memory, self.token), z[:, -1:]
-        tokens = torch.cat([kept, torch.cat([z[:, :seen], action], -1)[:, None]], 1)
-        there = torch.arange(self.memory + 1, device=z.device) >= self.memory - count
-        change = self._through(tokens, there, self._needed)
-        carry = torch.cat([tokens[:, 1:].flatten(1), (count + 1).clamp(max=self.memory)], -1)
-        return change[:, 0], carry
+        token = torch.cat([z[:, :seen], action], -1)
+        change, _ = self._on(token, self._before(z[:, seen:]))
+        return change, self._kept(z[:, seen:], token)
+
+    def rolled(self, z: Latent, actions: torch.Tensor) -> Latent:
+        """Imagine steps, each from the one before; see :meth:`StepNetwork.rolled`."""
+        seen, alike = z.shape[-1] - self.carry, z.stride(0) == 0
+        # candidates of a search all begin with one latent: its past is taken in once
+        before = self._before(z[:1, seen:] if alike else z[:, seen:]).expanded(len(z))
+        found = []
+        for action in actions.unbind(1):
+            token = torch.cat([z[:, :seen], action], -1)
+            change, before = self._on(token, before)
+            z = torch.cat([self.moved(z[:, :self.features], change), action,
+                           self._kept(z[:, seen:], token)], -1)
+            found.append(z)
+        return torch.stack(found, 1)
 
     def teach(
         self, x: torch.Tensor, before: torch.Tensor, actions: torch.Tensor
@@ -125,28 +167,46 @@ class TransformerNetwork(StepNetwork):
         batch, steps = x.shape[:2]
         held = torch.cat([before[:, None], actions[:, :-1]], 1)
         tokens = torch.cat([x, held, actions], -1)
-        there = torch.ones(1, steps, dtype=torch.bool, device=x.device)
-        change = self._through(tokens, there, [steps] * len(self.blocks))
+        stream, there = self.embed(tokens), tokens.new_ones(1, steps, dtype=torch.bool)
+        for block in self._stack():
+            stream, _ = block(stream, block.past(stream[:, :0]), there)
         kept = functional.pad(tokens, (0, 0, self.memory, 0))[:, -self.memory:]
         count = x.new_full((batch, 1), min(steps, self.memory))
-        return change, torch.cat([kept.flatten(1), count], -1)
+        return self._change(stream, tokens), torch.cat([kept.flatten(1), count], -1)
 
-    def _through(
-        self, tokens: torch.Tensor, there: torch.Tensor, needed: list[int]
-    ) -> torch.Tensor:
-        """
-        Return the changes of the last steps, as many as the last block has to compute.
+    def _before(self, carry: torch.Tensor) -> Before:
+        """Take in the tokens of a carry: each block those that the present one depends on."""
+        tokens = carry[:, :-1].reshape(len(carry), self.memory, self.token)
+        there = torch.arange(self.memory, device=carry.device) >= self.memory - carry[:, -1:]
+        stream, found = self.embed(tokens), []
+        for block in self._stack():
+            past, rest = block.past(stream[:, :block.reach]), stream[:, block.reach:]
+            if rest.shape[1]:
+                rest, past = block(rest, past, there[:, -stream.shape[1]:])
+            found.append(past)
+            stream = rest
+        return Before(tuple(found), there)
 
-        :param tokens: (B, K, F + 2A)
-        :param there: (B or 1, K)
-        :param needed: steps that each block has to compute
-        """
-        stream = self.embed(tokens)
-        for block, count in zip(self.blocks, needed, strict=True):
-            stream, there = block(stream, there, count), there[:, -count:]
-        change: torch.Tensor = self.head(
-            torch.cat([stream, tokens[:, -stream.shape[1]:]], -1))
+    def _on(self, token: torch.Tensor, before: Before) -> tuple[torch.Tensor, Before]:
+        """(B, F + 2A) -> change (B, F), and what is before the next step."""
+        there = torch.cat([before.there, before.there.new_ones(len(token), 1)], 1)
+        stream, found = self.embed(token)[:, None], []
+        for block, past in zip(self._stack(), before.pasts, strict=True):
+            stream, past = block(stream, past, there[:, -block.reach - 1:])
+            found.append(past)
+        return self._change(stream[:, 0], token), Before(tuple(found), there)
+
+    def _stack(self) -> list[Block]:
+        return cast('list[Block]', list(self.blocks))
+
+    def _change(self, stream: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        change: torch.Tensor = self.head(torch.cat([stream, tokens], -1))
         return change
+
+    def _kept(self, carry: torch.Tensor, token: torch.Tensor) -> torch.Tensor:
+        """Return the carry once a token has joined it."""
+        count = (carry[:, -1:] + 1).clamp(max=self.memory)
+        return torch.cat([carry[:, self.token:-1], token, count], -1)
 
 
 class TransformerModel(NetworkModel):

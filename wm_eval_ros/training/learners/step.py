@@ -79,9 +79,5 @@ class StepLearner:
             change, carry = net.teach(x[:, :seen], before, actions[:, :seen])
             taught = (net.moved(x[:, :seen], change) - x[:, 1:seen + 1]) / ratio
             before = actions[:, seen - 1]
-        now, errors = x[:, seen], []
-        for u in range(seen, actions.shape[1]):
-            change, carry = net.advance(torch.cat([now, before, carry], -1), actions[:, u])
-            now, before = net.moved(now, change), actions[:, u]
-            errors.append((now - x[:, u + 1]) / ratio)
-        return taught, torch.stack(errors, 1)
+        imagined = net.rolled(torch.cat([x[:, seen], before, carry], -1), actions[:, seen:])
+        return taught, (imagined[..., :net.features] - x[:, seen + 1:]) / ratio
