@@ -2,71 +2,179 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import torch
 
-from wm_eval_ros.models.protocol import Decodes, KnowsUncertainty, Latent, WorldModel
+from wm_eval_ros.models.protocol import (
+    Decodes,
+    KnowsDivergence,
+    KnowsSpread,
+    KnowsUncertainty,
+    Latent,
+    WorldModel,
+    WorldModelSpec,
+)
 
 #: random commands tried from each latent
 _COMMANDS = 8
 
 
-def check_world_model(model: WorldModel, *, batch: int = 5, horizon: int = 7) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One model and what it is tried on."""
+
+    model: WorldModel
+    #: (B, F)
+    obs: torch.Tensor
+    #: command in force, (B, A)
+    before: torch.Tensor
+    #: (B, H, A)
+    actions: torch.Tensor
+    #: of ``obs``, (B, D)
+    z: Latent
+
+    @property
+    def first(self) -> torch.Tensor:
+        """Return rows where an episode begins: every second, (B,)."""
+        return torch.arange(len(self.obs)) % 2 == 0
+
+
+def check_world_model(
+    model: WorldModel, *, batch: int = 5, horizon: int = 7, obs: torch.Tensor | None = None
+) -> list[str]:
     """
     Try a world model on random inputs.
 
     :param batch: number of rows tried, >= 2
     :param horizon: imagined steps tried, >= 2
+    :param obs: rows tried, (B, F), of a model that does not take any; None: random ones
     :returns: one sentence per broken promise; empty: it conforms
     """
     rng = torch.Generator().manual_seed(0)
-    features, width = len(model.spec.feature_names), model.spec.action_dim
-    obs = torch.randn((batch, features), generator=rng)
+    width = model.spec.action_dim
+    if obs is None:
+        obs = _random_observations(model.spec, batch, rng)
+    batch = len(obs)
     before = torch.rand((batch, width), generator=rng) * 2 - 1
     actions = torch.rand((batch, horizon, width), generator=rng) * 2 - 1
     z = model.encode(obs, None, before, torch.zeros(batch, dtype=torch.bool))
-    found: list[str] = []
     if z.ndim != 2 or len(z) != batch:
         return [f'encode returns shape {tuple(z.shape)} for {batch} rows; it must be ({batch}, D)']
     out = model.predict(z, actions)
     if tuple(out.shape) != (batch, horizon, z.shape[1]):
         return [f'predict returns shape {tuple(out.shape)}; it must be '
                 f'({batch}, {horizon}, {z.shape[1]})']
-    found += _check_values(model, z, actions, out)
-    if isinstance(model, Decodes):
-        decoded = model.decode(out)
-        if tuple(decoded.shape) != (batch, horizon, features):
-            found.append(f'decode returns shape {tuple(decoded.shape)}; it must be '
-                         f'({batch}, {horizon}, {features})')
-    if isinstance(model, KnowsUncertainty):
-        spread = model.uncertainty(z, actions)
-        if tuple(spread.shape) != (batch, horizon) or not bool((spread >= 0).all()):
-            found.append(f'uncertainty must be ({batch}, {horizon}) and nowhere negative')
-    return found
+    case = _Case(model, obs, before, actions, z)
+    return [*_values(case, out), *_carry(case), *_abilities(case, out)]
 
 
-def _check_values(
-    model: WorldModel, z: torch.Tensor, actions: torch.Tensor, out: torch.Tensor
-) -> list[str]:
-    found = []
+def _close(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Say whether two ways to the same numbers led to the same, but for rounding."""
+    return torch.allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+def _random_observations(
+    spec: WorldModelSpec, batch: int, rng: torch.Generator
+) -> torch.Tensor:
+    """Return numbers about 0, then pixels from 0 to 1, (B, F)."""
+    unseen = sum(2 if field.endswith(':angle') else 1
+                 for stream in spec.interface.unseen for field in stream.fields)
+    numbers = torch.randn((batch, len(spec.feature_names) - unseen), generator=rng)
+    pixels = torch.rand((batch, spec.interface.pixels), generator=rng)
+    return torch.cat([numbers, pixels], -1)
+
+
+def _values(case: _Case, out: Latent) -> Iterator[str]:
+    """Check type, finiteness, determinism, independence and that actions have an effect."""
+    model, z, actions = case.model, case.z, case.actions
     if z.dtype != torch.float32 or out.dtype != torch.float32:
-        found.append(f'latents are {z.dtype} and {out.dtype}; they must be float32')
+        yield f'latents are {z.dtype} and {out.dtype}; they must be float32'
     if not bool(torch.isfinite(z).all() and torch.isfinite(out).all()):
-        found.append('finite input gives latents that are not finite')
+        yield 'finite input gives latents that are not finite'
     kept = (z.clone(), actions.clone())
     again = model.predict(z, actions, generator=torch.Generator().manual_seed(1))
     same = model.predict(z, actions, generator=torch.Generator().manual_seed(1))
     if not torch.equal(again, same):
-        found.append('predict gives two answers for one input and one seed')
+        yield 'predict gives two answers for one input and one seed'
     if not (torch.equal(z, kept[0]) and torch.equal(actions, kept[1])):
-        found.append('predict writes into its inputs')
-    if not torch.allclose(model.predict(z[:1], actions[:1]), out[:1], rtol=1e-3, atol=1e-4):
-        found.append('the answer for one row depends on the other rows of the batch')
+        yield 'predict writes into its inputs'
+    if not _close(model.predict(z[:1], actions[:1]), out[:1]):
+        yield 'the answer for one row depends on the other rows of the batch'
+    shared = model.predict(z[:1], actions)
+    if shared.shape != out.shape or not _close(
+            shared, model.predict(z[:1].expand(len(actions), -1), actions)):
+        yield 'predict does not share one latent among all action sequences'
     prefix = model.predict(z, actions[:, :-1])
-    if not torch.allclose(prefix, out[:, :-1], rtol=1e-3, atol=1e-4):
-        found.append('a step depends on actions after it')
+    if not _close(prefix, out[:, :-1]):
+        yield 'a step depends on actions after it'
     if torch.allclose(model.predict(z, -actions), out, rtol=0, atol=1e-7):
-        found.append('the prediction does not depend on the actions')
-    return found
+        yield 'the prediction does not depend on the actions'
+
+
+def _carry(case: _Case) -> Iterator[str]:
+    """Check what is carried: forgotten where an episode begins, and of each row its own."""
+    model, obs, z, action = case.model, case.obs.flip(0), case.z, case.actions[:, 0]
+    kept = [v.clone() for v in (obs, z, action)]
+    after = model.encode(obs, z, action, case.first)
+    if after.shape != z.shape or not bool(torch.isfinite(after).all()):
+        yield (f'encode from a latent before returns shape {tuple(after.shape)} or values that '
+               f'are not finite; it must be {tuple(z.shape)}')
+        return
+    if not torch.equal(after, model.encode(obs, z, action, case.first)):
+        yield 'encode gives two answers for one input'
+    if not all(torch.equal(v, k) for v, k in zip((obs, z, action), kept, strict=True)):
+        yield 'encode writes into its inputs'
+    if not _close(after[case.first], model.encode(obs)[case.first]):
+        yield 'where an episode begins, the latent before is not forgotten'
+    rows = [model.encode(obs[i:i + 1], z[i:i + 1], action[i:i + 1], case.first[i:i + 1])
+            for i in range(len(obs))]
+    if not _close(torch.cat(rows), after):
+        yield 'the latent of one row depends on the other rows of the batch'
+    if isinstance(model, Decodes) and model.spec.interface.pixels == 0 == len(
+            model.spec.interface.unseen):
+        seen = model.encode(model.decode(model.predict(z, case.actions)[:, 0]), z, action)
+        if not bool(torch.isfinite(seen).all()
+                    and torch.isfinite(model.predict(seen, case.actions)).all()):
+            yield 'observing what was imagined gives latents that are not finite'
+
+
+def _abilities(case: _Case, out: Latent) -> Iterator[str]:
+    """Check what the model says it can do besides."""
+    model, z, actions = case.model, case.z, case.actions
+    batch, horizon = actions.shape[:2]
+    features = len(model.spec.feature_names)
+    if isinstance(model, Decodes):
+        decoded = model.decode(out)
+        if tuple(decoded.shape) != (batch, horizon, features):
+            yield (f'decode returns shape {tuple(decoded.shape)}; it must be '
+                   f'({batch}, {horizon}, {features})')
+    if isinstance(model, KnowsUncertainty):
+        yield from _figure('uncertainty', (batch, horizon), model.uncertainty(z, actions),
+                           model.uncertainty(z, actions),
+                           model.uncertainty(z[:1], actions[:1]))
+    if isinstance(model, KnowsSpread):
+        yield from _figure('spread', tuple(out.shape), model.spread(z, actions),
+                           model.spread(z, actions), model.spread(z[:1], actions[:1]))
+    if isinstance(model, KnowsDivergence):
+        action = actions[:, 0]
+        seen = model.encode(case.obs.flip(0), z, action)
+        yield from _figure('divergence', (batch,), model.divergence(z, action, seen),
+                           model.divergence(z, action, seen),
+                           model.divergence(z[:1], action[:1], seen[:1]))
+
+
+def _figure(
+    name: str, shape: tuple[int, ...], value: torch.Tensor, again: torch.Tensor, one: torch.Tensor
+) -> Iterator[str]:
+    """Check a figure that grows with doubt: its shape, its values, and that it is reproducible."""
+    if tuple(value.shape) != shape or not bool((value >= 0).all() and value.isfinite().all()):
+        yield f'{name} must be {shape}, finite and nowhere negative'
+    elif not torch.equal(value, again):
+        yield f'{name} gives two answers for one input'
+    elif not _close(one, value[:1]):
+        yield f'the {name} of one row depends on the other rows of the batch'
 
 
 @torch.inference_mode()
