@@ -9,7 +9,7 @@ from wm_eval_ros.errors import MissingExtraError, UnknownNameError
 
 #: extra that brings a module, named when an import fails
 EXTRAS = {'torch': 'learn', 'safetensors': 'learn', 'mujoco': 'sim', 'gymnasium': 'sim',
-          'cv2': 'vision', 'cryptography': 'audit'}
+          'cv2': 'vision', 'cryptography': 'audit', 'openvino': 'fast'}
 
 
 def names(group: str) -> tuple[str, ...]:
