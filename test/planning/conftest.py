@@ -43,6 +43,12 @@ class PointModel:
         out[self.broken(len(actions))] = torch.nan
         return out
 
+    def rolled(self, z, actions):  # type: ignore[no-untyped-def]
+        return self.predict(z, actions)
+
+    def rolled_with_uncertainty(self, z, actions):  # type: ignore[no-untyped-def]
+        return self.predict(z, actions), self.uncertainty(z, actions)
+
     def decode(self, z):  # type: ignore[no-untyped-def]
         return z
 

@@ -92,11 +92,28 @@ class PlannerSettings:
     noise_beta: float = setting(
         0.0, doc='correlation of the search noise between neighbouring steps, 0: white',
         low=0.0, high=0.999)
+    noise_color: float = setting(
+        2.0, doc='icem: exponent of the power law of the search noise, 0: white, 1: pink, 2: red',
+        low=0.0, high=6.0)
     fresh: float = setting(
         0.0, doc='share of the candidates drawn anew as a few held commands, not about the last '
         'plan: finds ways round an obstacle', low=0.0, high=0.9)
     smoothing: float = setting(
         0.1, doc='share of the old distribution kept at each refit', low=0.0, high=0.99)
+    elite_reuse: float = setting(
+        0.3, doc='icem: share of the elites tried again in the next iteration, and in the next '
+        'decision', low=0.0, high=1.0)
+    sample_decay: float = setting(
+        1.25, doc='icem: an iteration has this many times fewer candidates than the one before, '
+        'down to two for each elite', low=1.0, high=10.0)
+    temperature: float = setting(
+        0.1, doc='mppi, grad_mppi: a candidate that costs this much more than the best weighs 1/e '
+        'of it; in units of what the median costs more', low=0.0001, high=1000.0)
+    learning_rate: float = setting(
+        0.05, doc='gradient, grad_mppi: largest change of a command by a gradient step, of half '
+        'the command range', low=0.0, high=1.0)
+    gradient_steps: int = setting(
+        2, doc='gradient, grad_mppi: gradient steps per iteration', low=1, high=1000)
     terminal_weight: float = setting(
         0.0, doc='extra weight of the last imagined step, in units of the whole horizon', low=0.0)
     control_weight: float = setting(0.0, doc='weight of the mean squared command, in half ranges',

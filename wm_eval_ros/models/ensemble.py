@@ -202,6 +202,24 @@ class EnsembleModel:
         """
         return self._roll(z, actions, None)
 
+    def rolled(self, z: Latent, actions: torch.Tensor) -> Latent:
+        """Do what :meth:`predict` does with gradients, where there are any to follow."""
+        return self.rolled_with_uncertainty(z, actions)[0]
+
+    def rolled_with_uncertainty(
+        self, z: Latent, actions: torch.Tensor
+    ) -> tuple[Latent, torch.Tensor]:
+        """Do what :meth:`imagine` does with gradients, where there are any to follow."""
+        f, rollout, spread = self.arch.features, [], []
+        z = z.expand(len(actions), -1)
+        for action in actions.unbind(1):
+            x = torch.cat([z, action], -1).expand(self.arch.members, -1, -1)
+            each = torch.baddbmm(self._head_bias, self.net.hidden(x), self._head)
+            spread.append(each.std(0, correction=0).mean(-1))
+            z = torch.cat([z[:, :f] + each.mean(0), action], -1)
+            rollout.append(z)
+        return torch.stack(rollout, 1), torch.stack(spread, 1)
+
     @torch.inference_mode()
     def uncertainty(self, z: Latent, actions: torch.Tensor) -> torch.Tensor:
         """(B, D), (B, H, A) -> (B, H): members' standard deviation, mean over features."""
@@ -247,7 +265,6 @@ class EnsembleModel:
         inner = sum(rows * columns for _, rows, columns in sizes[:-1])
         return 2 * self.arch.members * (inner + sizes[-1][1] * self.arch.features)
 
-    @torch.inference_mode()
     def decode(self, z: Latent) -> torch.Tensor:
         """(..., D) -> (..., F) in physical units."""
         return z[..., :self.arch.features] * self._scale + self._mean

@@ -98,6 +98,43 @@ class Decodes(Protocol):
 
 
 @runtime_checkable
+class Differentiable(Protocol):
+    """Can say in which direction a command would have to change."""
+
+    def rolled(self, z: Latent, actions: torch.Tensor) -> Latent:
+        """Do what ``predict`` does, (B, D), (B, H, A) -> (B, H, D), so that gradients flow."""
+        ...
+
+
+@runtime_checkable
+class DifferentiableUncertainty(Protocol):
+    """Can do so for its uncertainty as well."""
+
+    def rolled_with_uncertainty(
+        self, z: Latent, actions: torch.Tensor
+    ) -> tuple[Latent, torch.Tensor]:
+        """Return rollouts, (B, H, D), and ``uncertainty``, (B, H), so that gradients flow."""
+        ...
+
+
+@runtime_checkable
+class Proposes(Protocol):
+    """Has a policy prior: knows which commands to try first."""
+
+    def propose(
+        self, z: Latent, goal: torch.Tensor, *, generator: torch.Generator
+    ) -> torch.Tensor:
+        """
+        Draw one command for each latent.
+
+        :param z: (B, D)
+        :param goal: goal vector in the interface's order, (G,), G may be 0
+        :returns: in [-1, 1], (B, A)
+        """
+        ...
+
+
+@runtime_checkable
 class KnowsUncertainty(Protocol):
     """Can say how sure an imagined rollout is."""
 

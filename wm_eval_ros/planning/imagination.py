@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import torch
 
+from wm_eval_ros import plugins
 from wm_eval_ros.config.interface import Interface
 from wm_eval_ros.config.scenario import PlannerSettings
-from wm_eval_ros.errors import CheckpointError, ConfigError
-from wm_eval_ros.models.protocol import Decodes, KnowsUncertainty, Latent, WorldModel
+from wm_eval_ros.errors import CheckpointError, ConfigError, WmEvalError
+from wm_eval_ros.models.protocol import (
+    Decodes,
+    Differentiable,
+    DifferentiableUncertainty,
+    KnowsUncertainty,
+    Latent,
+    WorldModel,
+)
 from wm_eval_ros.planning.objective import Objective
+
+#: entry-point group of the families
+_FAMILIES = 'wm_eval_ros.world_models'
 
 
 class Imagination:
@@ -68,9 +79,52 @@ class Imagination:
             spread = self.model.uncertainty(start, actions)
         return rollout, self.cost(rollout, goal, actions, spread)
 
+    def require_gradients(self, planner: str) -> None:
+        """
+        Refuse a model that gives no gradients.
+
+        :raises ConfigError: names the families that give them
+        """
+        spec, needed = self.model.spec, ['rolled']
+        if self._wary:
+            needed.append('rolled_with_uncertainty')
+        if isinstance(self.model, Differentiable) and (
+                not self._wary or isinstance(self.model, DifferentiableUncertainty)):
+            return
+        ways = ' or set planner.uncertainty_weight to 0' if self._wary else ''
+        raise ConfigError(
+            f'planner.planner: {planner} follows gradients, and the model {spec.name!r} (family '
+            f'{spec.family}) gives none; take one of a family with {" and ".join(needed)}'
+            f'{ways}. Such are: {", ".join(_families_with(needed)) or "none"}')
+
+    def with_gradients(
+        self, z: Latent, goal: torch.Tensor, actions: torch.Tensor
+    ) -> tuple[Latent, torch.Tensor]:
+        """Do what a call does, outside inference mode; gradients flow to the actions."""
+        start = z.expand(len(actions), -1)
+        if self._wary:
+            assert isinstance(self.model, DifferentiableUncertainty)
+            rollout, spread = self.model.rolled_with_uncertainty(start, actions)
+            return rollout, self.cost(rollout, goal, actions, spread)
+        assert isinstance(self.model, Differentiable)
+        rollout = self.model.rolled(start, actions)
+        return rollout, self.cost(rollout, goal, actions)
+
     def cost(
         self, rollout: Latent, goal: torch.Tensor, actions: torch.Tensor,
         spread: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the cost of rollouts, (K, H, D) to (K,)."""
         return self._objective(self._decode(rollout), goal, actions, spread)
+
+
+def _families_with(methods: list[str]) -> list[str]:
+    found = []
+    for name in plugins.names(_FAMILIES):
+        try:
+            family = plugins.load(_FAMILIES, name)
+        except WmEvalError:
+            continue  # it needs what is not installed
+        if all(callable(getattr(family, method, None)) for method in methods):
+            found.append(name)
+    return found

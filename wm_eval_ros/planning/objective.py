@@ -89,7 +89,12 @@ class _Term:
             want = (goal[int(value)] if kind == 'goal' else
                     features[..., int(value)] if kind == 'feature' else value)
             squares += (features[..., column] - want).square()
-        return self._weight * (squares if self._square else squares.sqrt())
+        if self._square:
+            return self._weight * squares
+        if squares.requires_grad:
+            # at the target itself the distance has no direction: its gradient there is 0, not NaN
+            squares = squares.clamp(min=torch.finfo(squares.dtype).tiny)
+        return self._weight * squares.sqrt()
 
 
 def _index(name: str, names: Sequence[str], where: str) -> int:

@@ -45,7 +45,10 @@ class Search:
         :param cost: (K,)
         :returns: the costs, infinite where they were not finite, (K,)
         """
+        # an objective need not look at what is not finite
         finite = torch.isfinite(cost)
+        for looked_at in (rollout, actions):
+            finite &= torch.isfinite(looked_at).flatten(1).all(1)
         self.nonfinite += len(cost) - int(finite.sum())
         cost = torch.where(finite, cost, math.inf)
         at = int(torch.argmin(cost))
@@ -66,6 +69,8 @@ class SearchPlanner:
 
     #: entry-point name, for errors
     name: ClassVar[str]
+    #: settings it heeds beside those of every search; it leaves the others alone
+    uses: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(
         self,
@@ -143,12 +148,12 @@ class SearchPlanner:
         return rollout, search.judge(actions, rollout, cost)
 
     def _shifted(self, actions: torch.Tensor, steps: int) -> torch.Tensor:
-        """Return a sequence moved on by so many steps, its end held; zeros when it is over."""
-        out = torch.zeros(self._shape)
-        keep = max(0, self._shape[0] - max(0, steps))
-        out[:keep] = actions[self._shape[0] - keep:]
-        if 0 < keep < self._shape[0]:
-            out[keep:] = actions[-1]
+        """Return sequences moved on by so many steps, their end held; zeros when it is over."""
+        horizon, out = self._shape[0], torch.zeros_like(actions)
+        keep = max(0, horizon - max(0, steps))
+        out[..., :keep, :] = actions[..., horizon - keep:, :]
+        if 0 < keep < horizon:
+            out[..., keep:, :] = actions[..., -1:, :]
         return out
 
     def _limited(self, actions: torch.Tensor) -> torch.Tensor:
