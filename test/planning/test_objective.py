@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from wm_eval_ros.config.scenario import ObjectiveTerm, PlannerSettings
+from wm_eval_ros.config.scenario import ConstraintTerm, ObjectiveTerm, PlannerSettings
+from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.planning.objective import goal_names, Objective
 
 NAMES = ('tip.x', 'tip.y', 'cup.x', 'cup.y')
@@ -36,6 +37,15 @@ AT_GOAL = ObjectiveTerm(features=('tip.x',), target=('goal.position[0]',))
     pytest.param((ORIGIN, CUP), {}, (0 + 5 + 4 + 3) / 2, id='terms-add-up'),
     pytest.param((ORIGIN,), {'terminal_weight': 2.0}, 2.5 + 2 * 5, id='last-step-extra'),
     pytest.param((ORIGIN,), {'control_weight': 4.0}, 2.5 + 4 * 0.5, id='mean-squared-command'),
+    pytest.param((ORIGIN,), {'jerk_weight': 4.0}, 2.5 + 4 * 0.5, id='change-of-the-command'),
+    # x is 0, then 3
+    pytest.param((ORIGIN,), {'constraints': (ConstraintTerm(feature='tip.x', high=1.0),)},
+                 2.5 + (0 + 2) / 2, id='above-its-bound'),
+    pytest.param((ORIGIN,), {'constraints': (
+        ConstraintTerm(feature='tip.x', low=0.5, high=4.0, weight=3.0),)},
+                 2.5 + 3 * (0.5 + 0) / 2, id='below-its-bound-weighted'),
+    pytest.param((ORIGIN,), {'terminal_weight': 1.0, 'constraints': (
+        ConstraintTerm(feature='tip.x', high=1.0),)}, 2.5 + 1 + 5 + 2, id='last-step-of-bounds'),
     pytest.param((ORIGIN,), {'uncertainty_weight': 3.0}, 2.5 + 3 * 0.25, id='disagreement'),
 ])
 def test_cost_is_what_the_text_says(
@@ -46,3 +56,15 @@ def test_cost_is_what_the_text_says(
 
 def test_goal_fields_are_named_by_topic(interface: Any) -> None:
     assert goal_names(interface) == ('goal.position[0]',)
+
+
+@pytest.mark.parametrize(('bounds', 'says'), [
+    pytest.param(ConstraintTerm(feature='tip.x'), 'neither low nor high', id='no-bound'),
+    pytest.param(ConstraintTerm(feature='tip.x', low=2.0, high=1.0), 'is above', id='crossed'),
+    pytest.param(ConstraintTerm(feature='tip.z', low=0.0), 'did you mean', id='misspelt'),
+])
+def test_bounds_that_cannot_be_kept_are_refused(
+    bounds: ConstraintTerm, says: str, interface: Any
+) -> None:
+    with pytest.raises(ConfigError, match=rf'planner\.constraints\[0\].*{says}'):
+        cost(interface, ORIGIN, constraints=(bounds,))

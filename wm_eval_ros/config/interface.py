@@ -68,11 +68,18 @@ class Interface:
         'in training its latents are read out to them, so that an objective can name them')
     command: CommandStream = setting(doc='stream the command vector goes to')
     goal: Stream | None = setting(None, doc='stream of the goal; none: the goal is fixed')
+    goal_image: ImageStream | None = setting(
+        None, doc='image of the goal, for models that encode goals; none: there is none')
 
     @property
     def seen(self) -> tuple[Stream | ImageStream, ...]:
         """Everything a model sees, in the order of its vector."""
         return (*self.observations, *self.images)
+
+    @property
+    def goals(self) -> tuple[Stream | ImageStream, ...]:
+        """Everything that tells the goal, in the order of its vector."""
+        return tuple(g for g in (self.goal, self.goal_image) if g is not None)
 
     @property
     def pixels(self) -> int:
@@ -86,5 +93,5 @@ def identity(plain: Mapping[str, Any]) -> dict[str, Any]:
 
     Parts that came with a later version and are not used are left out: earlier hashes hold.
     """
-    later = {'images', 'unseen'}
+    later = {'images', 'unseen', 'goal_image'}
     return {name: value for name, value in plain.items() if value or name not in later}

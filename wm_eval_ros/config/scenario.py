@@ -61,6 +61,17 @@ class ObjectiveTerm:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConstraintTerm:
+    """Bounds of one predicted feature; what lies beyond them is penalised."""
+
+    feature: str = setting(doc='name of a predicted feature, `topic.field`')
+    low: float | None = setting(None, doc='smallest value that costs nothing; none: unbounded')
+    high: float | None = setting(None, doc='largest value that costs nothing; none: unbounded')
+    weight: float = setting(1.0, doc='weight of the distance beyond a bound, in units of the '
+                            'feature', low=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlannerSettings:
     """The planner node: model, search and schedule."""
 
@@ -114,18 +125,43 @@ class PlannerSettings:
         'the command range', low=0.0, high=1.0)
     gradient_steps: int = setting(
         2, doc='gradient, grad_mppi: gradient steps per iteration', low=1, high=1000)
+    bins: int = setting(
+        5, doc='mcts: values of each field of a command, evenly spaced from -action_limit to '
+        'action_limit', low=2, high=1000)
+    exploration: float = setting(
+        0.5, doc='mcts: how much a branch that was tried seldom counts against its mean cost, in '
+        'units of the range of the costs', low=0.0, high=100.0)
     terminal_weight: float = setting(
         0.0, doc='extra weight of the last imagined step, in units of the whole horizon', low=0.0)
     control_weight: float = setting(0.0, doc='weight of the mean squared command, in half ranges',
                                     low=0.0)
+    jerk_weight: float = setting(
+        0.0, doc='weight of the mean squared change of the command, in half ranges, from that in '
+        'force on', low=0.0)
     uncertainty_weight: float = setting(0.0, doc='weight of the ensemble disagreement', low=0.0)
+    goal_weight: float = setting(
+        0.0, doc='weight of the distance of codes, root mean square, to that of the goal: of '
+        'models that encode goals', low=0.0)
+    reward_weight: float = setting(
+        0.0, doc="weight of the rewards that the model foresees, and of its last step's value, if "
+        'it knows one', low=0.0)
+    constraint_weight: float = setting(
+        0.0, doc='weight of what the model says of its own constraints beyond 0', low=0.0)
     objective: tuple[ObjectiveTerm, ...] = setting((), doc='what the imagined future should reach')
+    constraints: tuple[ConstraintTerm, ...] = setting(
+        (), doc='bounds that the imagined future should keep')
     latency_ms: float = setting(
         -1.0, doc='latency charged per decision in lockstep; -1: as measured (not repeatable)',
         unit='ms', low=-1.0, high=10000.0)
     latency_trace: str = setting(
         '', doc='text file of latencies to charge in lockstep, one number [ms] a line, repeated')
-    torch_threads: int = setting(1, doc='threads of torch', low=1, high=256)
+    engine: str = setting(
+        'torch', doc='what rolls the model out: torch, or openvino, which compiles it (extra '
+        '`fast`)', choices=('torch', 'openvino'))
+    precision: str = setting(
+        'fp32', doc='openvino: numbers of the products; int8 needs a checkpoint of `wm-eval '
+        'export-model`', choices=('fp32', 'bf16', 'int8'))
+    torch_threads: int = setting(1, doc='threads of torch and of the engine', low=1, high=256)
     record_rollout: bool = setting(True, doc='write latent and imagined rollout into each cycle')
 
 

@@ -135,6 +135,46 @@ class Proposes(Protocol):
 
 
 @runtime_checkable
+class EncodesGoal(Protocol):
+    """Has a space in which what is imagined can be held against an observation of the goal."""
+
+    def encode_goal(self, obs: torch.Tensor) -> torch.Tensor:
+        """Encode what would be observed at the goal, in physical units, (B, O) -> (B, C)."""
+        ...
+
+    def code(self, z: Latent) -> torch.Tensor:
+        """Return what of latents is compared with an encoded goal, (..., D) -> (..., C)."""
+        ...
+
+
+@runtime_checkable
+class Rewards(Protocol):
+    """Foresees rewards."""
+
+    def rewards(self, z: Latent, actions: torch.Tensor) -> torch.Tensor:
+        """Return the reward of each action taken in a latent, (B, H, D), (B, H, A) -> (B, H)."""
+        ...
+
+
+@runtime_checkable
+class KnowsValue(Protocol):
+    """Foresees what rewards are still to come."""
+
+    def value(self, z: Latent) -> torch.Tensor:
+        """(B, D) -> (B,): in units of a reward."""
+        ...
+
+
+@runtime_checkable
+class KnowsConstraints(Protocol):
+    """Knows what must not be."""
+
+    def constraints(self, z: Latent) -> torch.Tensor:
+        """(..., D) -> (..., N): a constraint is kept where it is 0 or less."""
+        ...
+
+
+@runtime_checkable
 class KnowsUncertainty(Protocol):
     """Can say how sure an imagined rollout is."""
 

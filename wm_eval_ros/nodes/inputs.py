@@ -36,21 +36,22 @@ class InputBuffer:
         self._node = node
         self._lock = threading.Lock()
         self._names = [s.topic for s in interface.seen]
-        self._goal_name = None if interface.goal is None else interface.goal.topic
+        self._goal, self._goal_image = interface.goal, interface.goal_image
         self._newest: dict[str, Reading] = {}
         heard: list[tuple[Stream | ImageStream, str, topics.Qos]] = [
             (s, sensed(s.topic, nodes), qos) for s in interface.observations]
         heard += [(s, s.topic, qos) for s in interface.images]
-        if interface.goal is not None:
-            heard.append((interface.goal, interface.goal.topic, topics.LATCHED))
+        heard += [(g, g.topic, topics.LATCHED) for g in interface.goals]
         for stream, topic, wanted in heard:
             ends.subscription(stream.type, topic, wanted, self._callback(stream, topic))
 
     def snapshot(self) -> Inputs:
         """Return the newest readings."""
         with self._lock:
-            goal = self._newest.get(self._goal_name) if self._goal_name else None
-            return Inputs(tuple(self._newest.get(n) for n in self._names), goal)
+            goal, image = (None if g is None else self._newest.get(g.topic)
+                           for g in (self._goal, self._goal_image))
+            return Inputs(tuple(self._newest.get(n) for n in self._names), goal,
+                          goal_image=image)
 
     def complete_stamp_ns(self) -> int | None:
         """Return the stamp all observations share, None while they differ or are missing."""
@@ -91,5 +92,6 @@ def made_up(interface: Interface) -> Inputs:
         size = stream.size if isinstance(stream, ImageStream) else len(feature_names(stream))
         return Reading(InputRef(stream.topic, 0), np.zeros(size), image)
 
-    return Inputs(tuple(reading(s) for s in interface.seen),
-                  None if interface.goal is None else reading(interface.goal))
+    goal, image = (None if g is None else reading(g)
+                   for g in (interface.goal, interface.goal_image))
+    return Inputs(tuple(reading(s) for s in interface.seen), goal, goal_image=image)

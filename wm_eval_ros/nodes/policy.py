@@ -139,8 +139,7 @@ def _heard(scenario: Scenario, nodes: Collection[str]) -> dict[str, set[str]]:
     found['monitor'].add(topics.RUN_INFO)
     for node in _HEARS_EVENTS:
         found[node].add(topics.EPISODE_EVENT)
-    if scenario.interface.goal is not None:
-        found['planner'].add(scenario.interface.goal.topic)
+    found['planner'] |= {s.topic for s in scenario.interface.goals}
     settings = scenario.supervisor
     if scenario.clock is ClockMode.REALTIME:
         found['supervisor'] |= {settings.controller_topic} - {''}

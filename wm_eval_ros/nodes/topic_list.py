@@ -43,8 +43,7 @@ def run_topics(
               for topic in (s.topic, sensed(s.topic, nodes))}
     listed |= {s.topic: s.type for s in interface.images}
     listed |= {s.topic: s.type for s in interface.unseen}
-    if interface.goal is not None:
-        listed[interface.goal.topic] = interface.goal.type
+    listed |= {s.topic: s.type for s in interface.goals}
     command = interface.command
     for topic in (command.topic, topics.proposed(command.topic), gated(command.topic, nodes)):
         listed[topic] = command.type

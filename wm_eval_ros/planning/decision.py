@@ -39,6 +39,8 @@ class Inputs:
     goal: Reading | None
     #: command in force up to now, in its own units, shape (A,); empty: none in this episode yet
     executed: tuple[float, ...] = ()
+    #: None where the interface has no image of the goal or none came yet
+    goal_image: Reading | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +165,14 @@ class Decider:
             if age_ns > self._stale_ns:
                 return Decision(CycleStatus.STALE_INPUT,
                                 f'{stream.topic} is {age_ns / 1e6:.0f} ms old')
-        if self._interface.goal is None:
-            return None
-        # a goal is set, not sensed: it may be older than the episode
-        return _unusable(self._interface.goal.topic, inputs.goal, 0)
+        goals = ((self._interface.goal, inputs.goal),
+                 (self._interface.goal_image, inputs.goal_image))
+        for wanted, reading in goals:
+            # a goal is set, not sensed: it may be older than the episode
+            refusal = None if wanted is None else _unusable(wanted.topic, reading, 0)
+            if refusal is not None:
+                return refusal
+        return None
 
     @torch.inference_mode()
     def _plan(self, slot: int, inputs: Inputs, deadline_ns: int) -> Decision:
@@ -175,7 +181,8 @@ class Decider:
         if self._latent is not None and executed is not None and self._last_slot == slot - 1:
             self._led = (self._latent, executed)
         latent = self._encode(inputs, executed)
-        goal = np.zeros(0) if inputs.goal is None else inputs.goal.values
+        goal = np.concatenate([np.zeros(0), *(r.values for r in (inputs.goal, inputs.goal_image)
+                                              if r is not None)])
         elapsed = 1 if self._last_slot is None else slot - self._last_slot
         plan = self._planner.plan(latent, torch.tensor(goal, dtype=torch.float32), deadline_ns,
                                   elapsed_steps=elapsed)

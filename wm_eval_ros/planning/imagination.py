@@ -8,6 +8,7 @@ from wm_eval_ros import plugins
 from wm_eval_ros.config.interface import Interface
 from wm_eval_ros.config.scenario import PlannerSettings
 from wm_eval_ros.errors import CheckpointError, ConfigError, WmEvalError
+from wm_eval_ros.models.compiled import compiled_rollouts
 from wm_eval_ros.models.protocol import (
     Decodes,
     Differentiable,
@@ -16,6 +17,7 @@ from wm_eval_ros.models.protocol import (
     Latent,
     WorldModel,
 )
+from wm_eval_ros.planning.model_terms import ModelTerms
 from wm_eval_ros.planning.objective import Objective
 
 #: entry-point group of the families
@@ -49,6 +51,9 @@ class Imagination:
         self.model: WorldModel = model
         self._decode, self._wary = model.decode, settings.uncertainty_weight > 0
         self._objective = Objective(settings, model.spec.feature_names, interface)
+        self._terms = ModelTerms(settings, model, interface)
+        #: None: torch
+        self._compiled = compiled_rollouts(settings, model)
 
     def after(self, z: Latent, in_flight: torch.Tensor | None) -> Latent:
         """Return the latent once the commands in flight, (L, A), have been executed, (1, D)."""
@@ -69,7 +74,10 @@ class Imagination:
         :returns: rollouts (K, H, D) and costs (K,); a cost that is not finite weighs nothing
         """
         start, spread = z.expand(len(actions), -1), None
-        if not self._wary:
+        if self._compiled is not None:
+            rollout, *said = self._compiled(start, actions)
+            spread = said[0] if said else None
+        elif not self._wary:
             rollout = self.model.predict(start, actions, generator=generator)
         elif hasattr(self.model, 'imagine'):
             rollout, spread = self.model.imagine(start, actions)
@@ -77,7 +85,7 @@ class Imagination:
             rollout = self.model.predict(start, actions, generator=generator)
             assert isinstance(self.model, KnowsUncertainty)
             spread = self.model.uncertainty(start, actions)
-        return rollout, self.cost(rollout, goal, actions, spread)
+        return rollout, self.cost(start, rollout, goal, actions, spread)
 
     def require_gradients(self, planner: str) -> None:
         """
@@ -105,17 +113,21 @@ class Imagination:
         if self._wary:
             assert isinstance(self.model, DifferentiableUncertainty)
             rollout, spread = self.model.rolled_with_uncertainty(start, actions)
-            return rollout, self.cost(rollout, goal, actions, spread)
+            return rollout, self.cost(start, rollout, goal, actions, spread)
         assert isinstance(self.model, Differentiable)
         rollout = self.model.rolled(start, actions)
-        return rollout, self.cost(rollout, goal, actions)
+        return rollout, self.cost(start, rollout, goal, actions)
 
     def cost(
-        self, rollout: Latent, goal: torch.Tensor, actions: torch.Tensor,
+        self, start: Latent, rollout: Latent, goal: torch.Tensor, actions: torch.Tensor,
         spread: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return the cost of rollouts, (K, H, D) to (K,)."""
-        return self._objective(self._decode(rollout), goal, actions, spread)
+        """Return the cost of rollouts, (K, H, D) to (K,), that begin at latents (K, D)."""
+        before = start[0, self._terms.in_force] if self._terms.in_force else None
+        cost = self._objective(self._decode(rollout), goal, actions, spread, before=before,
+                               more=self._terms.stage(rollout, goal))
+        missed = self._terms.missed(start, rollout, actions)
+        return cost if missed is None else cost + missed
 
 
 def _families_with(methods: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ import math
 import torch
 
 from wm_eval_ros.config.interface import Interface, Stream
-from wm_eval_ros.config.scenario import ObjectiveTerm, PlannerSettings
+from wm_eval_ros.config.scenario import ConstraintTerm, ObjectiveTerm, PlannerSettings
 from wm_eval_ros.config.schema import did_you_mean
 from wm_eval_ros.errors import ConfigError
 
@@ -22,25 +22,30 @@ class Objective:
     """
     Weighted distances of imagined features to their targets.
 
-    Of each candidate: mean over steps of the summed terms, plus ``terminal_weight`` times the
-    last step's, plus ``control_weight`` times the mean squared action, plus
+    Of each candidate: mean over steps of the summed terms and of how far features lie beyond
+    their bounds, plus ``terminal_weight`` times the last step's, plus ``control_weight`` times
+    the mean squared action, plus ``jerk_weight`` times its mean squared change, plus
     ``uncertainty_weight`` times the mean disagreement of the model's members.
 
     :param feature_names: what a latent decodes to, in order
-    :raises ConfigError: no term, or a name neither the model nor the goal has
+    :raises ConfigError: no term, a name neither the model nor the goal has, or bounds that
+        nothing keeps
     """
 
     def __init__(
         self, settings: PlannerSettings, feature_names: Sequence[str], interface: Interface
     ) -> None:
-        if not settings.objective:
-            raise ConfigError('planner.objective: no term; say what the imagined future should '
-                              'reach')
+        if not (settings.objective or settings.goal_weight or settings.reward_weight):
+            raise ConfigError('planner.objective: no term, and neither goal_weight nor '
+                              'reward_weight; say what the imagined future should reach')
         self.terminal_weight = settings.terminal_weight
         self.control_weight = settings.control_weight
+        self.jerk_weight = settings.jerk_weight
         self.uncertainty_weight = settings.uncertainty_weight
         self._terms = [_Term(t, f'planner.objective[{i}]', feature_names, goal_names(interface))
                        for i, t in enumerate(settings.objective)]
+        self._bounds = [_Bounds(t, f'planner.constraints[{i}]', feature_names)
+                        for i, t in enumerate(settings.constraints)]
 
     def __call__(
         self,
@@ -48,6 +53,9 @@ class Objective:
         goal: torch.Tensor,
         actions: torch.Tensor,
         spread: torch.Tensor | None = None,
+        *,
+        before: torch.Tensor | None = None,
+        more: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """
         Cost of each candidate.
@@ -56,14 +64,22 @@ class Objective:
         :param goal: (G,)
         :param actions: in [-1, 1], (K, H, A)
         :param spread: disagreement of the model's members, (K, H)
+        :param before: command in force before the first, (A,); None: its change costs nothing
+        :param more: what each step costs besides, (K, H)
         :returns: (K,)
         """
-        stage = torch.stack([term(features, goal) for term in self._terms]).sum(0)
+        stage = torch.zeros(features.shape[:2]) if more is None else more
+        for term in self._terms:
+            stage = stage + term(features, goal)
+        for bounds in self._bounds:
+            stage = stage + bounds(features)
         cost = stage.mean(1)
         if self.terminal_weight:
             cost = cost + self.terminal_weight * stage[:, -1]
         if self.control_weight:
             cost = cost + self.control_weight * actions.square().mean((1, 2))
+        if self.jerk_weight:
+            cost = cost + self.jerk_weight * _jerk(actions, before)
         if self.uncertainty_weight and spread is not None:
             cost = cost + self.uncertainty_weight * spread.mean(1)
         return cost
@@ -95,6 +111,31 @@ class _Term:
             # at the target itself the distance has no direction: its gradient there is 0, not NaN
             squares = squares.clamp(min=torch.finfo(squares.dtype).tiny)
         return self._weight * squares.sqrt()
+
+
+class _Bounds:
+    """What a feature should keep within."""
+
+    def __init__(self, term: ConstraintTerm, where: str, features: Sequence[str]) -> None:
+        if term.low is None and term.high is None:
+            raise ConfigError(f'{where}: neither low nor high; give at least one')
+        if term.low is not None and term.high is not None and term.low > term.high:
+            raise ConfigError(f'{where}: low {term.low:g} is above high {term.high:g}; no value '
+                              'keeps both')
+        self._column = _index(term.feature, features, f'{where}.feature')
+        self._low, self._high, self._weight = term.low, term.high, term.weight
+
+    def __call__(self, features: torch.Tensor) -> torch.Tensor:
+        """(K, H, F) -> (K, H)."""
+        value = features[..., self._column]
+        # a value that is not finite stays so, and is judged by that
+        return self._weight * (value - value.clamp(self._low, self._high)).abs()
+
+
+def _jerk(actions: torch.Tensor, before: torch.Tensor | None) -> torch.Tensor:
+    """Return the mean squared change of commands, (K, H, A) to (K,)."""
+    first = actions[:, :1] if before is None else before.expand(len(actions), 1, -1)
+    return (actions - torch.cat([first, actions[:, :-1]], 1)).square().mean((1, 2))
 
 
 def _index(name: str, names: Sequence[str], where: str) -> int:

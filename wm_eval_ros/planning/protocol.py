@@ -48,7 +48,8 @@ class Planner(Protocol):
         Decide.
 
         :param latent: encoded state, (D,)
-        :param goal: goal vector in the interface's order, (G,), G may be 0
+        :param goal: goal vector in the interface's order, the pixels of its image behind it,
+            (G,), G may be 0
         :param deadline_ns: time on the planner's clock by which to return; at most one iteration
             begun before it may end after it
         :param elapsed_steps: slots since the last plan: the warm start is shifted by as many

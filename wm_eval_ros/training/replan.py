@@ -180,6 +180,8 @@ class Replanner:
         goal = self._interface.goal
         if self._interface.images:
             return 'the model sees images, which no record holds'
+        if self._interface.goal_image is not None:
+            return 'the goal is an image, which no record holds'
         width = sum(len(feature_names(s)) for s in self._interface.observations)
         if len(cycle.observation) != width:
             return f'the record holds {len(cycle.observation)} of {width} features'
