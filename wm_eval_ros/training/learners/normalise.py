@@ -1,4 +1,4 @@
-"""Mean and scale of features and of their changes, from windows."""
+"""Mean and scale of features and of their changes, from all steps of windows."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from wm_eval_ros.training.windows import Windows
 
 def normalisation(windows: Windows) -> dict[str, torch.Tensor]:
     """Return ``feature_mean``, ``feature_scale``, ``delta_mean`` and ``delta_scale``, (F,)."""
-    features, _, _ = windows.gather(torch.arange(len(windows)))
-    now, change = features[:, 0], features[:, 1] - features[:, 0]
+    # each step once, and not only the first of each window: windows as long as an episode begin
+    # only where it does
+    slots = torch.unique(windows.starts[:, None] + torch.arange(windows.length))
+    now = windows.features[slots]
+    change = windows.features[slots + 1] - now
     found = {}
     for key, values in (('feature', now), ('delta', change)):
         scale = values.std(0, correction=0)
