@@ -143,3 +143,29 @@ def test_a_shipped_scenario_pins_the_weights_of_its_checkpoint(path: Path) -> No
     assert planner.model_sha256 in spec.read_text()
     assert json.loads(spec.read_text())
     assert len(planner.model_sha256) == 64
+
+
+CAMERA = [{'topic': 'camera/image_raw', 'width': 32, 'height': 32}]
+
+
+@pytest.mark.parametrize(('overrides', 'says'), [
+    pytest.param({}, 'set plant.camera_hz', id='no-camera'),
+    pytest.param({'plant.camera_hz': 30.0, 'plant.camera_encoding': 'jpeg'},
+                 'plant.camera_encoding raw', id='compressed'),
+    pytest.param({'plant.camera_hz': 30.0, 'plant.camera_width': 48},
+                 'plant.camera_width: 48; give a whole number of times', id='another-size'),
+    pytest.param({'plant.camera_hz': 30.0, 'interface.images': [{'topic': 'eye'}]},
+                 'a simulated plant has one camera', id='another-topic'),
+])
+def test_images_that_the_camera_will_not_send_are_refused(overrides: dict[str, object],
+                                                          says: str) -> None:
+    path = config_folder() / 'scenarios' / 'two_room.yaml'
+    with pytest.raises(ConfigError, match=says):
+        load_scenario(path, {'interface.images': CAMERA, **overrides})
+
+
+def test_images_of_a_camera_twice_as_large_are_averaged() -> None:
+    path = config_folder() / 'scenarios' / 'two_room.yaml'
+    scenario = load_scenario(path, {'interface.images': CAMERA, 'plant.camera_hz': 30.0})
+    assert scenario.interface.pixels == 32 * 32 * 3
+    assert [s.topic for s in scenario.interface.seen][-1] == 'camera/image_raw'

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from wm_eval_ros.config.interface import ImageStream, Interface
 from wm_eval_ros.errors import BagError
 from wm_eval_ros.records import CycleRecord, CycleStatus, InputRef, RunInfo
-from wm_eval_ros.training.dataset import load_dataset, Series
+from wm_eval_ros.training.dataset import load_dataset, Recording, require_states, Series
 from wm_eval_ros.training.trajectory import merge
 
 T0 = 1_700_000_000_000_000_000
@@ -207,3 +208,10 @@ def test_the_in_process_loop_gives_what_its_bag_would_give(
     assert np.array_equal(piece.features, outcome.trajectory.features)
     assert np.allclose(piece.actions, outcome.trajectory.actions, atol=1e-7)
     assert np.array_equal(piece.before, outcome.trajectory.before)
+
+
+def test_a_model_that_sees_images_is_not_asked_by_features(interface: Interface) -> None:
+    seeing = dataclasses.replace(interface, images=(ImageStream(topic='c'),))
+    require_states(Recording(interface, 1, [], {}, None), Path('b'))
+    with pytest.raises(BagError, match='b: the model of this run sees images'):
+        require_states(Recording(seeing, 1, [], {}, None), Path('b'))

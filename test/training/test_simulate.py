@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from wm_eval_ros.config.interface import ImageStream, Interface
 from wm_eval_ros.config.scenario import find_scenario, load_scenario
 from wm_eval_ros.models.checkpoint import find_checkpoint, load_checkpoint
 from wm_eval_ros.planning.baselines import NoopPlanner
 from wm_eval_ros.planning.cem import CemPlanner
-from wm_eval_ros.records import EventKind
-from wm_eval_ros.training.simulate import Outcome, rollout_episodes, Timing
+from wm_eval_ros.records import EventKind, JointSample
+from wm_eval_ros.training.simulate import Observer, Outcome, rollout_episodes, Timing
 
 pytest.importorskip('mujoco')
 
@@ -59,3 +62,21 @@ def test_a_trajectory_ends_with_the_state_after_the_last_command() -> None:
     # 3 s at 20 Hz, and the state at the end
     assert outcome.trajectory.features.shape == (61, 9)
     assert len(outcome.plan_ns) == 60
+
+
+def test_what_is_recorded_of_a_moment_is_numbers_pixels_and_what_no_model_sees(
+    interface: Interface,
+) -> None:
+    (joints,) = interface.observations
+    seeing = replace(interface, observations=(replace(joints, fields=('position[a]',)),),
+                     images=(ImageStream(topic='c', width=2, height=1),),
+                     unseen=(replace(joints, fields=('velocity[a]',)),))
+    pixels = np.array([[[0, 51, 102], [153, 204, 255]]], np.uint8)
+    plant: Any = SimpleNamespace(
+        observe=lambda: {'joint_states': JointSample(('a',), np.array([0.5]), np.array([-2.0]))},
+        render=lambda width, height: SimpleNamespace(pixels=pixels))
+    observer = Observer(seeing)
+    row = observer.row(plant)
+    assert row.dtype == np.float32
+    assert row.tolist() == pytest.approx([0.5, 0, .2, .4, .6, .8, 1, -2.0])
+    assert observer.seen(row).tolist() == row[:7].tolist()

@@ -143,6 +143,17 @@ def read_recording(bag: Bag) -> Recording:
                      next((series for _, series in goals.values()), None))
 
 
+def require_states(recording: Recording, path: Path) -> None:
+    """
+    Refuse a recording of which a model is to be asked by features and not by images.
+
+    :raises BagError: its model sees images
+    """
+    if recording.interface.images:
+        raise BagError(f'{path}: the model of this run sees images; only models of states are '
+                       'asked again or mined for')
+
+
 def trajectories(recording: Recording) -> Iterator[Trajectory]:
     """
     Cut the slots of a recording into gapless pieces of episodes.

@@ -16,7 +16,13 @@ from wm_eval_ros.config.schema import build
 from wm_eval_ros.errors import BagError, ConfigError
 from wm_eval_ros.models.protocol import WorldModel
 from wm_eval_ros.records import CycleRecord, RunInfo
-from wm_eval_ros.training.dataset import read_recording, Recording, run_info_of, trajectories
+from wm_eval_ros.training.dataset import (
+    read_recording,
+    Recording,
+    require_states,
+    run_info_of,
+    trajectories,
+)
 from wm_eval_ros.training.trajectory import Trajectory
 from wm_eval_ros.wire.fields import feature_names
 
@@ -55,6 +61,7 @@ def read_evidence(path: Path) -> Evidence:
     with open_bag(path) as bag:
         info = run_info_of(bag)
         recording = read_recording(bag)
+    require_states(recording, path)
     try:
         scenario = build(Scenario, info.settings, f'{path}: run_info.settings')
     except ConfigError as error:

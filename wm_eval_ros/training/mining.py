@@ -17,6 +17,7 @@ from wm_eval_ros.training.dataset import (
     dataset_of,
     read_recording,
     Recording,
+    require_states,
     run_info_of,
     trajectories,
 )
@@ -85,6 +86,7 @@ def read_source(path: Path) -> Source:
         info = run_info_of(bag)
         recording = read_recording(bag)
         events = _events(bag)
+    require_states(recording, path)
     _require_executed(path, recording, events)
     return Source(path.name, _sha256(path), info, dataset_of(recording, path),
                   tuple(_pieces(recording, events)))

@@ -47,6 +47,9 @@ class Recipe:
         5.0, doc='shortest latency of a command, drawn anew for each slot', unit='ms', low=0.0)
     latency_high_ms: float = setting(40.0, doc='longest latency of a command', unit='ms', low=0.0)
     age_ms: float = setting(0.0, doc='oldest observation a slot begins with', unit='ms', low=0.0)
+    limit_s: float = setting(
+        0.0, doc='time limit of the episodes collected; 0: that of the scenario', unit='s',
+        low=0.0)
     trial_episodes: int = setting(50, doc='episodes the finished model is tried on', low=1)
     trial_seed: int = setting(5000000, doc='seed of the first trial episode', low=0, high=2**53)
 
@@ -110,7 +113,9 @@ class RecipeRunner:
         """Run one round's episodes to their time limit."""
         planner = ExplorePlanner(self._scenario.planner, model, self._scenario.interface)
         seeds = range(stage.seed, stage.seed + stage.episodes)
-        timing = self._timing(self._recipe.latency_low_ms)
+        recipe = self._recipe
+        timing = self._timing(recipe.latency_low_ms,
+                              recipe.limit_s or self._scenario.plant.time_limit_s)
         outcomes = rollout_episodes(
             self._plant, planner, self._scenario.interface, seeds, model=model, timing=timing,
             stop_on_success=False, progress=progress)
@@ -125,15 +130,16 @@ class RecipeRunner:
         seeds = range(recipe.trial_seed, recipe.trial_seed + recipe.trial_episodes)
         return rollout_episodes(
             self._plant, planner, self._scenario.interface, seeds, model=model,
-            timing=self._timing(max(TRIAL_LOW_MS, recipe.latency_low_ms)), progress=progress)
+            timing=self._timing(max(TRIAL_LOW_MS, recipe.latency_low_ms),
+                                self._scenario.plant.time_limit_s), progress=progress)
 
-    def _timing(self, low_ms: float) -> Timing:
+    def _timing(self, low_ms: float, limit_s: float) -> Timing:
         planner, recipe = self._scenario.planner, self._recipe
         return Timing(
             period_ns=round(planner.period_ms * 1e6),
             latency_ns=(round(low_ms * 1e6), round(recipe.latency_high_ms * 1e6)),
             age_ns=round(recipe.age_ms * 1e6),
-            limit_ns=round(self._scenario.plant.time_limit_s * 1e9))
+            limit_ns=round(limit_s * 1e9))
 
 
 def solved(outcomes: list[Outcome]) -> int:

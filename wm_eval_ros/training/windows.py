@@ -11,6 +11,9 @@ import torch
 
 from wm_eval_ros.training.trajectory import Trajectory
 
+#: numbers of windows that are looked at together, 200 MB: those of images are large
+_MOST_NUMBERS = 50_000_000
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -30,6 +33,10 @@ class Windows:
     def __len__(self) -> int:
         """Return the number N of windows."""
         return len(self.starts)
+
+    def at_most(self, windows: int) -> int:
+        """Return how many windows are looked at together: so many, fewer where they are large."""
+        return max(1, min(windows, _MOST_NUMBERS // ((self.length + 1) * self.features.shape[1])))
 
     def gather(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """
