@@ -115,7 +115,8 @@ def _print(report: dict[str, Any]) -> None:
           f'(persistence {report["persistence"][0]:.4f})')
     print(f'  error after {last + 1} steps: {report["rmse"][last]:.4f} '
           f'(persistence {report["persistence"][last]:.4f})')
-    print(f'  within the predicted 90 %: {report["coverage90"]:.1%}')
+    if report['coverage90'] is not None:
+        print(f'  within the predicted 90 %: {report["coverage90"]:.1%}')
     if report['trial_episodes']:
         print(f'  solved in process: {report["trial_solved"]} of {report["trial_episodes"]}')
     print(f'  written to {report["folder"]}, sha256 {report["sha256"]}')
