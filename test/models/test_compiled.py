@@ -170,7 +170,7 @@ def test_ranges_are_those_of_every_step_and_of_no_narrow_product(mlp: MlpModel) 
 
 @pytest.mark.parametrize('precision', ['bf16', 'int8'])
 def test_torch_plans_in_fp32_only(mlp: MlpModel, precision: str) -> None:
-    with pytest.raises(ConfigError, match='set planner.engine to openvino'):
+    with pytest.raises(ConfigError, match='torch plans in fp32 only'):
         compiled_rollouts(replace(SETTINGS, precision=precision), mlp)
 
 

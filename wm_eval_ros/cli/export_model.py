@@ -1,0 +1,107 @@
+"""`wm-eval export-model BAG`: fit the model of a run for int8, and try every engine on it."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+import json
+from pathlib import Path
+import sys
+from typing import Any, TYPE_CHECKING
+
+from wm_eval_ros.errors import CheckpointError, ConfigError, EXIT_FAIL, EXIT_PASS, RecordingError
+
+if TYPE_CHECKING:
+    from wm_eval_ros.models.protocol import WorldModelSpec
+    from wm_eval_ros.training.export import Export, Trial
+
+EXPORT_SCHEMA = 1
+EXAMPLE = """example:
+  wm-eval export-model runs/reacher/bag --out models/reacher_int8
+  wm-eval run reacher --set planner.model=models/reacher_int8 \\
+      --set planner.engine=openvino --set planner.precision=int8
+
+the weights stay what they are; the ranges that int8 needs are added to the spec. needs the extra
+`fast`. exit: 0 done, 1 int8 orders candidates too differently and nothing is written, 2 bad input,
+74 not written."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's options."""
+    parser.epilog = EXAMPLE
+    parser.add_argument('bag', metavar='BAG', type=Path,
+                        help='rosbag2 folder or storage file of a run: its states and goals')
+    parser.add_argument('--out', metavar='DIR', type=Path, required=True,
+                        help='folder of the new checkpoint; must not exist')
+    parser.add_argument('--model', default='', metavar='CHECKPOINT',
+                        help='checkpoint to export; default: the one that drove the run')
+    parser.add_argument('--states', type=int, default=64,
+                        help='recorded states drawn: half set the ranges, half are tried on')
+    parser.add_argument('--seed', type=int, default=0,
+                        help='seed of the states and commands drawn')
+    parser.add_argument('--json', action='store_true', help='print what was found as JSON')
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    for name, least in (('states', 2), ('seed', 0)):
+        if getattr(args, name) < least:
+            raise ConfigError(f'--{name}: {getattr(args, name)}; at least {least}')
+    if args.out.exists():
+        raise ConfigError(f'{args.out}: exists already; choose another --out')
+    import torch
+
+    from wm_eval_ros.cli.train import phase_progress
+    from wm_eval_ros.training.export import export
+    from wm_eval_ros.training.fidelity import find_model
+    from wm_eval_ros.training.fidelity_data import read_evidence
+    evidence = read_evidence(args.bag)
+    torch.set_num_threads(evidence.scenario.planner.torch_threads)
+    model: Any = find_model(evidence, args.model).model
+    if not hasattr(model, 'tensors'):
+        raise CheckpointError(f'model {model.spec.name!r} of the family {model.spec.family} has '
+                              'no weights to export')
+    found = export(evidence, model, states=args.states, seed=args.seed,
+                   progress=phase_progress('trying the engines'))
+    spec = _save(args.out, found) if found.good else None
+    settings = evidence.scenario.planner
+    what = f'{settings.samples} candidates x {settings.horizon} steps'
+    sys.stdout.write(_json(found, what, spec) if args.json else _text(found, what))
+    print(f'written: {args.out}' if found.good else
+          'nothing written: int8 orders candidates too differently', file=sys.stderr)
+    return EXIT_PASS if found.good else EXIT_FAIL
+
+
+def _save(folder: Path, found: Export) -> WorldModelSpec:
+    from wm_eval_ros.models.checkpoint import save_checkpoint
+    card = f'# {found.model.spec.name}\n\nThe weights of {found.model.spec.sha256}, with ' \
+        'the ranges of int8.\n\n' + '\n'.join(_line(t) for t in found.trials) + '\n'
+    try:
+        return save_checkpoint(folder, found.model.spec, found.model.tensors, card)
+    except OSError as error:
+        raise RecordingError(f'{folder}: cannot be written ({error.strerror})') from None
+
+
+def _text(found: Export, what: str) -> str:
+    from wm_eval_ros.report.text import aligned, number
+    rows = [['engine', 'precision', 'rank, median', 'rank, least', 'time / torch', 'batch [ms]',
+             'states', '']]
+    rows += [[t.engine, t.precision, number(t.rank, 4), number(t.rank_min, 4),
+              number(t.time_ratio, 3), number(t.batch_ms, 3), str(t.states), t.why]
+             for t in found.trials]
+    return f'{found.model.spec.name}, {what}, imagined and judged\n' + aligned(
+        rows, range(2, 7)) + '\n'
+
+
+def _line(trial: Trial) -> str:
+    if trial.rank is None:
+        return f'* {trial.engine} {trial.precision}: {trial.why}'
+    return (f'* {trial.engine} {trial.precision}: rank correlation of candidate costs with torch '
+            f'{trial.rank:.4f} (least {trial.rank_min:.4f}), {trial.states} states')
+
+
+def _json(found: Export, what: str, spec: WorldModelSpec | None) -> str:
+    return json.dumps({
+        'schema_version': EXPORT_SCHEMA, 'model': found.model.spec.name, 'batch': what,
+        'sha256': None if spec is None else spec.sha256, 'good': found.good,
+        'trials': [asdict(t) for t in found.trials]}, indent=1) + '\n'
