@@ -27,7 +27,8 @@ ROOMS = {
     'scoring': GROUND | {'metrics', 'stats', 'config'},
     'wire': GROUND | {'config'},
     'bag': GROUND | {'wire', 'config'},
-    'models': GROUND | {'config'},
+    # wire: an adapter names the features of the scenario it serves
+    'models': GROUND | {'config', 'wire'},
     'planning': GROUND | {'config', 'models'},
     'surprise': GROUND | {'config', 'models', 'stats'},
     'safety': GROUND | {'config'},
