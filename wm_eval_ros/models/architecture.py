@@ -10,11 +10,12 @@ from wm_eval_ros.config.bounded import shown
 from wm_eval_ros.errors import CheckpointError
 from wm_eval_ros.models.protocol import WorldModelSpec
 
-#: activations a family may have
-ACTIVATIONS = ('silu', 'relu')
+#: values each word of an architecture may have
+WORDS = {'activation': ('silu', 'relu'), 'encoder': ('dense', 'cnn')}
 #: largest value each number of an architecture may have: a bound on memory before allocating
 LIMITS = {'features': 65536, 'actions': 256, 'members': 64, 'hidden': 4096, 'layers': 8,
-          'latent': 4096, 'states': 4096, 'memory': 1024, 'heads': 64, 'masks': 64}
+          'latent': 4096, 'inputs': 131072, 'deterministic': 4096, 'stochastic': 4096,
+          'states': 4096, 'memory': 1024, 'heads': 64, 'masks': 64}
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ def parse_architecture(kind: type[A], raw: Mapping[str, Any], where: str) -> A:
     """
     Check an untrusted architecture.
 
-    :param kind: dataclass of whole numbers that `LIMITS` bounds, shares of 0 to 0.9, and
-        ``activation``
+    :param kind: dataclass of whole numbers that `LIMITS` bounds, shares of 0 to 0.9, and words
+        of `WORDS`
     :raises CheckpointError: unknown or missing key, wrong type, size out of bounds
     """
     known = {f.name: f.type for f in fields(kind)}  # type: ignore[arg-type]
@@ -57,9 +58,9 @@ def parse_architecture(kind: type[A], raw: Mapping[str, Any], where: str) -> A:
             if type(value) not in (int, float) or not 0 <= value <= 0.9:
                 raise CheckpointError(f'{where}: architecture.{name} is {shown(value)}; '
                                       'give a share from 0 to 0.9')
-        elif value not in ACTIVATIONS:
-            raise CheckpointError(f'{where}: architecture.activation is {shown(value)}; '
-                                  f'known: {", ".join(ACTIVATIONS)}')
+        elif value not in WORDS[name]:
+            raise CheckpointError(f'{where}: architecture.{name} is {shown(value)}; '
+                                  f'known: {", ".join(WORDS[name])}')
     return kind(**raw)
 
 

@@ -10,9 +10,9 @@ from wm_eval_ros.config.schema import setting
 #: reports (steps done, steps in all, a few words)
 Progress = Callable[[int, int, str], None]
 #: families that `wm-eval train` makes
-FAMILIES = ('ensemble', 'mlp', 'physics', 'ssm', 'transformer')
+FAMILIES = ('ensemble', 'mlp', 'physics', 'rssm', 'jepa', 'ssm', 'transformer')
 #: those that remember more than the command in force
-WITH_MEMORY: tuple[str, ...] = ('ssm', 'transformer')
+WITH_MEMORY: tuple[str, ...] = ('rssm', 'jepa', 'ssm', 'transformer')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +27,35 @@ class TrainSettings:
     dropout: float = setting(
         0.0, doc='share of hidden units left out, of an mlp: more than 0 makes it know its '
         'uncertainty', low=0.0, high=0.9)
+    masks: int = setting(
+        16, doc='of an mlp with dropout: masks that a rollout is imagined under, each held over '
+        'all its steps', low=2, high=64)
+    deterministic: int = setting(
+        64, doc='numbers of the deterministic state of an rssm', low=1, high=4096)
+    stochastic: int = setting(
+        16, doc='numbers of the stochastic state of an rssm', low=1, high=4096)
+    kl_weight: float = setting(
+        1.0, doc='weight of the KL between posterior and prior of an rssm, against '
+        'reconstruction in units of one step', low=0.0, high=1000.0)
+    kl_balance: float = setting(
+        0.8, doc='share of the KL of an rssm that moves the prior, not the posterior', low=0.0,
+        high=1.0)
+    free_nats: float = setting(
+        1.0, doc='KL of an rssm that costs nothing', unit='nats', low=0.0, high=1000.0)
+    latent: int = setting(32, doc='numbers of the code of a frame of a jepa', low=1, high=4096)
+    variance_weight: float = setting(
+        10.0, doc='weight of what the codes of a jepa lack to a standard deviation of 1; 0: they '
+        'collapse', low=0.0, high=1000.0)
+    covariance_weight: float = setting(
+        1.0, doc='weight of the covariances of the codes of a jepa', low=0.0, high=1000.0)
     states: int = setting(32, doc='states of each layer of an ssm', low=1, high=4096)
     memory: int = setting(
         8, doc='steps before the present one that a transformer looks back on, all layers '
         'together', low=1, high=1024)
     heads: int = setting(4, doc='heads of each attention of a transformer', low=1, high=64)
+    grounded: bool = setting(
+        False, doc='the read-out of a jepa shapes its codes, too: they then hold what the '
+        'features need, not only what is foreseen')
     context: int = setting(
         8, doc='steps that a family with a memory observes before it imagines, in one window of '
         'the loss; others observe one', low=1, high=1000)
