@@ -12,8 +12,10 @@ import pytest
 import torch
 
 from wm_eval_ros.cli.main import main
+from wm_eval_ros.config.software import git_commit
 from wm_eval_ros.errors import BagError, ConfigError
 from wm_eval_ros.models.conformance import check_world_model
+from wm_eval_ros.training.card import card
 from wm_eval_ros.training.recipe import load_recipe, recipe_names
 from wm_eval_ros.training.settings import TrainSettings
 from wm_eval_ros.training.trainer import split, train
@@ -174,3 +176,24 @@ def test_bad_input_gets_one_line(
     error = capsys.readouterr().err
     assert match in error
     assert error.count('\n') == 1
+
+
+def test_the_provenance_says_what_was_learnt_from_and_by_which_code(
+    linear_world: Dataset,
+) -> None:
+    settings = TrainSettings(family='mlp', steps=5, hidden=8)
+    result = train(linear_world, settings, 'linear')
+    made = result.model.spec.provenance
+    assert made['data_sha256'] == [linear_world.sha256]
+    assert made['git_commit'] == git_commit()
+    told = card(result.model.spec, result, 'wm-eval train')
+    assert linear_world.sha256 in told
+    assert made['git_commit'] in told
+
+
+def test_the_hash_of_the_data_is_that_of_every_number(linear_world: Dataset) -> None:
+    first, *rest = linear_world.trajectories
+    other = replace(first, actions=first.actions + 1e-12)
+    assert replace(linear_world).sha256 == linear_world.sha256
+    for changed in ((other, *rest), tuple(rest), (*rest, first)):
+        assert replace(linear_world, trajectories=changed).sha256 != linear_world.sha256

@@ -18,6 +18,7 @@ VERBS: dict[str, tuple[str, str]] = {
     'distill': ('distill', 'clone a policy from what a planner decided'),
     'mine': ('mine', 'cut the hard cases out of bags, into a data set to train on'),
     'retrain': ('retrain', 'retrain a model for a shift, and promote it if it is good again'),
+    'registry': ('registry', 'list the versions of a model, put one in force, roll back'),
     'calibrate': ('calibrate', 'set the thresholds of the surprise detectors from nominal runs'),
     'score': ('score', 'recompute every figure from a bag alone'),
     'verify': ('verify', 'say whether a bag is what was recorded, and if not, from where on'),

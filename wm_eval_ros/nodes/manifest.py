@@ -7,11 +7,11 @@ from importlib.metadata import PackageNotFoundError, version
 import os
 from pathlib import Path
 import platform
-import subprocess
 from typing import Any
 
 from wm_eval_ros.config.scenario import PlannerSettings, Scenario
 from wm_eval_ros.config.schema import to_plain
+from wm_eval_ros.config.software import git_commit
 from wm_eval_ros.models.protocol import WorldModel
 from wm_eval_ros.plants.load import pinned
 from wm_eval_ros.records import RUN_INFO_SCHEMA, RunInfo
@@ -30,7 +30,7 @@ def run_info(
         episodes=scenario.episodes, planner=planner.planner,
         period_ns=round(planner.period_ms * 1e6), deadline_ns=round(planner.deadline_ms * 1e6),
         time_limit_s=scenario.plant.time_limit_s, package_version=_version(),
-        git_commit=_git_commit(), model=_model_facts(model), detector=detector,
+        git_commit=git_commit(), model=_model_facts(model), detector=detector,
         observation_names=tuple(name for stream in scenario.interface.observations
                                 for name in feature_names(stream)),
         settings=to_plain(effective),
@@ -87,16 +87,6 @@ def _manifest_version() -> str:
             if candidate.is_file():
                 return ElementTree.parse(candidate).findtext('version') or ''
     return ''
-
-
-def _git_commit() -> str:
-    folder = Path(__file__).parent
-    try:
-        done = subprocess.run(['git', '-C', str(folder), 'describe', '--always', '--dirty'],
-                              capture_output=True, text=True, timeout=5, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ''
-    return done.stdout.strip() if done.returncode == 0 else ''
 
 
 def _scheduling() -> str:

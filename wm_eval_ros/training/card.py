@@ -22,6 +22,7 @@ def card(
     """
     report, made = result.report, spec.provenance
     sources = ''.join(f'* {source}\n' for source in made['sources'])
+    hashes = ''.join(f'* sha256 of what was learnt from: {h}\n' for h in made['data_sha256'])
     size = ', '.join(f'{name} {value}' for name, value in sorted(spec.architecture.items())
                      if name not in ('features', 'actions'))
     last = report['horizon'] - 1
@@ -31,11 +32,12 @@ A model of the family `{spec.family}` ({size}), over {len(spec.feature_names)} f
 {spec.action_dim} command fields, {spec.dt_s * 1000:g} ms a step.
 
 Made by `{command}` in {result.seconds:.0f} s of training, {result.steps} gradient steps, seed
-{made['settings']['seed']}, torch {made['torch_version']}.
+{made['settings']['seed']}, torch {made['torch_version']}, wm_eval_ros {made['package_version']},
+source {made['git_commit'] or 'of no commit'}.
 
 ## Data
 {made['episodes']} episodes, {made['transitions']} transitions:
-{sources}
+{sources}{hashes}
 ## Held-out episodes
 In units of each feature's standard deviation, {report['windows']} windows:
 

@@ -11,6 +11,7 @@ import torch
 
 from wm_eval_ros import plugins
 from wm_eval_ros.config.schema import build, setting, to_plain
+from wm_eval_ros.config.software import git_commit
 from wm_eval_ros.errors import BagError, ConfigError
 from wm_eval_ros.models.checkpoint import GROUP
 from wm_eval_ros.models.protocol import TrainedModel, WorldModel, WorldModelSpec
@@ -71,7 +72,8 @@ def continue_training(
         **model.spec.provenance, 'torch_version': torch.__version__, 'settings': to_plain(base),
         'steps': steps, 'episodes': sum(p.episodes for p in parts),
         'transitions': sum(p.transitions for p in parts),
-        'sources': [s for p in parts for s in p.sources], 'new_share': share, **provenance,
+        'sources': [s for p in parts for s in p.sources], 'new_share': share,
+        'data_sha256': [p.sha256 for p in parts], 'git_commit': git_commit(), **provenance,
         'trained_at_ns': time.time_ns(), 'train_cpu_s': time.process_time() - cpu,
         'train_wall_s': time.monotonic() - begun})
     result: TrainedModel = plugins.load(GROUP, spec.family)(spec, fit.best)

@@ -11,6 +11,7 @@ import torch
 
 from wm_eval_ros import plugins
 from wm_eval_ros.config.schema import to_plain
+from wm_eval_ros.config.software import git_commit
 from wm_eval_ros.errors import BagError
 from wm_eval_ros.models.checkpoint import GROUP
 from wm_eval_ros.models.protocol import TrainedModel, WorldModelSpec
@@ -98,4 +99,5 @@ def _spec(dataset: Dataset, settings: TrainSettings, name: str, steps: int,
         provenance={
             'package_version': package, 'torch_version': torch.__version__,
             'settings': to_plain(settings), 'steps': steps, 'episodes': dataset.episodes,
-            'transitions': dataset.transitions, 'sources': list(dataset.sources)})
+            'transitions': dataset.transitions, 'sources': list(dataset.sources),
+            'data_sha256': [dataset.sha256], 'git_commit': git_commit()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+import hashlib
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,16 @@ class Dataset:
     def episodes(self) -> int:
         """Number of distinct episodes."""
         return len({t.episode for t in self.trajectories})
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all that is learnt from: the same bags, in the same order, give it again."""
+        found = hashlib.sha256(repr((self.feature_names, self.dt_s)).encode())
+        for t in self.trajectories:
+            found.update(f'{t.episode} {t.features.shape} {t.actions.shape}\n'.encode())
+            for values in (t.features, t.actions, t.before):
+                found.update(np.ascontiguousarray(values, np.float64).tobytes())
+        return found.hexdigest()
 
 
 def merge(parts: Sequence[Dataset]) -> Dataset:

@@ -1,0 +1,69 @@
+"""`wm-eval registry`: list, add, promote, roll back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from wm_eval_ros.cli.main import main
+from wm_eval_ros.models.checkpoint import find_checkpoint, load_checkpoint, WEIGHTS
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    found = tmp_path / 'reacher'
+    for why in ('first', 'second'):
+        assert main(['registry', 'add', str(found), 'reacher', '--why', why]) == 0
+    return found
+
+
+def test_a_version_is_added_put_in_force_and_taken_back(
+    folder: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(['registry', 'list', str(folder)]) == 0
+    assert 'none is in force; promote one' in capsys.readouterr().out
+    for version in ('1', '2'):
+        assert main(['registry', 'promote', str(folder), version, '--why', 'good']) == 0
+    capsys.readouterr()
+    assert main(['registry', 'list', str(folder), '--json']) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found['current'] == 2
+    assert [v['version'] for v in found['versions']] == [1, 2]
+    assert found['versions'][0]['family'] == 'ensemble'
+    assert [e['what'] for e in found['history']] == ['added', 'added', 'promoted', 'promoted']
+    assert main(['registry', 'rollback', str(folder)]) == 0
+    assert '*   1  reacher, ensemble, sha256' in capsys.readouterr().out
+    assert load_checkpoint(find_checkpoint(str(folder))).spec.name == 'reacher'
+
+
+@pytest.mark.parametrize(('words', 'what'), [
+    (['promote', 'DIR', '7'], 'no version 7'),
+    (['promote', 'DIR', 'two'], 'is no number of a version'),
+    (['promote', 'DIR'], 'give the number of a version'),
+    (['rollback', 'DIR'], 'nothing to roll back to'),
+    (['list', 'DIR', '1'], 'list: give nothing'),
+    (['add', 'DIR', 'reachr'], "no checkpoint 'reachr'"),
+    (['list', 'DIR/versions/1'], 'no registry'),
+])
+def test_what_cannot_be_done_is_one_line_and_exit_code_2(
+    folder: Path, words: list[str], what: str, capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(['registry', *(w.replace('DIR', str(folder)) for w in words)]) == 2
+    line = capsys.readouterr().err
+    assert what in line
+    assert line.count('\n') == 1
+
+
+def test_a_damaged_version_is_not_put_in_force(
+    folder: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(['registry', 'promote', str(folder), '1']) == 0
+    weights = folder / 'versions' / '2' / WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert main(['registry', 'promote', str(folder), '2']) == 2
+    assert 'the file was changed or damaged' in capsys.readouterr().err
+    (folder / 'versions' / '2' / 'spec.json').write_text('{}')
+    assert main(['registry', 'list', str(folder)]) == 0
+    assert 'this version reads 1' in capsys.readouterr().out
