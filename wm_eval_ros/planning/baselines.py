@@ -44,7 +44,8 @@ class _Blind:
         in_flight: torch.Tensor | None = None,
     ) -> Plan:
         """Return one action; state, goal and deadline make no difference."""
-        return Plan(actions=self._action(max(1, elapsed_steps))[None], rollout=None,
+        # a copy: a command that is held stays the planner's own
+        return Plan(actions=self._action(max(1, elapsed_steps))[None].clone(), rollout=None,
                     cost=float('nan'))
 
     def _action(self, steps: int) -> torch.Tensor:
@@ -130,13 +131,13 @@ class ExplorePlanner(_Blind):
         """Return the segment's command, or the CEM planner's under noise."""
         action = self._action(max(1, elapsed_steps))
         if self._cem is None:
-            return Plan(actions=action[None], rollout=None, cost=float('nan'))
+            return Plan(actions=action[None].clone(), rollout=None, cost=float('nan'))
         plan = self._cem.plan(latent, goal, deadline_ns, elapsed_steps=elapsed_steps,
                               in_flight=in_flight)
         if self._planned:
             noise = torch.randn(self._width, generator=self._generator)
             action = (plan.actions[0] + self._noise * noise).clamp(-self._limit, self._limit)
-        return Plan(actions=action[None], rollout=None, cost=float('nan'))
+        return Plan(actions=action[None].clone(), rollout=None, cost=float('nan'))
 
     def _action(self, steps: int) -> torch.Tensor:
         self._left -= steps

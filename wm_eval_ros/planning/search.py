@@ -119,7 +119,8 @@ class SearchPlanner:
             longest = max(longest, now - begun)
             begun = now
         self._end(search)
-        return Plan(actions=search.best, rollout=search.rollout, cost=search.cost,
+        # a copy: the search goes on from its own
+        return Plan(actions=search.best.clone(), rollout=search.rollout, cost=search.cost,
                     samples=self._settings.samples, iterations=search.iterations,
                     nonfinite=search.nonfinite)
 
