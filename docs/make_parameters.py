@@ -91,10 +91,11 @@ def main() -> int:
 
 def document() -> str:
     """Return the whole file."""
-    from wm_eval_ros.config.interface import CommandStream, Interface, Stream
+    from wm_eval_ros.config.interface import CommandStream, ImageStream, Interface, Stream
     from wm_eval_ros.config.perturbation import PerturbationSettings
     from wm_eval_ros.config.robot_map import Agreement, RobotMap
     from wm_eval_ros.config.scenario import (
+        ConstraintTerm,
         ObjectiveTerm,
         PlannerSettings,
         PlantSettings,
@@ -110,9 +111,11 @@ def document() -> str:
     from wm_eval_ros.training.settings import TrainSettings
     scenario = {
         'scenario': Scenario, 'interface': Interface,
-        'interface.observations[], interface.goal': Stream,
+        'interface.observations[], interface.unseen[], interface.goal': Stream,
+        'interface.images[], interface.goal_image': ImageStream,
         'interface.command': CommandStream, 'plant': PlantSettings, 'planner': PlannerSettings,
-        'planner.objective[]': ObjectiveTerm, 'perturbations[]': PerturbationSettings,
+        'planner.objective[]': ObjectiveTerm, 'planner.constraints[]': ConstraintTerm,
+        'perturbations[]': PerturbationSettings,
         'supervisor': SupervisorSettings,
         'supervisor.state_limits[]': StateLimit, 'supervisor.brake[]': BrakeTerm,
         'supervisor.reflex[]': ReflexTerm,

@@ -79,6 +79,11 @@ class PlannerSettings:
     model: str = setting('', doc='checkpoint: name of a shipped one, or a folder; or a family '
                          'that needs none, such as oracle; empty: none')
     model_sha256: str = setting('', doc='sha256 the weights must have; empty: not pinned')
+    policy: str = setting(
+        '', doc='policy_prior, best_of_n: the policy that is played, or proposes: a folder that '
+        '`wm-eval distill` wrote; empty: none, and best_of_n asks the model for its own')
+    policy_sha256: str = setting(
+        '', doc='sha256 the weights of the policy must have; empty: not pinned')
     period_ms: float = setting(50.0, doc='period of the schedule', unit='ms', low=1.0,
                                high=10000.0)
     deadline_ms: float = setting(50.0, doc='deadline after the slot is due', unit='ms', low=1.0,

@@ -9,7 +9,7 @@ so that the hash of the weights, which a scenario pins, covers both. Nothing is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 import hashlib
 import json
@@ -140,19 +140,34 @@ def load_checkpoint(
     :param sha256: hash the weights must have, hexadecimal; empty: only the spec's own is checked
     :raises CheckpointError: any check failed; one line says what, where and what would do
     """
+    return cast('WorldModel', load_as(lambda spec: plugins.load(GROUP, spec.family), folder,
+                                      interface=interface, sha256=sha256))
+
+
+def load_as(
+    kind: Callable[[WorldModelSpec], Any], folder: Path, *, interface: Interface | None = None,
+    sha256: str = '',
+) -> Any:
+    """
+    Load whatever is stored as a world model is, under the same checks.
+
+    :param kind: returns the class that a spec asks for: it has ``tensor_shapes(spec, where)`` and
+        is made of a spec and tensors
+    :raises CheckpointError: any check failed
+    """
     spec = load_spec(folder)
     if interface is not None:
         check_interface(spec, interface, str(folder))
     path = folder / WEIGHTS
     data = read_bounded(path, MAX_WEIGHT_BYTES, CheckpointError)
     _check_hash(data, spec.sha256, sha256, path)
-    family = plugins.load(GROUP, spec.family)
+    family = kind(spec)
     if not hasattr(family, 'tensor_shapes'):
         raise CheckpointError(f'{folder / SPEC}: a {spec.family!r} has no weights to load; the '
                               'scenario names it by itself')
     shapes = family.tensor_shapes(spec, str(folder))
     _check_count(data, shapes, str(path))
-    return cast('WorldModel', family(spec, _tensors(data, shapes, spec, str(path))))
+    return family(spec, _tensors(data, shapes, spec, str(path)))
 
 
 def _check_hash(data: bytes, own: str, pin: str, path: Path) -> None:

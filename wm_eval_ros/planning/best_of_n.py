@@ -11,15 +11,16 @@ from wm_eval_ros.config.interface import Interface
 from wm_eval_ros.config.scenario import PlannerSettings
 from wm_eval_ros.models.protocol import Latent, Proposes, WorldModel
 from wm_eval_ros.planning.noise import held
+from wm_eval_ros.planning.prior import prior_of
 from wm_eval_ros.planning.search import Search, SearchPlanner
 
 
 class BestOfNPlanner(SearchPlanner):
     """
-    Asks the model's policy prior for sequences and lets the model judge them.
+    Asks a policy prior for sequences, ``planner.policy`` or the model's own, and judges them.
 
-    A model without one is asked nothing: its sequences are a few random commands, each held for a
-    while. So a sequence goes somewhere, where one of ``random_shooting`` jitters about its start.
+    Without one its sequences are a few random commands, each held for a while. So a sequence goes
+    somewhere, where one of ``random_shooting`` jitters about its start.
     The last plan, moved on, is the first candidate.
     """
 
@@ -33,8 +34,7 @@ class BestOfNPlanner(SearchPlanner):
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         super().__init__(settings, model, interface, clock)
-        asked: object = model
-        self._prior = asked if isinstance(asked, Proposes) else None
+        self._prior = prior_of(settings, self._imagine.model, interface)
 
     def _refine(self, search: Search, z: Latent, goal: torch.Tensor) -> None:
         if self._prior is None:

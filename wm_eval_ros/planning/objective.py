@@ -162,4 +162,10 @@ def _target(
 
 
 def _names(stream: Stream) -> tuple[str, ...]:
-    return tuple(f'{stream.topic}.{field}' for field in stream.fields)
+    return tuple(f'{stream.topic}.{name}' for field in stream.fields for name in _numbers(field))
+
+
+def _numbers(field: str) -> tuple[str, ...]:
+    """Return the names of a field's numbers: of an angle there are two."""
+    body = field.removesuffix(':angle')
+    return (field,) if body == field else (f'{body}:cos', f'{body}:sin')

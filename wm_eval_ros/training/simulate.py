@@ -113,7 +113,7 @@ def rollout_episodes(
     Run episodes closed loop.
 
     :param seeds: one episode each: of start, goal, planner and latencies
-    :param model: encodes the state for the planner; None for planners that do not look
+    :param model: encodes the state for the planner; None: it is given the observation
     :param stop_on_success: False goes on to the time limit, for data of the goal's surroundings
     """
     loop = _Loop(plant, planner, interface, model, timing or Timing(), stop_on_success)
@@ -184,9 +184,9 @@ class _Loop:
             self._rest.double().numpy(), number), tuple(spent), nonfinite)
 
     def _encode(self, features: NDArray[np.float64], action: torch.Tensor, first: bool) -> Any:
-        if self._model is None:
-            return torch.zeros(0)
         obs = torch.as_tensor(features, dtype=torch.float32)[None]
+        if self._model is None:
+            return obs[0]
         before = None if first else self._latent
         self._latent = self._model.encode(obs, before, action[None], torch.tensor([first]))
         return self._latent[0]

@@ -1,0 +1,300 @@
+"""Distillation: decisions out of bags, and a policy cloned from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from wm_eval_ros.cli.main import main
+from wm_eval_ros.config.interface import Interface, Stream
+from wm_eval_ros.config.scenario import ObjectiveTerm, PlannerSettings
+from wm_eval_ros.errors import BagError, CheckpointError, ConfigError
+from wm_eval_ros.models.checkpoint import save_checkpoint, SPEC, WEIGHTS
+from wm_eval_ros.models.policy import load_policy
+from wm_eval_ros.planning.policy_prior import PolicyPriorPlanner
+from wm_eval_ros.records import CycleRecord, CycleStatus, RunInfo
+from wm_eval_ros.training.decisions import Decisions, read_decisions
+from wm_eval_ros.training.distill import distill, DistillResult, DistillSettings
+
+NAMES = ('joint_states.position[a]', 'joint_states.velocity[a]')
+QUICK = DistillSettings(steps=400, hidden=32, seed=3)
+
+
+@pytest.fixture(scope='session')
+def with_goal(interface: Interface) -> Interface:
+    return dataclasses.replace(interface, goal=Stream(
+        topic='goal', type='sensor_msgs/msg/JointState', fields=('position[a]',)))
+
+
+@pytest.fixture(scope='session')
+def teacher(with_goal: Interface) -> Decisions:
+    """A planner that pushes towards the goal and brakes: a = goal - x - v / 2."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.rand((800, 3), generator=generator) - 0.5
+    actions = (inputs[:, 2] - inputs[:, 0] - 0.5 * inputs[:, 1])[:, None].clamp(-1, 1)
+    return Decisions(with_goal, NAMES, 0.05, inputs, actions, torch.arange(800) // 20,
+                     ('made up',), ('linear',))
+
+
+@pytest.fixture(scope='session')
+def cloned(teacher: Decisions) -> DistillResult:
+    return distill(teacher, QUICK, 'clone')
+
+
+@pytest.fixture(scope='session')
+def folder(cloned: DistillResult, tmp_path_factory: Any) -> Path:
+    made: Path = tmp_path_factory.mktemp('policy')
+    policy = cloned.policy
+    save_checkpoint(made, policy.spec, dict(policy.net.state_dict()))
+    return made
+
+
+def settings(folder: Path, **changes: Any) -> PlannerSettings:
+    return PlannerSettings(**{'policy': str(folder), 'period_ms': 50.0, **changes})
+
+
+def test_a_clone_commands_as_the_planner_did(cloned: DistillResult) -> None:
+    result = cloned
+    assert result.rmse < 0.05
+    assert (result.decisions, result.episodes) == (800, 40)
+    found = result.policy.act(torch.tensor([[0.1, 0.2]]), torch.tensor([0.5]))
+    assert float(found) == pytest.approx(0.5 - 0.1 - 0.1, abs=0.03)
+    # what it draws scatters as much as it was off
+    noise = float(result.policy.net.noise_scale)
+    drawn = result.policy.draw(torch.tensor([[0.1, 0.2]]).expand(4000, 2), torch.tensor([0.5]),
+                               torch.Generator().manual_seed(1))
+    assert float(drawn.std()) == pytest.approx(noise, rel=0.1)
+    assert noise < 0.05
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(teacher: Decisions) -> None:
+    def weights(seed: int) -> torch.Tensor:
+        quick = DistillSettings(steps=20, hidden=8, seed=seed)
+        return torch.cat([t.flatten() for t in
+                          distill(teacher, quick, 'x').policy.net.state_dict().values()])
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))
+
+
+@pytest.mark.parametrize(('name', 'value'), [
+    ('hidden', 5), ('layers', 1), ('steps', 40), ('batch', 8), ('learning_rate', 1e-2),
+    ('weight_decay', 0.9), ('val_share', 0.5), ('seed', 9),
+])
+def test_every_setting_has_an_effect(name: str, value: Any, teacher: Decisions) -> None:
+    def weights(**changes: Any) -> list[float]:
+        quick = DistillSettings(**{'steps': 60, 'hidden': 8, 'checks': 20, **changes})
+        policy = distill(teacher, quick, 'x').policy
+        return [float(t.double().sum()) for t in policy.net.state_dict().values()]
+    assert weights() != weights(**{name: value})
+
+
+def test_the_best_of_so_many_checks_is_kept(teacher: Decisions) -> None:
+    told: list[str] = []
+    quick = DistillSettings(steps=60, hidden=8, checks=6, learning_rate=0.5)
+    result = distill(teacher, quick, 'x', lambda done, total, words: told.append(words))
+    errors = [float(words.split()[2].rstrip(',')) for words in told]
+    assert len(errors) == 6
+    assert result.rmse == pytest.approx(min(errors), abs=1e-3)
+
+
+def test_one_episode_cannot_be_split(teacher: Decisions) -> None:
+    alone = dataclasses.replace(teacher, episodes=torch.zeros(800, dtype=torch.int64))
+    with pytest.raises(BagError, match='1 usable episodes'):
+        distill(alone, QUICK, 'x')
+
+
+class Cart:
+    """Imagines x' = x + v / 20 and v' = v + a / 5; its latent is [x, v, command in force]."""
+
+    def __init__(self, interface: Interface) -> None:
+        from wm_eval_ros.models.protocol import WorldModelSpec
+        self.spec = WorldModelSpec('cart', '1', '', 'cart', interface, NAMES, 0.05, {}, {})
+        self.asked = 0
+
+    def encode(self, obs: Any, *args: Any) -> Any:
+        return torch.cat([obs, torch.zeros(len(obs), 1)], -1)
+
+    def predict(self, z: Any, actions: Any, *, generator: Any = None) -> Any:
+        self.asked += 1
+        found = []
+        for a in actions.unbind(1):
+            z = torch.cat([z[:, :1] + z[:, 1:2] / 20, z[:, 1:2] + a / 5, a], -1)
+            found.append(z)
+        return torch.stack(found, 1)
+
+    def decode(self, z: Any) -> Any:
+        return z[..., :2]
+
+
+AT_GOAL = (ObjectiveTerm(features=NAMES[:1], target=('goal.position[a]',)),)
+
+
+def test_a_policy_plays_without_a_model(folder: Path, with_goal: Interface) -> None:
+    planner = PolicyPriorPlanner(settings(folder), None, with_goal)
+    plan = planner.plan(torch.tensor([0.0, 0.0]), torch.tensor([0.4]), 2**62)
+    assert plan.actions.shape == (1, 1)
+    assert float(plan.actions) == pytest.approx(0.4, abs=0.03)
+    assert plan.rollout is None
+    assert np.isnan(plan.cost)
+    limited = PolicyPriorPlanner(settings(folder, action_limit=0.1), None, with_goal)
+    assert float(limited.plan(torch.zeros(2), torch.tensor([0.4]), 2**62).actions) == (
+        pytest.approx(0.1))
+
+
+def test_with_a_model_the_cost_is_that_of_what_the_policy_would_do(
+    folder: Path, with_goal: Interface,
+) -> None:
+    model = Cart(with_goal)
+    planner = PolicyPriorPlanner(settings(folder, objective=AT_GOAL, horizon=4), model, with_goal)
+    z, goal = torch.tensor([0.0, 0.0, 0.0]), torch.tensor([0.4])
+    plan = planner.plan(z, goal, 2**62)
+    assert plan.actions.shape == (4, 1)
+    assert plan.rollout is not None
+    # every command is the policy's in the state that the ones before led to
+    policy = load_policy(str(folder), with_goal)
+    states = torch.cat([z[None], plan.rollout[:-1]])
+    assert torch.allclose(policy.act(states[:, :2], goal), plan.actions)
+    assert plan.cost == pytest.approx(float((plan.rollout[:, 0] - 0.4).abs().mean()))
+    # in flight: it decides for the state after them
+    flying = planner.plan(z, goal, 2**62, in_flight=torch.ones(3, 1))
+    assert float(flying.actions[0]) < float(plan.actions[0])
+
+
+def test_what_does_not_fit_the_deadline_is_not_imagined(
+    folder: Path, with_goal: Interface,
+) -> None:
+    now = [0]
+
+    class Slow(Cart):
+        def predict(self, z: Any, actions: Any, *, generator: Any = None) -> Any:
+            now[0] += 10 * actions.shape[1]
+            return super().predict(z, actions, generator=generator)
+
+    model = Slow(with_goal)
+    planner = PolicyPriorPlanner(settings(folder, objective=AT_GOAL, horizon=8), model, with_goal,
+                                 lambda: now[0])
+    for deadline in (*range(0, 200, 7), 2**62):
+        now[0] = 0
+        plan = planner.plan(torch.zeros(3), torch.tensor([0.4]), deadline)
+        assert now[0] <= max(10, deadline)
+        assert (plan.rollout is None) == (len(plan.actions) == 1)
+        assert float(plan.actions[0]) == pytest.approx(0.4, abs=0.03)
+    assert plan.rollout is not None
+
+
+def test_it_proposes_to_best_of_n(folder: Path, with_goal: Interface) -> None:
+    from wm_eval_ros.planning.best_of_n import BestOfNPlanner
+    z, goal = torch.zeros(3), torch.tensor([0.4])
+    few = {'objective': AT_GOAL, 'samples': 4, 'iterations': 1, 'horizon': 10}
+    blind = BestOfNPlanner(PlannerSettings(elites=1, **few), Cart(with_goal), with_goal)
+    led = BestOfNPlanner(settings(folder, elites=1, **few), Cart(with_goal), with_goal)
+    first = torch.tensor([[float(p.plan(z, goal, 2**62).actions[0]) for p in (blind, led)
+                           if p.reset(s) is None] for s in range(10)])
+    # what the policy would do, and not anything
+    assert float((first[:, 1] - 0.4).abs().max()) < 0.1
+    assert float((first[:, 0] - 0.4).abs().max()) > 0.3
+
+
+@pytest.mark.parametrize(('changes', 'error', 'says'), [
+    pytest.param({'policy': ''}, ConfigError, 'wm-eval distill', id='none'),
+    pytest.param({'policy': '/nowhere/at/all'}, CheckpointError, 'no checkpoint', id='nowhere'),
+    pytest.param({'period_ms': 20.0}, CheckpointError, 'every 50 ms', id='other-period'),
+    pytest.param({'policy_sha256': '0' * 64}, CheckpointError, 'sha256', id='other-weights'),
+    pytest.param({'policy': 'reacher'}, CheckpointError, 'trained', id='a-world-model'),
+])
+def test_a_policy_that_does_not_fit_is_refused(
+    changes: dict[str, Any], error: type[Exception], says: str, folder: Path,
+    with_goal: Interface,
+) -> None:
+    with pytest.raises(error, match=says):
+        PolicyPriorPlanner(settings(folder, **changes), None, with_goal)
+
+
+def test_a_world_model_is_no_policy_and_a_policy_no_world_model(folder: Path) -> None:
+    from wm_eval_ros.config.scenario import find_scenario, load_scenario
+    from wm_eval_ros.errors import WmEvalError
+    from wm_eval_ros.models.checkpoint import load_checkpoint
+    reacher = load_scenario(find_scenario('reacher')).interface
+    with pytest.raises(CheckpointError, match='not a policy'):
+        load_policy('reacher', reacher)
+    with pytest.raises(WmEvalError, match='policy'):
+        load_checkpoint(folder)
+
+
+def test_another_goal_or_model_is_refused(
+    folder: Path, interface: Interface, with_goal: Interface,
+) -> None:
+    with pytest.raises(CheckpointError, match='the scenario has none'):
+        PolicyPriorPlanner(settings(folder), None, interface)
+    model = Cart(with_goal)
+    model.spec = dataclasses.replace(model.spec, feature_names=('a', 'b'))
+    with pytest.raises(CheckpointError, match='does not decode'):
+        PolicyPriorPlanner(settings(folder), model, with_goal)
+
+
+@pytest.mark.parametrize('file', [WEIGHTS, SPEC])
+def test_a_damaged_policy_is_refused(
+    file: str, folder: Path, tmp_path: Path, with_goal: Interface,
+) -> None:
+    for name in (WEIGHTS, SPEC):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    data = bytearray((folder / file).read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / file).write_bytes(data)
+    with pytest.raises(CheckpointError):
+        load_policy(str(tmp_path), with_goal)
+
+
+@pytest.fixture
+def bag(write_bag: Callable[..., Path], make_cycle: Callable[..., CycleRecord],
+        run_info: RunInfo) -> Path:
+    """Two episodes of five slots; of the second one slot was skipped, and two are not whole."""
+    cycles = [make_cycle(k, 50 * k, k // 5, observation=(0.1 * k, 0.0), action=(-1.0,))
+              for k in range(10)]
+    cycles[1] = dataclasses.replace(cycles[1], status=CycleStatus.LATE, action=(2.0,))
+    cycles[6] = dataclasses.replace(cycles[6], status=CycleStatus.SKIPPED, action=())
+    cycles[7] = dataclasses.replace(cycles[7], observation=(0.1,))
+    cycles[8] = dataclasses.replace(cycles[8], observation=(float('nan'), 0.0))
+    return write_bag('bag', run_info, [(50.0 * k, 0.1 * k, 0.0) for k in range(10)],
+                     [(50.0 * k + 5, -1.0) for k in range(10)], cycles)
+
+
+def test_decisions_are_the_slots_with_a_command_and_all_it_was_decided_from(bag: Path) -> None:
+    found = read_decisions([bag, bag])
+    assert found.feature_names == NAMES
+    assert found.planners == ('explore',)
+    one = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.9]
+    assert found.inputs[:, 0].tolist() == pytest.approx(one + one)
+    # in halves of the range of -2 to 2
+    assert found.actions[:, 0].tolist() == [-0.5, 1.0, *[-0.5] * 5] * 2
+    assert found.episodes.tolist() == [0, 0, 0, 0, 0, 1, 1, 2, 2, 2, 2, 2, 3, 3]
+
+
+def test_a_bag_without_decisions_is_refused(
+    write_bag: Callable[..., Path], make_cycle: Callable[..., CycleRecord], run_info: RunInfo,
+) -> None:
+    empty = write_bag('empty', run_info, [(0.0, 0.0, 0.0)], [(5.0, 0.0)], [make_cycle(0, 0)])
+    with pytest.raises(BagError, match='1 slots, none with a command'):
+        read_decisions([empty])
+
+
+def test_the_verb_writes_a_policy_that_loads_and_says_what_it_is(
+    bag: Path, interface: Interface, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / 'policy'
+    assert main(['distill', str(bag), '--out', str(out), '--steps', '20', '--json']) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report['decisions'], report['episodes'], report['name']) == (7, 2, 'policy')
+    assert 'cloned from the planner explore' in (out / 'card.md').read_text()
+    assert load_policy(str(out), interface, report['sha256']).spec.sha256 == report['sha256']
+    assert main(['distill', str(bag), '--out', str(out)]) == 2
+    assert str(out) in capsys.readouterr().err
+    assert main(['distill', str(bag), '--out', str(tmp_path / 'p'), '--steps', '0']) == 2
+    assert 'steps' in capsys.readouterr().err

@@ -1,0 +1,98 @@
+"""A policy as a planner: it decides without a search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import math
+import time
+
+import torch
+
+from wm_eval_ros.config.interface import Interface
+from wm_eval_ros.config.scenario import PlannerSettings
+from wm_eval_ros.errors import ConfigError
+from wm_eval_ros.models.protocol import Latent, WorldModel
+from wm_eval_ros.planning.imagination import Imagination
+from wm_eval_ros.planning.prior import load_prior
+from wm_eval_ros.planning.protocol import Plan
+
+
+class PolicyPriorPlanner:
+    """
+    Plays ``planner.policy``.
+
+    With a model and an objective it imagines what the policy would do next, up to
+    ``planner.horizon`` steps, for the record: the command is the policy's all the same, and what
+    does not fit the deadline is not imagined.
+    """
+
+    name = 'policy_prior'
+
+    def __init__(
+        self,
+        settings: PlannerSettings,
+        model: WorldModel | None,
+        interface: Interface,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        if not settings.policy:
+            raise ConfigError('planner.policy: the planner policy_prior plays one; name a folder '
+                              'that `wm-eval distill` wrote')
+        self._settings, self._clock, self._model = settings, clock, model
+        self._prior = load_prior(settings, model, interface)
+        asked = settings.objective or settings.goal_weight or settings.reward_weight
+        self._imagine = (Imagination(self.name, settings, model, interface)
+                         if model is not None and asked else None)
+        self.reset(0)
+
+    def reset(self, seed: int) -> None:
+        """Seed what a model may draw; a policy draws nothing and remembers nothing."""
+        self._generator = torch.Generator().manual_seed(seed)
+
+    @torch.inference_mode()
+    def plan(
+        self,
+        latent: torch.Tensor,
+        goal: torch.Tensor,
+        deadline_ns: int,
+        *,
+        elapsed_steps: int = 1,
+        in_flight: torch.Tensor | None = None,
+    ) -> Plan:
+        """Decide; without a model, commands in flight make no difference."""
+        z = latent.reshape(1, -1)
+        if self._model is not None and in_flight is not None and len(in_flight):
+            z = self._model.predict(z, in_flight[None])[:, -1]
+        action = self._act(z, goal)
+        actions = self._followed(z, goal, action, deadline_ns)
+        if actions is None or self._imagine is None:
+            return Plan(actions=action, rollout=None, cost=math.nan, samples=1, iterations=1)
+        rollout, cost = self._imagine(z, goal, actions[None], self._generator)
+        finite = bool(torch.isfinite(cost).all() and torch.isfinite(rollout).all())
+        return Plan(actions=actions, rollout=rollout[0] if finite else None,
+                    cost=float(cost[0]) if finite else math.nan, samples=1, iterations=1,
+                    nonfinite=0 if finite else 1)
+
+    def _act(self, z: Latent, goal: torch.Tensor) -> torch.Tensor:
+        limit = self._settings.action_limit
+        return self._prior.act(z, goal).clamp(-limit, limit)
+
+    def _followed(
+        self, z: Latent, goal: torch.Tensor, action: torch.Tensor, deadline_ns: int
+    ) -> torch.Tensor | None:
+        """Return what the policy would do, (H, A); None: nothing can be, or no time was left."""
+        if self._imagine is None:
+            return None
+        horizon, begun, actions = self._settings.horizon, self._clock(), [action]
+        longest = 0
+        for step in range(1, horizon):
+            # the rollout that is judged takes the time of all the steps once more
+            left = horizon + horizon - step
+            if begun + longest * left > deadline_ns:
+                return None
+            z = self._imagine.model.predict(z, action[:, None], generator=self._generator)[:, -1]
+            action = self._act(z, goal)
+            actions.append(action)
+            now = self._clock()
+            longest, begun = max(longest, now - begun), now
+        return torch.cat(actions)

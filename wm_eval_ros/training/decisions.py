@@ -1,0 +1,93 @@
+"""Bags to decisions: what a planner saw and was asked for, and what it commanded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from wm_eval_ros.bag.reader import open_bag
+from wm_eval_ros.config.interface import Interface
+from wm_eval_ros.errors import BagError
+from wm_eval_ros.planning.scaling import to_unit
+from wm_eval_ros.records import CycleRecord, CycleStatus
+from wm_eval_ros.training.dataset import read_recording, run_info_of
+from wm_eval_ros.wire.fields import feature_names
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """The slots of one or more bags of one interface and period."""
+
+    interface: Interface
+    #: names of the features, (F,)
+    feature_names: tuple[str, ...]
+    #: control period [s]
+    dt_s: float
+    #: in physical units: features (F), then the goal (G); (N, F + G)
+    inputs: torch.Tensor
+    #: in [-1, 1], (N, A)
+    actions: torch.Tensor
+    #: unique over all bags, (N,)
+    episodes: torch.Tensor
+    #: names of the bags, and of the planners that decided
+    sources: tuple[str, ...]
+    planners: tuple[str, ...]
+
+
+def read_decisions(paths: Sequence[Path]) -> Decisions:
+    """
+    Read the slots in which a command was decided, and whose record holds all it was decided from.
+
+    :raises BagError: no bag of a run, none such slot, bags of different interfaces, or a goal or
+        observation that is an image: no record of a slot holds one
+    """
+    parts: list[Decisions] = []
+    for path in paths:
+        part = _of_bag(path)
+        if parts and (part.interface, part.dt_s) != (parts[0].interface, parts[0].dt_s):
+            raise BagError(f'{path}: another interface or period than {paths[0]}; distil from '
+                           'bags of one scenario')
+        parts.append(part)
+    if not parts:
+        raise BagError('no bag given; `wm-eval run` records some')
+    first, offset, episodes = parts[0], 0, []
+    for part in parts:
+        episodes.append(part.episodes + offset)
+        offset = int(episodes[-1].max()) + 1
+    return Decisions(
+        first.interface, first.feature_names, first.dt_s, torch.cat([p.inputs for p in parts]),
+        torch.cat([p.actions for p in parts]), torch.cat(episodes),
+        tuple(s for p in parts for s in p.sources),
+        tuple(sorted({name for p in parts for name in p.planners})))
+
+
+def _of_bag(path: Path) -> Decisions:
+    with open_bag(path) as bag:
+        recording, info = read_recording(bag), run_info_of(bag)
+    interface = recording.interface
+    if interface.images or interface.goal_image is not None:
+        raise BagError(f'{path}: what was decided depends on images, which no record of a slot '
+                       'holds; distil from runs of a scenario without')
+    names = tuple(n for s in interface.observations for n in feature_names(s))
+    goals = () if interface.goal is None else feature_names(interface.goal)
+    kept = [c for c in recording.cycles if _is_whole(c, len(names), len(goals))]
+    found = torch.tensor([[*c.observation, *c.goal] for c in kept], dtype=torch.float32)
+    actions = torch.tensor([to_unit(c.action, interface.command).tolist() for c in kept],
+                           dtype=torch.float32)
+    episodes = torch.tensor([c.episode for c in kept], dtype=torch.int64)
+    if kept:
+        finite = torch.isfinite(found).all(1) & torch.isfinite(actions).all(1)
+        found, actions, episodes = found[finite], actions[finite], episodes[finite]
+    if not len(found):
+        raise BagError(f'{path}: {len(recording.cycles)} slots, none with a command and all that '
+                       'it was decided from; `wm-eval score` says what is missing')
+    return Decisions(interface, names, recording.period_ns * 1e-9, found, actions, episodes,
+                     (path.resolve().parent.name + '/' + path.name,), (info.planner,))
+
+
+def _is_whole(cycle: CycleRecord, features: int, goals: int) -> bool:
+    return (cycle.status in (CycleStatus.OK, CycleStatus.LATE) and bool(cycle.action)
+            and len(cycle.observation) == features and len(cycle.goal) == goals)
