@@ -16,6 +16,7 @@ from wm_eval_ros.stats.correlation import (
     midranks,
     mmrv,
     pearson,
+    pearson_resampled,
     rank_preservation,
     spearman,
 )
@@ -161,3 +162,30 @@ def test_the_intervals_cover_of_normal_samples(
         hits += found.low <= truth <= found.high
     record_property('coverage', hits / runs)
     assert hits / runs >= least
+
+
+def test_the_resampled_interval_holds_the_figure_and_is_the_same_twice() -> None:
+    x, y = [0.0, 0.1, 0.3, 0.5, 0.8, 1.0], [0.1, 0.0, 0.4, 0.4, 0.9, 1.0]
+    found = pearson_resampled(x, y)
+    assert found.value == pearson(x, y).value
+    assert found.value is not None and found.low is not None and found.high is not None
+    assert -1 <= found.low <= found.value <= found.high <= 1
+    assert pearson_resampled(x[::-1], y[::-1]) == found
+
+
+def test_too_few_have_no_resampled_interval_and_constant_ones_no_correlation() -> None:
+    assert pearson_resampled([0, 1, 2, 3], [0, 1, 2, 4]).low is None
+    assert pearson_resampled([0, 1, 2, 3, 4], [1, 1, 1, 1, 1]).value is None
+
+
+@pytest.mark.slow
+def test_the_resampled_interval_covers_about_as_often_as_it_says(record_property: Record) -> None:
+    rng, truth, held = np.random.default_rng(0), 0.8, 0
+    for _ in range(200):
+        x = rng.normal(size=12)
+        y = truth * x + math.sqrt(1 - truth**2) * rng.normal(size=12)
+        found = pearson_resampled(x, y)
+        assert found.low is not None and found.high is not None
+        held += found.low <= truth <= found.high
+    record_property('coverage', held / 200)
+    assert held / 200 >= 0.85

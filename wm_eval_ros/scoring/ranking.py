@@ -169,7 +169,7 @@ def _side(letter: str, own: Evidence, every: Sequence[Evidence]) -> Side:
         own.figures[m.name] if own.figures and m.name in own.figures
         else m.value(tuple(filter(m.keep, own.episodes))) for m in measures(own.horizon_s)))]
     notes = own.notes if own.figures is None else (*own.notes, _ONLY_CARD)
-    return Side(letter, _title(own, every), _manifest(own.manifest), own.run_ids, tuple(figures),
+    return Side(letter, title(own, every), _manifest(own.manifest), own.run_ids, tuple(figures),
                 tuple(e.result for e in own.episodes), notes)
 
 
@@ -180,7 +180,7 @@ def _told(value: MetricValue, own: Evidence) -> MetricValue:
     return value
 
 
-def _title(own: Evidence, every: Sequence[Evidence]) -> str:
+def title(own: Evidence, every: Sequence[Evidence]) -> str:
     """Name planner and model; the settings that tell equally named ones apart follow."""
     name = _name(own)
     same = [e for e in every if e is not own and _name(e) == name]

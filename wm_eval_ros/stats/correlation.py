@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from wm_eval_ros.stats.bootstrap import cluster_draws, MIN_CLUSTERS, percentile_limits
 from wm_eval_ros.stats.estimate import Estimate
 from wm_eval_ros.stats.samples import finite, Floats, same_length
 from wm_eval_ros.stats.special import normal_quantile
@@ -66,6 +67,33 @@ def pearson(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> Estimate:
     left, right = _pair(x, y)
     n = len(left)
     return _fisher(_product_moment(left, right), n, 1 / (n - 3) if n > 3 else None, 4, confidence)
+
+
+def pearson_resampled(
+    x: ArrayLike, y: ArrayLike, confidence: float = 0.95, seed: int = 0
+) -> Estimate:
+    """
+    Product-moment correlation with a bootstrap over the pairs, widened for few of them.
+
+    Unlike Fisher's it does not suppose normal scores: rates at 0 and 1 are none. Draws in which
+    one of the two does not vary have no correlation and are left out.
+
+    :param x: finite, shape (N,)
+    :param y: finite, shape (N,)
+    :param seed: of the generator made here; the same data gives the same interval
+    :returns: None where one does not vary; no interval for N < 5
+    """
+    left, right = _pair(x, y)
+    n, value = len(left), _product_moment(left, right)
+    if value is None:
+        return Estimate(None, why=f'needs two values that differ in both, has n = {n}')
+    if n < MIN_CLUSTERS:
+        return Estimate(value, why=f'n too small: an interval needs n >= {MIN_CLUSTERS}, has {n}')
+    draws = cluster_draws(n, seed).astype(int)
+    found = [_product_moment(left[at], right[at])
+             for at in (np.repeat(np.arange(n), row) for row in draws)]
+    low, high = percentile_limits(np.array([r for r in found if r is not None]), confidence, n)
+    return Estimate(value, low, high)
 
 
 def spearman(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> Estimate:
