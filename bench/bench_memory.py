@@ -97,6 +97,7 @@ def attempt(case: Case, wait: int, data: Dataset, args: argparse.Namespace) -> d
     won = sum(o.kind is EventKind.SUCCESS for o in outcomes)
     share = clopper_pearson(won, len(outcomes))
     plans = sorted(ns for o in outcomes for ns in o.plan_ns)
+    print(f'{case.name}, T = {wait}: {won} of {len(outcomes)} won', file=sys.stderr)
     return {'case': case.name, 'wait': wait, 'won': won, 'n': len(outcomes),
             'success': share.value, 'low': share.low, 'high': share.high,
             'train_s': result.seconds, 'train_steps': result.steps,
