@@ -126,7 +126,8 @@ def _features(own: StateMap, plant: MujocoPlant) -> Floats:
 
 def _recorded(recording: Recording, stamp_ns: int) -> Floats | None:
     """Return the features published with this stamp; None where one is missing."""
-    found = [series.until(stamp_ns, stamp_ns - 1) for series in recording.observations.values()]
+    found = [recording.observations[stream.topic].until(stamp_ns, stamp_ns - 1)
+             for stream in recording.interface.observations]
     known = [values for values in found if values is not None]
     return np.concatenate(known) if len(known) == len(found) else None
 
