@@ -34,7 +34,7 @@ T0, SLOT = 10**9, 50_000_000
 class Until:
     """Stops a node's loop once something holds, and fails if it never does."""
 
-    def __init__(self, done: Callable[[], object], timeout_s: float = 30.0) -> None:
+    def __init__(self, done: Callable[[], object], timeout_s: float = 60.0) -> None:
         self._done, self._end = done, time.monotonic() + timeout_s
 
     def __bool__(self) -> bool:
@@ -100,7 +100,8 @@ def test_a_pose_sent_in_mid_episode_is_the_goal_of_the_next_slot(
         goal.publish(pose(0.1, y, T0))
         until(lambda: (g := planner._inputs.snapshot().goal) is not None and g.values[1] == y)
 
-    until(lambda: joints.get_subscription_count() and tip.get_subscription_count())
+    until(lambda: joints.get_subscription_count() and tip.get_subscription_count()
+          and planner._cycles.get_subscription_count())
     events.publish(codec.event_to_msg(
         EpisodeEvent(T0, 0, EventKind.START, '', 7.0, 'probe'), TYPES))
     until(lambda: planner._episodes.enter()[0] is not None)

@@ -19,6 +19,7 @@ from wm_eval_ros.errors import BagError, CheckpointError, ConfigError
 from wm_eval_ros.models.checkpoint import save_checkpoint, SPEC, WEIGHTS
 from wm_eval_ros.models.policy import load_policy
 from wm_eval_ros.planning.policy_prior import PolicyPriorPlanner
+from wm_eval_ros.planning.prior import pinned_policy
 from wm_eval_ros.records import CycleRecord, CycleStatus, RunInfo
 from wm_eval_ros.training.decisions import Decisions, read_decisions
 from wm_eval_ros.training.distill import distill, DistillResult, DistillSettings
@@ -237,6 +238,15 @@ def test_another_goal_or_model_is_refused(
     model.spec = dataclasses.replace(model.spec, feature_names=('a', 'b'))
     with pytest.raises(CheckpointError, match='does not decode'):
         PolicyPriorPlanner(settings(folder), model, with_goal)
+
+
+def test_a_manifest_names_the_weights_of_the_policy(
+    folder: Path, with_goal: Interface,
+) -> None:
+    found = pinned_policy(settings(folder)).policy_sha256
+    assert load_policy(str(folder), with_goal, found).spec.sha256 == found
+    assert pinned_policy(settings(folder, policy_sha256='1' * 64)).policy_sha256 == '1' * 64
+    assert pinned_policy(PlannerSettings()).policy_sha256 == ''
 
 
 @pytest.mark.parametrize('file', [WEIGHTS, SPEC])

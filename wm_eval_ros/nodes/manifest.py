@@ -13,6 +13,7 @@ from wm_eval_ros.config.scenario import PlannerSettings, Scenario
 from wm_eval_ros.config.schema import to_plain
 from wm_eval_ros.config.software import git_commit
 from wm_eval_ros.models.protocol import WorldModel
+from wm_eval_ros.planning.prior import pinned_policy
 from wm_eval_ros.plants.load import pinned
 from wm_eval_ros.records import RUN_INFO_SCHEMA, RunInfo
 from wm_eval_ros.wire.fields import feature_names
@@ -23,7 +24,7 @@ def run_info(
     detector: dict[str, Any],
 ) -> RunInfo:
     """Collect the manifest of a run; of the detector what the calibration says of itself."""
-    effective = pinned(replace(scenario, planner=planner))
+    effective = pinned(replace(scenario, planner=pinned_policy(planner)))
     return RunInfo(
         schema_version=RUN_INFO_SCHEMA, run_id=run_id, scenario=scenario.name,
         task=scenario.plant.task, clock=scenario.clock, seed=scenario.seed,

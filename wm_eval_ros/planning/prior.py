@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from wm_eval_ros.config.interface import Interface
 from wm_eval_ros.config.scenario import PlannerSettings
 from wm_eval_ros.errors import CheckpointError
+from wm_eval_ros.models.checkpoint import find_checkpoint, load_spec
 from wm_eval_ros.models.policy import load_policy, Policy
 from wm_eval_ros.models.protocol import Decodes, Latent, Proposes, WorldModel
 
@@ -64,6 +67,17 @@ def load_prior(
                               f'{period_ms:g} ms, planner.period_ms is {settings.period_ms:g}; '
                               'use the same, or distil it anew')
     return PolicyPrior(policy, model)
+
+
+def pinned_policy(settings: PlannerSettings) -> PlannerSettings:
+    """
+    Return the settings with the hash of their policy, where one is and none is set.
+
+    :raises CheckpointError: there is no such policy
+    """
+    if not settings.policy or settings.policy_sha256:
+        return settings
+    return replace(settings, policy_sha256=load_spec(find_checkpoint(settings.policy)).sha256)
 
 
 def prior_of(
