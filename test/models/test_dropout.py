@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -41,6 +42,11 @@ def test_with_dropout_it_does_and_keeps_the_protocol(spec: WorldModelSpec) -> No
     assert isinstance(model, KnowsUncertainty)
     assert isinstance(model, KnowsSpread)
     assert check_world_model(model) == []
+
+
+def test_a_copy_knows_what_its_model_knew(spec: WorldModelSpec) -> None:
+    assert type(copy.deepcopy(made(spec, 0.2))) is DropoutMlpModel
+    assert type(copy.deepcopy(made(spec, 0.0))) is MlpModel
 
 
 def test_the_rollout_is_that_of_the_mean_network(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -68,11 +68,7 @@ def scenario_of(
     overrides: dict[str, object] = {
         key: value for key in ('episodes', 'seed', 'clock')
         if (value := getattr(args, key)) is not None}
-    for entry in args.set:
-        key, equals, text = entry.partition('=')
-        if not equals:
-            raise ConfigError(f'--set {entry[:_SHOWN]}: write KEY=VALUE')
-        overrides[key] = yaml_value(text, f'--set {entry[:_SHOWN]}')
+    overrides.update(set_values(args.set))
     overrides.update(further)
     for section in ('planner', 'plant'):
         if f'{section}.model' in overrides:
@@ -81,6 +77,21 @@ def scenario_of(
     scenario = load_scenario(find_scenario(args.scenario), overrides)
     asked = tuple(perturbation_of(text) for text in getattr(args, 'perturb', ()))
     return pinned(replace(scenario, perturbations=(*scenario.perturbations, *asked)))
+
+
+def set_values(entries: Sequence[str]) -> dict[str, object]:
+    """
+    Return the values of ``--set KEY=VALUE`` by their keys; of two with one key the last.
+
+    :raises ConfigError: not of the form, or a value that is not usable as YAML
+    """
+    found: dict[str, object] = {}
+    for entry in entries:
+        key, equals, text = entry.partition('=')
+        if not equals:
+            raise ConfigError(f'--set {entry[:_SHOWN]}: write KEY=VALUE')
+        found[key] = yaml_value(text, f'--set {entry[:_SHOWN]}')
+    return found
 
 
 def perturbation_of(text: str) -> PerturbationSettings:

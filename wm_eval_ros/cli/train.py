@@ -8,12 +8,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from wm_eval_ros.cli.overrides import require_new
+from wm_eval_ros.cli.overrides import require_new, set_values
 from wm_eval_ros.errors import ConfigError
 
 EXAMPLE = """example:
   wm-eval collect reacher --episodes 100 --out data/reacher
   wm-eval train data/reacher/bag --name reacher --out models/reacher
+  wm-eval train data/reacher/bag --family mlp --set dropout=0.1 --out models/reacher_mlp
 """
 
 
@@ -36,6 +37,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--batch', type=int, default=None, help='windows per step and member')
     parser.add_argument('--seed', type=int, default=None,
                         help='seed of split, initialisation and batches')
+    parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE',
+                        help='any other setting of the training, such as dropout=0.1; may be '
+                             'given more than once')
     parser.add_argument('--threads', type=int, default=1,
                         help='threads of torch; another number gives other roundings')
     parser.add_argument('--json', action='store_true', help='print the result as JSON')
@@ -86,7 +90,7 @@ def _settings(args: argparse.Namespace, base: Any) -> Any:
     from wm_eval_ros.config.schema import build, to_plain
     names = ('family', 'steps', 'hidden', 'members', 'batch', 'seed')
     given = {n: getattr(args, n) for n in names if getattr(args, n) is not None}
-    return build(type(base), {**to_plain(base), **given}, 'command line')
+    return build(type(base), {**to_plain(base), **set_values(args.set), **given}, 'command line')
 
 
 def _write(folder: Path, result: Any, command: str, trial: list[Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from wm_eval_ros.models.architecture import Architecture
 from wm_eval_ros.models.network import dense, NetworkModel, StepNetwork
 from wm_eval_ros.models.protocol import Latent, WorldModelSpec
 
-#: of the masks: they are a part of the model, and the same on every machine
+#: of the masks: they are a part of the model, and drawn anew when it is read back
 _SEED = 20260101
 
 
@@ -69,9 +69,14 @@ class MlpModel(NetworkModel):
     network = MlpNetwork
     architecture = MlpArchitecture
 
-    def __new__(cls, spec: WorldModelSpec, tensors: Mapping[str, torch.Tensor]) -> MlpModel:
+    def __new__(
+        cls, spec: WorldModelSpec | None = None,
+        tensors: Mapping[str, torch.Tensor] | None = None,
+    ) -> MlpModel:
         """Make one that knows its uncertainty where the architecture has dropout."""
-        return super().__new__(DropoutMlpModel if spec.architecture.get('dropout') else cls)
+        # a copy is made without arguments
+        drops = spec is not None and spec.architecture.get('dropout')
+        return super().__new__(DropoutMlpModel if drops else cls)
 
 
 class DropoutMlpModel(MlpModel):
