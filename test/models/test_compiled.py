@@ -210,3 +210,16 @@ def test_ranges_of_other_weights_are_refused(mlp: MlpModel) -> None:
     mlp.spec = replace(mlp.spec, provenance={RANGES: {'0' * 16: [0.0, 1.0]}})
     with pytest.raises(CheckpointError, match='no int8 range of the product'):
         CompiledRollouts(mlp, 'int8', 1, wary=False)(*questions())
+
+
+def test_nobody_is_told_that_a_model_was_compiled(
+    mlp: MlpModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs_openvino()
+    import openvino
+
+    def told(*args: object, **named: object) -> None:
+        raise AssertionError('openvino.convert_model reports its use')
+
+    monkeypatch.setattr(openvino, 'convert_model', told)
+    CompiledRollouts(mlp, 'fp32', 1, wary=False)(*questions())

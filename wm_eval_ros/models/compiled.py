@@ -241,13 +241,24 @@ class _Module(torch.nn.Module):
 
 
 def _traced(function: Function, examples: Sequence[torch.Tensor]) -> Any:
-    openvino = _openvino()
+    """
+    Return the graph of a function for the shapes of the examples.
+
+    By the front end itself: ``openvino.convert_model`` would tell its makers that it was called.
+    """
+    _openvino()
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
     # ordinary tensors of the same shapes: those of inference mode cannot be traced
     with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter('ignore')
         plain = tuple(value.detach().contiguous().clone() for value in examples)
-        return openvino.convert_model(_Module(function), example_input=plain,
-                                      input=[list(value.shape) for value in plain])
+        decoder = TorchScriptPythonDecoder(_Module(function), example_input=plain)
+    reader = FrontEndManager().load_by_framework('pytorch')
+    graph = reader.convert(reader.load(decoder))
+    graph.reshape({graph.input(i): list(value.shape) for i, value in enumerate(plain)})
+    return graph
 
 
 def _tuple(found: torch.Tensor | tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
