@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 import re
 import sys
@@ -11,9 +12,13 @@ from typing import Any
 import pytest
 import torch
 
-from wm_eval_ros.config.scenario import Scenario
+from wm_eval_ros import plugins
+from wm_eval_ros.config.scenario import find_scenario, load_scenario, Scenario
 from wm_eval_ros.models import adapters
+from wm_eval_ros.models.checkpoint import GROUP
 from wm_eval_ros.models.conformance import check_world_model
+from wm_eval_ros.models.load import load_model
+from wm_eval_ros.planning.cem import CemPlanner
 
 PAGE = Path(__file__).resolve().parents[3] / 'docs' / 'adapters.md'
 EXAMPLES = re.findall(r'```python\n(.*?)```', PAGE.read_text(encoding='utf-8'), re.S)
@@ -62,3 +67,24 @@ def test_the_example_of_tdmpc2_hands_on_what_it_imports(
     model = found['MyTdmpc2'].for_scenario(scenario)
     assert check_world_model(model) == []
     assert model.spec.name == 'reacher-1M'
+
+
+def test_a_scenario_that_names_the_plug_in_plans_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: dict[str, Any] = {}
+    exec(EXAMPLES[-1], found)
+    own = ModuleType('my_package')
+    own.MyStep = found['MyStep']                                # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, 'my_package', own)
+    points = EntryPoints([EntryPoint('mine', 'my_package:MyStep', GROUP)])
+    monkeypatch.setattr(plugins, 'entry_points', lambda group: points)
+    scenario = load_scenario(find_scenario('reacher'), {
+        'planner.model': 'mine', 'planner.model_sha256': ''})
+    model = load_model(scenario)
+    planner = CemPlanner(scenario.planner, model, scenario.interface)
+    planner.reset(0)
+    features = torch.zeros(len(model.spec.feature_names))
+    # the function moves everything by the same amount: the goal is one it can reach
+    plan = planner.plan(model.encode(features[None])[0], torch.tensor([0.2, 0.2]), 2**62)
+    assert plan.rollout is not None
+    tip = plan.rollout[-1, [n.startswith('tip_pose') for n in model.spec.feature_names]]
+    assert float((tip - 0.2).abs().max()) < 0.1
