@@ -62,6 +62,7 @@ class Case:
 CASES = {case.name: case for case in (
     Case('mlp', 'mlp', {}),
     Case('ensemble', 'ensemble', {'members': 3}),
+    Case('rssm', 'rssm', {}),
     Case('ssm', 'ssm', {}),
     Case('transformer-8', 'transformer', {'memory': 8}),
     Case('transformer', 'transformer', {}, beyond=FREE),
