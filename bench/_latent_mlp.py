@@ -61,6 +61,8 @@ class Layer:
 
 
 Weights = Mapping[str, list[Layer]]
+#: states whose decisions set the ranges of int8
+_CALIBRATED = 4
 
 
 def regrouped(weights: Weights, sizes: Sizes) -> Weights:
@@ -102,16 +104,22 @@ class LatentPlanner:
         self._engines(precision)
 
     def _engines(self, precision: str) -> None:
-        s, rest = self.sizes, self.sizes.samples - self.sizes.policy
-        z = self.encode(torch.zeros(1, self._w['encoder'][0].weight.shape[0]))
+        seen = [self._example() for _ in range(_CALIBRATED if precision == 'int8' else 1)]
+        follow, imagine, heads = (list(column) for column in zip(*seen, strict=True))
+        self.run_follow = _engine(self.follow, follow, precision)
+        self.run_imagine = _engine(self.imagine, imagine, precision)
+        self.run_heads = [_engine(self.head(i), heads, precision)
+                          for i in range(self.sizes.heads)]
+
+    def _example(self) -> tuple[tuple[torch.Tensor, ...], ...]:
+        """Return inputs of the parts, as a decision about a random state makes them."""
+        s = self.sizes
+        z = self.encode(torch.randn(1, self._w['encoder'][0].weight.shape[0]))
         noise = torch.randn(s.horizon, s.policy, s.actions)
         _, gained, last = self.follow(z, noise)
-        tried = torch.randn(s.horizon, rest, s.actions).clamp(-1, 1)
-        eps = torch.randn(s.samples, s.actions)
-        ends, _ = self.imagine(z, tried, gained, last, eps)
-        self.run_follow = _engine(self.follow, (z, noise), precision)
-        self.run_imagine = _engine(self.imagine, (z, tried, gained, last, eps), precision)
-        self.run_heads = [_engine(self.head(i), (ends,), precision) for i in range(s.heads)]
+        tried = torch.randn(s.horizon, s.samples - s.policy, s.actions).clamp(-1, 1)
+        imagine = (z, tried, gained, last, torch.randn(s.samples, s.actions))
+        return (z, noise), imagine, (self.imagine(*imagine)[0],)
 
     # the model ----------------------------------------------------------------------------------
 
@@ -222,12 +230,22 @@ class LatentPlanner:
         return (chosen + std[0] * torch.randn(s.actions)).clamp(-1, 1)
 
 
-def _engine(function: Callable[..., object], examples: tuple[torch.Tensor, ...],
+def _engine(function: Callable[..., object], examples: list[tuple[torch.Tensor, ...]],
             precision: str) -> Callable[..., tuple[torch.Tensor, ...]]:
     if not precision:
         def eager(*inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
             found = function(*inputs)
             return found if isinstance(found, tuple) else (found,)
         return eager
-    ranges: Ranges | None = ranges_of(function, examples) if precision == 'int8' else None
-    return Compiled(function, examples, precision=precision, ranges=ranges)
+    return Compiled(function, examples[0], precision=precision,
+                    ranges=_ranges(function, examples) if precision == 'int8' else None)
+
+
+def _ranges(function: Callable[..., object], examples: list[tuple[torch.Tensor, ...]]) -> Ranges:
+    """Return the ranges over several examples."""
+    found: dict[str, tuple[float, float]] = {}
+    for example in examples:
+        for name, (low, high) in ranges_of(function, example).items():
+            least, most = found.get(name, (low, high))
+            found[name] = min(low, least), max(high, most)
+    return found

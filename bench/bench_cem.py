@@ -53,12 +53,13 @@ def floor_of(model: EnsembleModel, settings: PlannerSettings):
     return products
 
 
-def measure(latent: int, hidden: int, activation: str, rounds: int) -> dict:
+def measure(latent: int, args: argparse.Namespace) -> dict:
     """Time decisions and floors in turn, so that both see the same machine."""
-    model = model_of(latent, hidden, activation)
+    model, rounds = model_of(latent, args.hidden, args.activation), args.rounds
     name = model.spec.feature_names[0]
-    settings = PlannerSettings(horizon=10, objective=(
-        ObjectiveTerm(features=(name,), target=('0',)),))
+    settings = PlannerSettings(
+        horizon=10, engine=args.engine, precision=args.precision,
+        objective=(ObjectiveTerm(features=(name,), target=('0',)),))
     planner = CemPlanner(settings, model, model.spec.interface)
     floor = floor_of(model, settings)
     z, goal = model.encode(torch.zeros(1, latent - ACTIONS))[0], torch.zeros(0)
@@ -73,7 +74,8 @@ def measure(latent: int, hidden: int, activation: str, rounds: int) -> dict:
         assert plan.iterations == settings.iterations
     plan_ms, floor_ms = (times * 1e3).T
     ratio = plan_ms / floor_ms
-    return {'latent': latent, 'hidden': hidden, 'activation': activation, 'n': rounds,
+    return {'latent': latent, 'hidden': args.hidden, 'activation': args.activation, 'n': rounds,
+            'engine': args.engine, 'precision': args.precision,
             'plan_p50_ms': float(np.median(plan_ms)),
             'plan_p99_ms': float(np.percentile(plan_ms, 99)),
             'floor_p50_ms': float(np.median(floor_ms)),
@@ -88,15 +90,17 @@ def main() -> int:
     parser.add_argument('--rounds', type=int, default=300)
     parser.add_argument('--hidden', type=int, default=128)
     parser.add_argument('--activation', default='silu', choices=('silu', 'relu'))
+    parser.add_argument('--engine', default='torch', choices=('torch', 'openvino'))
+    parser.add_argument('--precision', default='fp32', choices=('fp32', 'bf16'))
     parser.add_argument('--json', action='store_true')
     args = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [measure(d, args.hidden, args.activation, args.rounds) for d in LATENTS]
+    rows = [measure(d, args) for d in LATENTS]
     if args.json:
         print(json.dumps(rows, indent=1))
         return 0
     print(f'CEM, 64 samples x 3 iterations x horizon 10, ensemble of 5 x {args.hidden} '
-          f'{args.activation}, one thread, n = {args.rounds} each')
+          f'{args.activation}, {args.engine} {args.precision}, one thread, n = {args.rounds} each')
     print('latent   plan p50   plan p99   floor p50   plan / floor: p50 [p10, p90]')
     for r in rows:
         print(f'{r["latent"]:6d} {r["plan_p50_ms"]:7.1f} ms {r["plan_p99_ms"]:7.1f} ms '

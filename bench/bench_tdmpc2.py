@@ -82,6 +82,12 @@ def weights_of(model, heads: int) -> dict[str, list[Layer]]:
     return found
 
 
+def parameters(weights: dict[str, list[Layer]]) -> int:
+    """Count the numbers of the layers."""
+    return sum(value.numel() for layers in weights.values() for layer in layers
+               for value in vars(layer).values() if value is not None)
+
+
 @torch.inference_mode()
 def agreement(agent, planner: LatentPlanner, seed: int) -> tuple[float, float]:
     """Value the same candidates by both: largest difference in standard deviations, and ranks."""
@@ -153,7 +159,7 @@ def main() -> int:
             both = [agreement(agent, planner, seed) for seed in range(5)]
             rows[name] |= {'off': max(b[0] for b in both), 'rank': min(b[1] for b in both)}
         found.append({'samples': samples, 'iterations': iterations, 'horizon': sizes.horizon,
-                      'parameters': int(agent.model.total_params), 'engines': rows})
+                      'parameters': parameters(weights), 'engines': rows})
     if args.json:
         print(json.dumps({'machine': facts, 'setups': found}, indent=1))
         return 0

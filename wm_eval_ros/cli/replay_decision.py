@@ -175,9 +175,10 @@ def _unlike(info: RunInfo, found: Sequence[Replanned], *, other_model: bool) -> 
         return []
     import torch
 
-    from wm_eval_ros.nodes.manifest import cpu_name
+    from wm_eval_ros.nodes.manifest import cpu_name, engine_facts
+    engine = info.settings.get('planner', {}).get('engine', 'torch')
     now = {'torch': torch.__version__, 'python': platform.python_version(),
-           'machine': platform.machine(), 'cpu': cpu_name()}
+           'machine': platform.machine(), 'cpu': cpu_name(), **engine_facts(engine)}
     unlike = ['the model'] if other_model else []
     unlike += [f'{name} {info.host.get(name)} then, {value} now'
                for name, value in now.items() if info.host.get(name) != value]

@@ -35,7 +35,7 @@ def run_info(
         observation_names=tuple(name for stream in scenario.interface.observations
                                 for name in feature_names(stream)),
         settings=to_plain(effective),
-        host=host_facts())
+        host=host_facts() | engine_facts(planner.engine))
 
 
 def host_facts() -> dict[str, Any]:
@@ -70,6 +70,16 @@ def _model_facts(model: WorldModel | None) -> dict[str, Any]:
     if flops is not None:
         facts['flops_per_step'] = int(flops)
     return facts
+
+
+def engine_facts(engine: str) -> dict[str, Any]:
+    """Return the version of an engine beside torch: other versions round otherwise."""
+    if engine == 'torch':
+        return {}
+    try:
+        return {engine: version(engine)}
+    except PackageNotFoundError:
+        return {engine: 'not installed'}
 
 
 def _version() -> str:
