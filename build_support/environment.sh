@@ -6,8 +6,8 @@ python=${PYTHON:-python3}
 venv=${VENV:-.venv}
 constraints=requirements/constraints.txt
 options=()
-# what the tests of the exports read their files back with
-exports=(parquet rerun)
+# what the tests of the exports read their files back with, and the engine of compiled rollouts
+large=(parquet rerun fast)
 
 if "$python" build_support/manifest.py --ros-is-sourced; then
   "$python" -c 'import rclpy' 2>/dev/null || {
@@ -17,7 +17,7 @@ if "$python" build_support/manifest.py --ros-is-sourced; then
   }
   echo "using ROS 2 $ROS_DISTRO"
   options=(--system-site-packages)
-  exports=(parquet)
+  large=(parquet fast)
 fi
 
 "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv "${options[@]}" "$venv"
@@ -27,7 +27,7 @@ if [ ${#options[@]} -gt 0 ]; then
   "$python" -c 'import numpy; print(f"numpy=={numpy.__version__}")' >"$constraints"
   grep '^torch==' requirements/constraints.txt >>"$constraints"
 fi
-"$python" build_support/manifest.py all dev colcon "${exports[@]}" >"$venv/requirements.txt"
+"$python" build_support/manifest.py all dev colcon "${large[@]}" >"$venv/requirements.txt"
 echo "installing $(wc -l <"$venv/requirements.txt") requirements into $venv (minutes)"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
   --constraint "$constraints" --requirement "$venv/requirements.txt" setuptools wheel
