@@ -116,7 +116,8 @@ def extras(manifest: Manifest) -> dict[str, list[str]]:
         'audit': ['cryptography>=41'],
     }
     # no part of `all`: large, and rerun-sdk asks for a newer numpy than a ROS distribution has
-    large = {'parquet': ['pyarrow>=15'], 'rerun': ['rerun-sdk>=0.24'], 'fast': ['openvino>=2025.0']}
+    large = {'parquet': ['pyarrow>=15'], 'rerun': ['rerun-sdk>=0.24'],
+             'fast': ['openvino>=2025.0']}
     found['all'] = [requirement for extra in found.values() for requirement in extra]
     found['test'] = ['pytest>=7.4', 'pytest-timeout>=2.2', 'hypothesis>=6.90', 'catkin_pkg>=1.0',
                      *ORACLES]
