@@ -23,6 +23,7 @@ from wm_eval_ros.planning.prior import pinned_policy
 from wm_eval_ros.records import CycleRecord, CycleStatus, RunInfo
 from wm_eval_ros.training.decisions import Decisions, read_decisions
 from wm_eval_ros.training.distill import distill, DistillResult, DistillSettings
+from wm_eval_ros.training.replan import Ticks
 
 NAMES = ('joint_states.position[a]', 'joint_states.velocity[a]')
 QUICK = DistillSettings(steps=400, hidden=32, seed=3)
@@ -181,13 +182,29 @@ def test_what_does_not_fit_the_deadline_is_not_imagined(
     model = Slow(with_goal)
     planner = PolicyPriorPlanner(settings(folder, objective=AT_GOAL, horizon=8), model, with_goal,
                                  lambda: now[0])
+    ran = set()
     for deadline in (*range(0, 200, 7), 2**62):
         now[0] = 0
         plan = planner.plan(torch.zeros(3), torch.tensor([0.4]), deadline)
-        assert now[0] <= max(10, deadline)
-        assert (plan.rollout is None) == (len(plan.actions) == 1)
+        # 7 steps of 10 each, and a rollout of 8 to judge them
+        last = 80 if plan.rollout is not None else 10
+        assert now[0] <= deadline + last
+        assert (plan.rollout is None) == (len(plan.actions) == 1) == (plan.iterations < 9)
         assert float(plan.actions[0]) == pytest.approx(0.4, abs=0.03)
-    assert plan.rollout is not None
+        ran.add(plan.iterations)
+    assert ran == set(range(2, 10))
+
+
+def test_as_many_looks_at_the_clock_give_the_same_plan_again(
+    folder: Path, with_goal: Interface,
+) -> None:
+    for iterations in range(1, 6):
+        ticks = Ticks()
+        planner = PolicyPriorPlanner(settings(folder, objective=AT_GOAL, horizon=4),
+                                     Cart(with_goal), with_goal, ticks)
+        ticks()
+        plan = planner.plan(torch.zeros(3), torch.tensor([0.4]), ticks.after(iterations))
+        assert plan.iterations == iterations
 
 
 def test_it_proposes_to_best_of_n(folder: Path, with_goal: Interface) -> None:

@@ -59,40 +59,61 @@ class PolicyPriorPlanner:
         elapsed_steps: int = 1,
         in_flight: torch.Tensor | None = None,
     ) -> Plan:
-        """Decide; without a model, commands in flight make no difference."""
+        """
+        Decide; without a model, commands in flight make no difference.
+
+        The command is the first iteration, each imagined step another, and judging all of them the
+        last: one is begun only if the longest so far would fit.
+        """
+        pace = _Pace(self._clock, deadline_ns)
         z = latent.reshape(1, -1)
         if self._model is not None and in_flight is not None and len(in_flight):
             z = self._model.predict(z, in_flight[None])[:, -1]
         action = self._act(z, goal)
-        actions = self._followed(z, goal, action, deadline_ns)
+        fits = pace.fits_another()
+        actions = None if self._imagine is None or not fits else self._followed(
+            self._imagine, z, goal, action, pace)
         if actions is None or self._imagine is None:
-            return Plan(actions=action, rollout=None, cost=math.nan, samples=1, iterations=1)
+            return Plan(actions=action, rollout=None, cost=math.nan, samples=1,
+                        iterations=pace.iterations)
         rollout, cost = self._imagine(z, goal, actions[None], self._generator)
         finite = bool(torch.isfinite(cost).all() and torch.isfinite(rollout).all())
         return Plan(actions=actions, rollout=rollout[0] if finite else None,
-                    cost=float(cost[0]) if finite else math.nan, samples=1, iterations=1,
-                    nonfinite=0 if finite else 1)
+                    cost=float(cost[0]) if finite else math.nan, samples=1,
+                    iterations=pace.iterations + 1, nonfinite=0 if finite else 1)
 
     def _act(self, z: Latent, goal: torch.Tensor) -> torch.Tensor:
         limit = self._settings.action_limit
         return self._prior.act(z, goal).clamp(-limit, limit)
 
     def _followed(
-        self, z: Latent, goal: torch.Tensor, action: torch.Tensor, deadline_ns: int
+        self, imagine: Imagination, z: Latent, goal: torch.Tensor, action: torch.Tensor,
+        pace: _Pace,
     ) -> torch.Tensor | None:
-        """Return what the policy would do, (H, A); None: nothing can be, or no time was left."""
-        if self._imagine is None:
-            return None
-        horizon, begun, actions = self._settings.horizon, self._clock(), [action]
-        longest = 0
-        for step in range(1, horizon):
-            # the rollout that is judged takes the time of all the steps once more
-            left = horizon + horizon - step
-            if begun + longest * left > deadline_ns:
-                return None
-            z = self._imagine.model.predict(z, action[:, None], generator=self._generator)[:, -1]
+        """Return what the policy would do, (H, A); None: no time was left to judge it."""
+        actions = [action]
+        for _ in range(1, self._settings.horizon):
+            z = imagine.model.predict(z, action[:, None], generator=self._generator)[:, -1]
             action = self._act(z, goal)
             actions.append(action)
-            now = self._clock()
-            longest, begun = max(longest, now - begun), now
+            if not pace.fits_another():
+                return None
         return torch.cat(actions)
+
+
+class _Pace:
+    """Counts iterations, and says whether another would end by the deadline."""
+
+    def __init__(self, clock: Callable[[], int], deadline_ns: int) -> None:
+        self._clock, self._deadline_ns = clock, deadline_ns
+        self._begun, self._longest = clock(), 0
+        #: that ended
+        self.iterations = 0
+
+    def fits_another(self) -> bool:
+        """End an iteration."""
+        now = self._clock()
+        self._longest = max(self._longest, now - self._begun)
+        self._begun = now
+        self.iterations += 1
+        return now + self._longest <= self._deadline_ns

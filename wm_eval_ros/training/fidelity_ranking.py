@@ -47,6 +47,11 @@ def ranking(contrast: Contrasts, chosen: Windows, scenario: Scenario,
 def _lacking(chosen: Windows, scenario: Scenario, names: tuple[str, ...]) -> str:
     if chosen.goals is None:
         return 'the goal was not recorded at every slot, so candidates cannot be scored'
+    asked = [name for name in ('goal_weight', 'reward_weight', 'constraint_weight')
+             if getattr(scenario.planner, name)]
+    if asked:
+        return (f"the objective asks the model's own heads ({', '.join(asked)}), which the world "
+                'does not have')
     try:
         Objective(scenario.planner, names, scenario.interface)
     except ConfigError as error:
