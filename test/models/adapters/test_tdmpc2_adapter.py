@@ -21,6 +21,8 @@ class Standin(nn.Module):
         super().__init__()
         self._encoder, self._dynamics = nn.Linear(3, 8), nn.Linear(8 + actions, 8)
         self._pi = nn.Linear(8, 2 * 2)
+        # upstream keeps shells of its ensemble without values
+        self._Qs = nn.Linear(8, 1, device='meta')
         self.tasks: list[object] = []
 
     def encode(self, obs: torch.Tensor, task: object) -> torch.Tensor:

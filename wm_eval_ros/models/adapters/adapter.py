@@ -86,7 +86,7 @@ class Adapter:
             dt_s=scenario.planner.period_ms * 1e-3, architecture=asdict(layout), provenance={})
         self.layout, self.upstream = layout, upstream
         if isinstance(upstream, nn.Module):
-            upstream.to(layout.device)
+            _move(upstream, layout.device)
             upstream.eval()
             upstream.requires_grad_(False)
         self._count = sum(len(feature_names(s)) for s in interface.observations)
@@ -172,11 +172,20 @@ def _require(have: int, want: int, name: str, what: str) -> None:
         raise ConfigError(f'layout: {name} has {have} values; the scenario has {want} {what}')
 
 
+def _move(module: nn.Module, device: str) -> None:
+    """Move a module, unless it is there: a module with parts on `meta` cannot be moved."""
+    where = torch.device(device)
+    held = (v for v in (*module.parameters(), *module.buffers()) if not v.is_meta)
+    if any((v.device.type, v.device.index or 0) != (where.type, where.index or 0) for v in held):
+        module.to(where)
+
+
 def _fingerprint(upstream: Any) -> str:
     """Return the hash of its weights; that of nothing where it has none."""
     found = hashlib.sha256()
     for name, value in sorted(getattr(upstream, 'state_dict', dict)().items()):
-        if isinstance(value, torch.Tensor):
+        # what is on `meta` has no values: TD-MPC2 keeps shells of its ensemble there
+        if isinstance(value, torch.Tensor) and not value.is_meta:
             plain = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
             found.update(f'{name} {value.dtype} {tuple(value.shape)}\n'.encode())
             found.update(plain.numpy().tobytes())
