@@ -45,6 +45,8 @@ OF_POLICIES = {'policy', 'policy_sha256'}
 OF_THE_NODE = {'planner', 'model', 'model_sha256', 'period_ms', 'deadline_ms', 'budget_ms',
                'stale_ms', 'latency_ms', 'latency_trace', 'torch_threads', 'record_rollout',
                'engine', 'precision'}
+#: settings of a policy that is played or asked, which a search alone does not need
+OF_A_POLICY = {'policy', 'policy_sha256'}
 
 
 def is_there(module: str) -> bool:
