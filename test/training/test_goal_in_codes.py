@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from wm_eval_ros.config.interface import Interface, Stream
-from wm_eval_ros.config.scenario import PlannerSettings
+from wm_eval_ros.config.scenario import find_scenario, load_scenario, PlannerSettings
 from wm_eval_ros.models.protocol import EncodesGoal
 from wm_eval_ros.planning.cem import CemPlanner
+from wm_eval_ros.training.fidelity_ranking import ranking
 from wm_eval_ros.training.settings import TrainSettings
 from wm_eval_ros.training.trainer import train
 from wm_eval_ros.training.trajectory import Dataset
@@ -40,3 +44,15 @@ def test_the_cart_is_driven_to_a_goal_that_only_codes_know(
         # it stood half a unit away; codes of 8 numbers tell where it is to a fifth or so
         assert abs(x - wanted) < 0.25
         assert abs(v) < 0.3
+
+
+@pytest.mark.parametrize('name', ['goal_weight', 'reward_weight', 'constraint_weight'])
+def test_candidates_are_not_ranked_by_heads_that_the_world_lacks(name: str) -> None:
+    scenario = load_scenario(find_scenario('reacher'))
+    asked = dataclasses.replace(scenario, planner=dataclasses.replace(
+        scenario.planner, **{name: 1.0}))  # type: ignore[arg-type]
+    contrast: Any = SimpleNamespace(oracle=np.zeros(1))
+    chosen: Any = SimpleNamespace(goals=np.zeros((1, 2)))
+    found = ranking(contrast, chosen, asked, ('a',))
+    assert len(found) == 4
+    assert all(v.value is None and name in v.why for v in found)
