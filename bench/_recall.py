@@ -44,8 +44,8 @@ class RecallPlant:
     """
     The world, as a plant.
 
-    :param wait: slots T from the cue to when it is needed, >= 2: in slot T - 1 no plan of `FREE`
-        steps reaches the payoff
+    :param wait: slots T from the cue to when it is needed, >= 2: no plan of `FREE` steps made in
+        slot 0 reaches the payoff. At 2 its warm start still reaches the slot where it is needed
     """
 
     step_ns = STEP_NS
