@@ -1,7 +1,7 @@
 """
 What the families of world models differ in: a cue of the first slot, needed T slots later.
 
-    python bench/bench_memory.py --waits 2 5 10 20 40 --episodes 100
+    python bench/bench_memory.py --waits 5 10 20 40 --episodes 100
 
 Every family is trained on the same episodes of random commands in the world of `_recall.py`, one
 model for each T, and then tried closed loop under the cross-entropy method, in process, each slot
@@ -128,7 +128,7 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--families', nargs='+', choices=sorted(CASES), default=list(CASES))
-    parser.add_argument('--waits', nargs='+', type=int, default=[2, 10, 40], metavar='T')
+    parser.add_argument('--waits', nargs='+', type=int, default=[10, 40], metavar='T')
     parser.add_argument('--episodes', type=int, default=100, help='trial episodes')
     parser.add_argument('--train-episodes', type=int, default=400)
     parser.add_argument('--steps', type=int, default=600, help='gradient steps')
