@@ -67,6 +67,7 @@ LIBRARIES = {
     # what the statistics are checked against, in the tests alone
     'sklearn': set(),
     'statsmodels': set(),
+    'openvino': {'models'},
     'scipy': {'stats', 'metrics', 'models', 'training', 'perturb', 'plants'},
 }
 #: heavy at import, or absent where only bags are scored

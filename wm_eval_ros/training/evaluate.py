@@ -69,7 +69,7 @@ def _imagined(
 ) -> _Imagined:
     """Encode the observed slots of windows in their order and imagine the rest."""
     windows = cut(held, observed - 1 + horizon)
-    stride = max(1, len(windows) // MOST_WINDOWS)
+    stride = max(1, len(windows) // windows.at_most(MOST_WINDOWS))
     features, before, actions = windows.gather(torch.arange(0, len(windows), stride))
     z = model.encode(features[:, 0, :columns.seen], prev_action=before)
     for t in range(1, observed):
