@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from wm_eval_ros import plugins
 from wm_eval_ros.config.scenario import config_folder, find_scenario, load_scenario, Scenario
 from wm_eval_ros.config.schema import did_you_mean, setting
 from wm_eval_ros.config.yaml_file import load_settings
 from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.models.protocol import WorldModel
 from wm_eval_ros.planning.baselines import ExplorePlanner
-from wm_eval_ros.planning.cem import CemPlanner
 from wm_eval_ros.plants.load import make_plant
 from wm_eval_ros.records import EventKind
 from wm_eval_ros.training.settings import Progress, TrainSettings
@@ -126,7 +126,9 @@ class RecipeRunner:
     def trial(self, model: WorldModel, progress: Progress) -> list[Outcome]:
         """Run the scenario's planner on starts that were never trained on."""
         recipe = self._recipe
-        planner = CemPlanner(self._scenario.planner, model, self._scenario.interface)
+        settings = self._scenario.planner
+        planner = plugins.load('wm_eval_ros.planners', settings.planner)(
+            settings, model, self._scenario.interface)
         seeds = range(recipe.trial_seed, recipe.trial_seed + recipe.trial_episodes)
         return rollout_episodes(
             self._plant, planner, self._scenario.interface, seeds, model=model,
