@@ -28,6 +28,15 @@ OWN = {('cli/processes.py', 'json.loads'), ('report/exports/audit.py', 'json.loa
        ('nodes/manifest.py', 'ElementTree.parse')}
 
 
+#: the one module that opens files of another project, by torch's loader of weights alone
+UPSTREAM = 'models/adapters/stable_worldmodel.py'
+
+
+def loads_weights_alone(call: ast.Call) -> bool:
+    words = {k.arg: ast.unparse(k.value) for k in call.keywords}
+    return ast.unparse(call.func) == 'torch.load' and words.get('weights_only') == 'True'
+
+
 def named(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
@@ -46,7 +55,7 @@ def test_a_module_loads_no_objects_and_no_code(path: Path) -> None:
             [node.module or ''] if isinstance(node, ast.ImportFrom) else [])
         assert not FORBIDDEN_MODULES & {name.partition('.')[0] for name in names}
     for name, call in calls(path):
-        if (named(path), name) in OWN:
+        if (named(path), name) in OWN or (named(path) == UPSTREAM and loads_weights_alone(call)):
             continue
         assert name not in FORBIDDEN_CALLS, f'{named(path)}:{call.lineno}: {name}'
         assert ONLY_IN.get(name, named(path)) == named(path), f'{named(path)}:{call.lineno}'

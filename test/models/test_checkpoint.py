@@ -72,7 +72,8 @@ def test_a_shipped_one_loads_fits_its_scenario_and_is_small(name: str) -> None:
 
 
 def test_all_tasks_ship_one() -> None:
-    assert set(shipped_checkpoints()) == {'cartpole', 'pusher', 'reacher', 'two_room'}
+    assert set(shipped_checkpoints()) == {'cartpole', 'pusher', 'reacher', 'two_room',
+                                          'two_room_pixels'}
 
 
 def test_finds_by_folder_by_file_and_lists_what_ships(checkpoint: Path, tmp_path: Path) -> None:

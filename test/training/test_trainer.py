@@ -136,7 +136,7 @@ def test_windows_hold_consecutive_slots(linear_world: Dataset) -> None:
 
 
 def test_shipped_recipes_are_of_the_schema() -> None:
-    assert set(recipe_names()) == {'cartpole', 'pusher', 'reacher', 'two_room'}
+    assert set(recipe_names()) == {'cartpole', 'pusher', 'reacher', 'two_room', 'two_room_pixels'}
     for name in recipe_names():
         assert load_recipe(name).scenario == name
     with pytest.raises(ConfigError, match=r"no recipe 'reecher'; did you mean 'reacher'"):

@@ -14,7 +14,11 @@ from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.errors import CheckpointError, ConfigError
 from wm_eval_ros.models.adapters.adapter import Layout
 from wm_eval_ros.models.adapters.dino_wm import DinoWm
-from wm_eval_ros.models.adapters.stable_worldmodel import load_folder, StableWorldModel
+from wm_eval_ros.models.adapters.stable_worldmodel import (
+    _require_safe_loader,
+    load_folder,
+    StableWorldModel,
+)
 from wm_eval_ros.models.adapters.window import WindowAdapter
 from wm_eval_ros.models.conformance import check_world_model
 
@@ -196,3 +200,13 @@ def test_weights_that_do_not_fit_are_refused(
         torch.save(weights, folder / 'weights.pt')
     with pytest.raises(CheckpointError, match=what):
         load_folder(folder, lambda config: LeWM(actions), 'cpu')
+
+
+@pytest.mark.parametrize(('version', 'good'), [
+    ('2.5.1+cpu', False), ('1.13.0', False), ('2.6.0', True), ('2.13.0+cpu', True), ('3.0', True)])
+def test_a_torch_whose_loader_could_run_code_is_refused(version: str, good: bool) -> None:
+    if good:
+        _require_safe_loader(version)
+        return
+    with pytest.raises(CheckpointError, match=f'torch {version[:5]}.*safe from 2.6 on'):
+        _require_safe_loader(version)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 import io
 from pathlib import Path
-import pickle
 from typing import Any
 
 import torch
@@ -75,7 +74,9 @@ def load_folder(
     that you trust.
 
     :param build: makes the module of the configuration
-    :raises CheckpointError: unreadable, too large, more than weights, or of another architecture
+    :raises CheckpointError: unreadable, too large, more than weights, or of another architecture;
+        or a torch whose loader of weights alone could be made to run code (before 2.6,
+        CVE-2025-32434)
     """
     config = load_json(folder / CONFIG, CheckpointError)
     if not isinstance(config, dict):
@@ -83,10 +84,11 @@ def load_folder(
                               'save_pretrained wrote')
     path = folder / WEIGHTS
     data = read_bounded(path, MAX_WEIGHT_BYTES, CheckpointError)
+    _require_safe_loader(str(torch.__version__))
     try:
         weights = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        why = str(error).splitlines()[0][:120]
+    except Exception as error:  # noqa: BLE001 whatever the file makes the loader raise
+        why = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise CheckpointError(f'{path}: not loaded: it holds more than weights, or is damaged '
                               f'({why}); save its state_dict alone') from None
     if not isinstance(weights, dict) or not all(
@@ -99,3 +101,15 @@ def load_folder(
         why = ' '.join(str(error).split())[:200]
         raise CheckpointError(f'{path}: of another architecture than {CONFIG} ({why})') from None
     return module
+
+
+def _require_safe_loader(version: str) -> None:
+    """
+    Refuse a torch whose loader of weights alone runs code.
+
+    :param version: of torch, such as 2.6.0+cpu
+    """
+    major, minor = (int(part) for part in version.split('.')[:2])
+    if (major, minor) < (2, 6):
+        raise CheckpointError(f'torch {version}: opening a .pt file is safe from 2.6 on; update '
+                              'torch, or convert the weights elsewhere')
