@@ -27,6 +27,7 @@ from wm_eval_ros import plugins
 from wm_eval_ros.config.scenario import find_scenario, load_scenario, Scenario
 from wm_eval_ros.models.load import load_model
 from wm_eval_ros.models.protocol import WorldModel
+from wm_eval_ros.plants.load import make_plant
 from wm_eval_ros.records import EventKind
 from wm_eval_ros.stats.proportion import clopper_pearson
 from wm_eval_ros.training.recipe import load_recipe, RecipeRunner
@@ -60,8 +61,7 @@ def fitted(family: str, data: Dataset, settings: Any) -> tuple[WorldModel, dict[
 def tried(scenario: Scenario, model: WorldModel, planner: str, episodes: int) -> dict[str, Any]:
     """Try a model under a planner."""
     settings = replace(scenario.planner, planner=planner, latency_ms=LATENCY_MS)
-    plant = plugins.load('wm_eval_ros.plants', scenario.plant.kind)(
-        task=scenario.plant.task, interface=scenario.interface)
+    plant = make_plant(scenario)
     made = plugins.load('wm_eval_ros.planners', planner)(settings, model, scenario.interface)
     latency_ns = round(LATENCY_MS * 1e6)
     timing = Timing(period_ns=round(settings.period_ms * 1e6),

@@ -28,6 +28,7 @@ from wm_eval_ros import plugins
 from wm_eval_ros.cli.progress import Progress
 from wm_eval_ros.config.scenario import find_scenario, load_scenario, PlannerSettings, Scenario
 from wm_eval_ros.models.load import load_model
+from wm_eval_ros.plants.load import make_plant
 from wm_eval_ros.records import EventKind
 from wm_eval_ros.stats.proportion import clopper_pearson
 from wm_eval_ros.training.simulate import rollout_episodes, Timing
@@ -92,8 +93,7 @@ def measure(scenario: Scenario, planner: str, rollouts: int, episodes: int, seed
     settings = sized(scenario.planner, planner, rollouts)
     meter = Meter(model)
     made = plugins.load('wm_eval_ros.planners', planner)(settings, model, scenario.interface)
-    plant = plugins.load('wm_eval_ros.plants', scenario.plant.kind)(
-        task=scenario.plant.task, interface=scenario.interface)
+    plant = make_plant(scenario)
     timing = Timing(period_ns=round(settings.period_ms * 1e6),
                     latency_ns=(10_000_000, 40_000_000),
                     limit_ns=round(scenario.plant.time_limit_s * 1e9))

@@ -11,9 +11,9 @@ from dataclasses import replace
 import itertools
 import json
 import sys
-import time
 
 from _machine import machine, machine_line
+from _turns import as_text, in_turn
 from bench_cem import model_of
 import numpy as np
 from scipy.stats import spearmanr
@@ -80,26 +80,9 @@ def measure(setup: tuple, rounds: int, pause_s: float) -> dict:
     for precision in ENGINES:
         compiled[precision] = CompiledRollouts(model, precision, 1, wary=False)
         calls[f'openvino {precision}'] = lambda c=compiled[precision]: c(z, actions)
-    wall, cpu = ({name: [] for name in calls} for _ in range(2))
-    for i in range(-10, rounds):
-        for name, call in calls.items():
-            time.sleep(pause_s)
-            begun, busy = time.perf_counter(), time.process_time()
-            call()
-            if i >= 0:
-                cpu[name].append(time.process_time() - busy)
-                wall[name].append(time.perf_counter() - begun)
+    rows = in_turn(calls, 'floor', rounds=rounds, warm_up=10, pause_s=pause_s)
     ranks = ranked(model, compiled, latent, samples, horizon, rng)
-    rows = {}
-    for name in calls:
-        ratio = np.array(wall[name]) / np.array(wall['floor'])
-        rows[name] = {
-            'p50_ms': float(np.median(wall[name])) * 1e3,
-            'p99_over_p50': float(np.percentile(wall[name], 99) / np.median(wall[name])),
-            'ratio_p50': float(np.median(ratio)), 'ratio_p10': float(np.percentile(ratio, 10)),
-            'ratio_p90': float(np.percentile(ratio, 90)),
-            'cpu_ratio': float(np.median(cpu[name]) / np.median(cpu['floor'])),
-            'rank': ranks.get(name)}
+    rows = {name: {**row, 'rank': ranks.get(name)} for name, row in rows.items()}
     return {'family': family, 'latent': latent, 'hidden': hidden, 'activation': activation,
             'samples': samples, 'horizon': horizon, 'n': rounds, 'engines': rows}
 
@@ -143,9 +126,7 @@ def main() -> int:
               'least rank')
         for name, r in one['engines'].items():
             rank = '' if r['rank'] is None else f'{r["rank"]:.4f}'
-            print(f'{name:14s} {r["p50_ms"]:7.2f} ms   {r["p99_over_p50"]:5.2f}   '
-                  f'{r["ratio_p50"]:12.3f} [{r["ratio_p10"]:.3f}, {r["ratio_p90"]:.3f}]   '
-                  f'{r["cpu_ratio"]:8.3f}   {rank}')
+            print(f'{name:14s} {as_text(r, 12)}   {rank}')
     return 0
 
 

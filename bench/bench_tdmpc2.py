@@ -12,12 +12,11 @@ import json
 import math
 from pathlib import Path
 import sys
-import time
 import types
 
 from _latent_mlp import LatentPlanner, Layer, Sizes
 from _machine import machine, machine_line
-import numpy as np
+from _turns import as_text, in_turn
 from scipy.stats import spearmanr
 import torch
 
@@ -111,25 +110,8 @@ def measure(agent, planners: dict, rounds: int, pause_s: float) -> dict:
     obs = torch.randn(1, OBSERVATION)
     calls = {'TD-MPC2': lambda: agent.act(obs[0]), **{
         name: (lambda p=p: p.plan(obs)) for name, p in planners.items()}}
-    wall, cpu = ({name: [] for name in calls} for _ in range(2))
-    for i in range(-5, rounds):
-        for name, call in calls.items():
-            time.sleep(pause_s)
-            begun, busy = time.perf_counter(), time.process_time()
-            call()
-            if i >= 0:
-                cpu[name].append(time.process_time() - busy)
-                wall[name].append(time.perf_counter() - begun)
-    rows = {}
-    for name in calls:
-        ratio = np.array(wall[name]) / np.array(wall['TD-MPC2'])
-        rows[name] = {
-            'n': rounds, 'p50_ms': float(np.median(wall[name])) * 1e3,
-            'p99_over_p50': float(np.percentile(wall[name], 99) / np.median(wall[name])),
-            'ratio_p50': float(np.median(ratio)), 'ratio_p10': float(np.percentile(ratio, 10)),
-            'ratio_p90': float(np.percentile(ratio, 90)),
-            'cpu_ratio': float(np.median(cpu[name]) / np.median(cpu['TD-MPC2']))}
-    return rows
+    rows: dict = in_turn(calls, 'TD-MPC2', rounds=rounds, warm_up=5, pause_s=pause_s)
+    return {name: {'n': rounds, **row} for name, row in rows.items()}
 
 
 def main() -> int:
@@ -171,9 +153,7 @@ def main() -> int:
               'values: off [sd], least rank')
         for name, r in one['engines'].items():
             tail = f'{r["off"]:.2g}, {r["rank"]:.4f}' if 'off' in r else ''
-            print(f'{name:14s} {r["p50_ms"]:7.2f} ms   {r["p99_over_p50"]:5.2f}   '
-                  f'{r["ratio_p50"]:17.3f} [{r["ratio_p10"]:.3f}, {r["ratio_p90"]:.3f}]   '
-                  f'{r["cpu_ratio"]:8.3f}   {tail}')
+            print(f'{name:14s} {as_text(r, 17)}   {tail}')
     return 0
 
 

@@ -70,6 +70,26 @@ def test_no_block_is_no_ratio(load):
     assert load('_spread').ratio([[]], [[1.0]])['p50'] is None
 
 
+def test_calls_take_turns_and_warm_up_uncounted(load):
+    order = []
+
+    def call(name):
+        order.append(name)
+        sum(range(10_000))
+
+    rows = load('_turns').in_turn({n: lambda n=n: call(n) for n in 'ab'}, 'a', rounds=3,
+                                  warm_up=2, pause_s=0.0)
+    assert order == ['a', 'b'] * 5
+    assert rows['a']['ratio_p10'] == rows['a']['ratio_p90'] == rows['a']['cpu_ratio'] == 1.0
+
+
+def test_figures_of_a_call_stand_below_the_heading(load):
+    figures = {'p50_ms': 1.25, 'p99_over_p50': 1.5, 'ratio_p50': 0.5, 'ratio_p10': 0.25,
+               'ratio_p90': 0.75, 'cpu_ratio': 2.0}
+    assert load('_turns').as_text(figures, 12) == (
+        '   1.25 ms    1.50          0.500 [0.250, 0.750]      2.000')
+
+
 def test_an_episode_counts_from_its_start_to_its_end_in_wall_time(load):
     clock = load('_lockstep').EpisodeClock()
     for said, now_s in (({'episode': 0, 'kind': 'START', 'value': 9.0}, 1.0),

@@ -10,7 +10,14 @@ import pytest
 
 from wm_eval_ros.config.interface import Stream
 from wm_eval_ros.errors import FieldPathError
-from wm_eval_ros.wire.fields import CommandWriter, feature_names, FieldPath, Step, StreamReader
+from wm_eval_ros.wire.fields import (
+    CommandWriter,
+    feature_names,
+    FieldPath,
+    joined_names,
+    Step,
+    StreamReader,
+)
 
 NAME = st.from_regex(r'[A-Za-z][A-Za-z0-9_]{0,8}', fullmatch=True)
 JOINT = st.from_regex(r'[A-Za-z_][A-Za-z0-9_./-]{0,8}', fullmatch=True)
@@ -60,6 +67,12 @@ def test_what_is_no_path_is_refused(text: str) -> None:
 def test_features_carry_the_topic_without_its_leading_slash() -> None:
     assert feature_names(stream('position[a]:angle', 'velocity[1]')) == (
         'arm/joints.position[a]:cos', 'arm/joints.position[a]:sin', 'arm/joints.velocity[1]')
+
+
+def test_names_of_several_streams_follow_each_other() -> None:
+    assert joined_names([stream('velocity[1]'), stream('position[a]')]) == (
+        'arm/joints.velocity[1]', 'arm/joints.position[a]')
+    assert joined_names([]) == ()
 
 
 def test_reading_finds_joints_by_name_whatever_their_order() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 import subprocess
 
@@ -15,3 +16,22 @@ def git_commit() -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ''
     return done.stdout.strip() if done.returncode == 0 else ''
+
+
+def package_version() -> str:
+    """Return the version of this package; '' if nothing tells it."""
+    try:
+        return version('wm_eval_ros')
+    except PackageNotFoundError:
+        return _manifest_version()
+
+
+def _manifest_version() -> str:
+    """Read the version from package.xml: a colcon install has no Python metadata."""
+    import xml.etree.ElementTree as ElementTree
+    for parent in Path(__file__).parents:
+        for candidate in (parent / 'package.xml',
+                          parent / 'share' / 'wm_eval_ros' / 'package.xml'):
+            if candidate.is_file():
+                return ElementTree.parse(candidate).findtext('version') or ''
+    return ''

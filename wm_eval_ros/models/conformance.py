@@ -16,6 +16,7 @@ from wm_eval_ros.models.protocol import (
     WorldModel,
     WorldModelSpec,
 )
+from wm_eval_ros.wire.fields import joined_names
 
 #: random commands tried from each latent
 _COMMANDS = 8
@@ -79,9 +80,8 @@ def _random_observations(
     spec: WorldModelSpec, batch: int, rng: torch.Generator
 ) -> torch.Tensor:
     """Return numbers about 0, then pixels from 0 to 1, (B, F)."""
-    unseen = sum(2 if field.endswith(':angle') else 1
-                 for stream in spec.interface.unseen for field in stream.fields)
-    numbers = torch.randn((batch, len(spec.feature_names) - unseen), generator=rng)
+    seen = len(spec.feature_names) - len(joined_names(spec.interface.unseen))
+    numbers = torch.randn((batch, seen), generator=rng)
     pixels = torch.rand((batch, spec.interface.pixels), generator=rng)
     return torch.cat([numbers, pixels], -1)
 

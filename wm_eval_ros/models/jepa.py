@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 
 from wm_eval_ros.errors import CheckpointError
-from wm_eval_ros.models.architecture import Architecture, parse_architecture
+from wm_eval_ros.models.architecture import Architecture
 from wm_eval_ros.models.encoders import ImageEncoder, PIXELS
 from wm_eval_ros.models.network import dense
 from wm_eval_ros.models.protocol import Latent, WorldModelSpec
@@ -93,7 +93,7 @@ class JepaModel(StateModel):
 
         :raises CheckpointError: the architecture does not fit itself or the spec's interface
         """
-        arch = parse_architecture(cls.architecture, spec.architecture, where)
+        arch = cls._parsed(spec, where)
         if not 0 <= arch.numbers <= arch.features:
             raise CheckpointError(f'{where}: architecture.inputs is {arch.inputs}; of '
                                   f'{arch.features} features at most these are seen, with a cnn '

@@ -11,12 +11,12 @@ from typing import Any
 
 from wm_eval_ros.config.scenario import PlannerSettings, Scenario
 from wm_eval_ros.config.schema import to_plain
-from wm_eval_ros.config.software import git_commit
+from wm_eval_ros.config.software import git_commit, package_version
 from wm_eval_ros.models.protocol import WorldModel
 from wm_eval_ros.planning.prior import pinned_policy
 from wm_eval_ros.plants.load import pinned
 from wm_eval_ros.records import RUN_INFO_SCHEMA, RunInfo
-from wm_eval_ros.wire.fields import feature_names
+from wm_eval_ros.wire.fields import joined_names
 
 
 def run_info(
@@ -30,10 +30,9 @@ def run_info(
         task=scenario.plant.task, clock=scenario.clock, seed=scenario.seed,
         episodes=scenario.episodes, planner=planner.planner,
         period_ns=round(planner.period_ms * 1e6), deadline_ns=round(planner.deadline_ms * 1e6),
-        time_limit_s=scenario.plant.time_limit_s, package_version=_version(),
+        time_limit_s=scenario.plant.time_limit_s, package_version=package_version(),
         git_commit=git_commit(), model=_model_facts(model), detector=detector,
-        observation_names=tuple(name for stream in scenario.interface.observations
-                                for name in feature_names(stream)),
+        observation_names=joined_names(scenario.interface.observations),
         settings=to_plain(effective),
         host=host_facts() | engine_facts(planner.engine))
 
@@ -80,24 +79,6 @@ def engine_facts(engine: str) -> dict[str, Any]:
         return {engine: version(engine)}
     except PackageNotFoundError:
         return {engine: 'not installed'}
-
-
-def _version() -> str:
-    try:
-        return version('wm_eval_ros')
-    except PackageNotFoundError:
-        return _manifest_version()
-
-
-def _manifest_version() -> str:
-    """Read the version from package.xml: a colcon install has no Python metadata."""
-    import xml.etree.ElementTree as ElementTree
-    for parent in Path(__file__).parents:
-        for candidate in (parent / 'package.xml',
-                          parent / 'share' / 'wm_eval_ros' / 'package.xml'):
-            if candidate.is_file():
-                return ElementTree.parse(candidate).findtext('version') or ''
-    return ''
 
 
 def _scheduling() -> str:

@@ -41,7 +41,7 @@ from wm_eval_ros.safety.reflex import Reflex
 from wm_eval_ros.safety.refusals import RefusalLog
 from wm_eval_ros.safety.state import GateState
 from wm_eval_ros.wire import codec, topics
-from wm_eval_ros.wire.fields import CommandWriter, feature_names, StreamReader
+from wm_eval_ros.wire.fields import CommandWriter, feature_names, joined_names, StreamReader
 
 R = TypeVar('R')
 
@@ -71,7 +71,7 @@ class SupervisorNode:
         self.gate = CommandGate(
             interface.command, self._settings, period_ns=self._period_ns,
             deadline_ns=round(self.scenario.planner.deadline_ms * 1e6),
-            features=[name for s in interface.observations for name in feature_names(s)],
+            features=joined_names(interface.observations),
             latch_stop=self.scenario.plant.kind == 'hardware')
         self._reflex = Reflex(interface.command, self._settings.reflex, self.gate.observed)
         self._refusals = RefusalLog(REFUSALS_NS)

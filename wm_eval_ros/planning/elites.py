@@ -5,18 +5,17 @@ from __future__ import annotations
 import torch
 
 from wm_eval_ros.config.scenario import PlannerSettings
-from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.planning.gaussian import GaussianSearch
 
 
-def require_elites(settings: PlannerSettings) -> None:
+def cheapest(cost: torch.Tensor, most: int) -> torch.Tensor:
     """
-    Refuse more elites than there are candidates.
+    Return which candidates are the elites, at most so many, cheapest first.
 
-    :raises ConfigError: names both
+    :param cost: infinite where it was not finite, (K,); such a candidate is never an elite
     """
-    if settings.elites > settings.samples:
-        raise ConfigError(f'planner.elites: {settings.elites} of {settings.samples} samples')
+    good = int(torch.isfinite(cost).sum())
+    return torch.topk(cost, min(most, good), largest=False).indices
 
 
 def refit(
@@ -26,13 +25,12 @@ def refit(
     Move mean and standard deviation to those of the elites, which are carried on.
 
     :param actions: (K, H, A)
-    :param cost: infinite where it was not finite, (K,); such a candidate is never an elite
+    :param cost: infinite where it was not finite, (K,)
     """
-    good = int(torch.isfinite(cost).sum())
-    if not good:
+    at = cheapest(cost, settings.elites)
+    if not len(at):
         return
-    order = torch.topk(cost, min(settings.elites, good), largest=False).indices
-    elites, keep = actions[order], settings.smoothing
+    elites, keep = actions[at], settings.smoothing
     search.carried = elites
     search.mean = keep * search.mean + (1 - keep) * elites.mean(0)
     spread = keep * search.std + (1 - keep) * elites.std(0, correction=0)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-import time
-
 import torch
 
-from wm_eval_ros.config.interface import Interface
-from wm_eval_ros.config.scenario import PlannerSettings
-from wm_eval_ros.models.protocol import Latent, WorldModel
+from wm_eval_ros.models.protocol import Latent
 from wm_eval_ros.planning.descent import Descent
-from wm_eval_ros.planning.elites import require_elites
+from wm_eval_ros.planning.elites import cheapest
 from wm_eval_ros.planning.gaussian import GaussianSearch
 from wm_eval_ros.planning.mppi import MppiPlanner
 from wm_eval_ros.planning.search import Search
@@ -27,24 +22,12 @@ class GradMppiPlanner(MppiPlanner):
     name = 'grad_mppi'
     uses = MppiPlanner.uses | {'elites', 'learning_rate', 'gradient_steps'}
 
-    def __init__(
-        self,
-        settings: PlannerSettings,
-        model: WorldModel | None,
-        interface: Interface,
-        clock: Callable[[], int] = time.monotonic_ns,
-    ) -> None:
-        require_elites(settings)
-        super().__init__(settings, model, interface, clock)
-        self._imagine.require_gradients(self.name)
-
     def _refine(self, search: Search, z: Latent, goal: torch.Tensor) -> None:
         assert isinstance(search, GaussianSearch)
         actions = self._candidates(search)                               # (K, H, A)
         _, cost = self._try(search, z, goal, actions)                    # (K,)
-        good = int(torch.isfinite(cost).sum())
-        if good:
-            at = torch.topk(cost, min(self._settings.elites, good), largest=False).indices
+        at = cheapest(cost, self._settings.elites)
+        if len(at):
             actions[at], cost[at] = self._improved(search, z, goal, actions[at], cost[at])
         self._refit(search, actions, cost)
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-import time
-
 import torch
 
-from wm_eval_ros.config.interface import Interface
-from wm_eval_ros.config.scenario import PlannerSettings
-from wm_eval_ros.models.protocol import Latent, WorldModel
+from wm_eval_ros.models.protocol import Latent
 from wm_eval_ros.planning.descent import Descent
 from wm_eval_ros.planning.gaussian import GaussianPlanner, GaussianSearch
 from wm_eval_ros.planning.search import Search
@@ -31,16 +26,6 @@ class GradientPlanner(GaussianPlanner):
 
     name = 'gradient'
     uses = GaussianPlanner.uses | {'learning_rate', 'gradient_steps'}
-
-    def __init__(
-        self,
-        settings: PlannerSettings,
-        model: WorldModel | None,
-        interface: Interface,
-        clock: Callable[[], int] = time.monotonic_ns,
-    ) -> None:
-        super().__init__(settings, model, interface, clock)
-        self._imagine.require_gradients(self.name)
 
     def _begin(self, elapsed_steps: int) -> DescentSearch:
         start = self._mean if self._best is None else self._best

@@ -6,16 +6,13 @@ After Pinneri et al. 2020 (arXiv:2008.06389).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 import math
-import time
 
 import torch
 
-from wm_eval_ros.config.interface import Interface
 from wm_eval_ros.config.scenario import PlannerSettings
-from wm_eval_ros.models.protocol import Latent, WorldModel
-from wm_eval_ros.planning.elites import refit, require_elites
+from wm_eval_ros.models.protocol import Latent
+from wm_eval_ros.planning.elites import refit
 from wm_eval_ros.planning.gaussian import GaussianPlanner, GaussianSearch
 from wm_eval_ros.planning.noise import power_law
 from wm_eval_ros.planning.search import Search
@@ -32,16 +29,6 @@ class IcemPlanner(GaussianPlanner):
     name = 'icem'
     uses = frozenset({'noise_std', 'noise_floor', 'noise_color', 'fresh', 'elites', 'elite_reuse',
                       'sample_decay', 'smoothing'})
-
-    def __init__(
-        self,
-        settings: PlannerSettings,
-        model: WorldModel | None,
-        interface: Interface,
-        clock: Callable[[], int] = time.monotonic_ns,
-    ) -> None:
-        require_elites(settings)
-        super().__init__(settings, model, interface, clock)
 
     def _smoothing(self, settings: PlannerSettings) -> torch.Tensor | None:
         return power_law(settings.horizon, settings.noise_color)

@@ -8,6 +8,7 @@ from wm_eval_ros import plugins
 from wm_eval_ros.config.interface import Interface
 from wm_eval_ros.config.scenario import PlannerSettings
 from wm_eval_ros.errors import CheckpointError, ConfigError, WmEvalError
+from wm_eval_ros.models.checkpoint import GROUP
 from wm_eval_ros.models.compiled import compiled_rollouts
 from wm_eval_ros.models.protocol import (
     Decodes,
@@ -20,8 +21,13 @@ from wm_eval_ros.models.protocol import (
 from wm_eval_ros.planning.model_terms import ModelTerms
 from wm_eval_ros.planning.objective import Objective
 
-#: entry-point group of the families
-_FAMILIES = 'wm_eval_ros.world_models'
+
+def once_executed(model: WorldModel, z: Latent, in_flight: torch.Tensor | None) -> Latent:
+    """Return the latent once the commands in flight, (L, A), have been executed, (1, D)."""
+    z = z.reshape(1, -1)
+    if in_flight is None or not len(in_flight):
+        return z
+    return model.predict(z, in_flight[None])[:, -1]
 
 
 class Imagination:
@@ -54,13 +60,6 @@ class Imagination:
         self._terms = ModelTerms(settings, model, interface)
         #: None: torch
         self._compiled = compiled_rollouts(settings, model)
-
-    def after(self, z: Latent, in_flight: torch.Tensor | None) -> Latent:
-        """Return the latent once the commands in flight, (L, A), have been executed, (1, D)."""
-        z = z.reshape(1, -1)
-        if in_flight is None or not len(in_flight):
-            return z
-        return self.model.predict(z, in_flight[None])[:, -1]
 
     def __call__(
         self, z: Latent, goal: torch.Tensor, actions: torch.Tensor, generator: torch.Generator
@@ -132,9 +131,9 @@ class Imagination:
 
 def _families_with(methods: list[str]) -> list[str]:
     found = []
-    for name in plugins.names(_FAMILIES):
+    for name in plugins.names(GROUP):
         try:
-            family = plugins.load(_FAMILIES, name)
+            family = plugins.load(GROUP, name)
         except WmEvalError:
             continue  # it needs what is not installed
         if all(callable(getattr(family, method, None)) for method in methods):

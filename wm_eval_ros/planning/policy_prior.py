@@ -12,7 +12,8 @@ from wm_eval_ros.config.interface import Interface
 from wm_eval_ros.config.scenario import PlannerSettings
 from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.models.protocol import Latent, WorldModel
-from wm_eval_ros.planning.imagination import Imagination
+from wm_eval_ros.planning.imagination import Imagination, once_executed
+from wm_eval_ros.planning.pace import Pace
 from wm_eval_ros.planning.prior import load_prior
 from wm_eval_ros.planning.protocol import Plan
 
@@ -65,10 +66,10 @@ class PolicyPriorPlanner:
         The command is the first iteration, each imagined step another, and judging all of them the
         last: one is begun only if the longest so far would fit.
         """
-        pace = _Pace(self._clock, deadline_ns)
+        pace = Pace(self._clock, deadline_ns)
         z = latent.reshape(1, -1)
-        if self._model is not None and in_flight is not None and len(in_flight):
-            z = self._model.predict(z, in_flight[None])[:, -1]
+        if self._model is not None:
+            z = once_executed(self._model, z, in_flight)
         action = self._act(z, goal)
         fits = pace.fits_another()
         actions = None if self._imagine is None or not fits else self._followed(
@@ -88,7 +89,7 @@ class PolicyPriorPlanner:
 
     def _followed(
         self, imagine: Imagination, z: Latent, goal: torch.Tensor, action: torch.Tensor,
-        pace: _Pace,
+        pace: Pace,
     ) -> torch.Tensor | None:
         """Return what the policy would do, (H, A); None: no time was left to judge it."""
         actions = [action]
@@ -99,21 +100,3 @@ class PolicyPriorPlanner:
             if not pace.fits_another():
                 return None
         return torch.cat(actions)
-
-
-class _Pace:
-    """Counts iterations, and says whether another would end by the deadline."""
-
-    def __init__(self, clock: Callable[[], int], deadline_ns: int) -> None:
-        self._clock, self._deadline_ns = clock, deadline_ns
-        self._begun, self._longest = clock(), 0
-        #: that ended
-        self.iterations = 0
-
-    def fits_another(self) -> bool:
-        """End an iteration."""
-        now = self._clock()
-        self._longest = max(self._longest, now - self._begun)
-        self._begun = now
-        self.iterations += 1
-        return now + self._longest <= self._deadline_ns

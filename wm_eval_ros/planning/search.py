@@ -16,8 +16,10 @@ import torch
 
 from wm_eval_ros.config.interface import Interface
 from wm_eval_ros.config.scenario import PlannerSettings
+from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.models.protocol import Latent, WorldModel
-from wm_eval_ros.planning.imagination import Imagination
+from wm_eval_ros.planning.imagination import Imagination, once_executed
+from wm_eval_ros.planning.pace import Pace
 from wm_eval_ros.planning.protocol import Plan
 
 
@@ -63,11 +65,13 @@ class SearchPlanner:
     :param settings: samples, iterations, horizon and objective
     :param model: must decode its latents, so that the objective can name features
     :param clock: the time the deadline is on [ns]
+    :raises ConfigError: more elites than samples, or gradient steps in a model that gives none
     """
 
     #: entry-point name, for errors
     name: ClassVar[str]
-    #: settings it heeds beside those of every search; it leaves the others alone
+    #: settings it heeds beside those of every search, and that must suit it; it leaves the others
+    #: alone
     uses: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(
@@ -77,7 +81,11 @@ class SearchPlanner:
         interface: Interface,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
+        if 'elites' in self.uses and settings.elites > settings.samples:
+            raise ConfigError(f'planner.elites: {settings.elites} of {settings.samples} samples')
         self._imagine = Imagination(self.name, settings, model, interface)
+        if 'gradient_steps' in self.uses:
+            self._imagine.require_gradients(self.name)
         self._settings, self._clock = settings, clock
         self._shape = (settings.horizon, len(interface.command.fields))
         self.reset(0)
@@ -104,18 +112,14 @@ class SearchPlanner:
         is always run. Candidates whose cost is not finite are counted and have weight exactly 0.
         If all are, the shifted warm start is returned with cost NaN.
         """
-        begun = self._clock()
-        z = self._imagine.after(latent, in_flight)
+        pace = Pace(self._clock, deadline_ns)
+        z = once_executed(self._imagine.model, latent, in_flight)
         search = self._begin(elapsed_steps)
-        longest = 0
-        for i in range(self._settings.iterations):
-            if i and begun + longest > deadline_ns:
-                break
+        for _ in range(self._settings.iterations):
             search.iterations += 1
             self._refine(search, z, goal)
-            now = self._clock()
-            longest = max(longest, now - begun)
-            begun = now
+            if not pace.fits_another():
+                break
         self._end(search)
         # a copy: the search goes on from its own
         return Plan(actions=search.best.clone(), rollout=search.rollout, cost=search.cost,

@@ -216,6 +216,4 @@ class DreamPlant:
 
     def _seen(self, plant: MujocoPlant) -> torch.Tensor:
         """Return the features that the state of a simulator has, (1, F)."""
-        data = plant.data
-        return torch.as_tensor(self._map.features(data.qpos[None].copy(), data.qvel[None].copy()),
-                               dtype=torch.float32)
+        return torch.as_tensor(self._map.features_of(plant.data), dtype=torch.float32)

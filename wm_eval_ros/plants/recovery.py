@@ -13,7 +13,7 @@ from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.plants.offers import check_interface, JOINT_TOPIC
 from wm_eval_ros.plants.simulator import mujoco
 from wm_eval_ros.plants.tasks.task import Task
-from wm_eval_ros.wire.fields import feature_names
+from wm_eval_ros.wire.fields import feature_names, joined_names
 
 Floats = NDArray[np.float64]
 
@@ -63,7 +63,7 @@ class StateMap:
         self._data = mujoco.MjData(model)
         mujoco.mj_resetData(model, self._data)
         self._reference = self._data.qpos.copy()
-        self.names = tuple(n for s in interface.observations for n in feature_names(s))
+        self.names = joined_names(interface.observations)
         self._joints: list[_JointColumn] = []
         self._poses: list[_PoseColumn] = []
         for stream in interface.observations:
@@ -109,6 +109,10 @@ class StateMap:
             return np.asarray(data.site_xpos[site] if place else data.site_xmat[site])
         body = model.body(frame).id
         return np.asarray(data.xpos[body] if place else data.xquat[body])
+
+    def features_of(self, data: mujoco.MjData) -> Floats:
+        """Return the features of the state that a simulator is in, (1, F)."""
+        return self.features(data.qpos[None].copy(), data.qvel[None].copy())
 
     # states of features -------------------------------------------------------------------------
 

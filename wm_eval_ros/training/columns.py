@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from wm_eval_ros.config.interface import Interface
-from wm_eval_ros.wire.fields import feature_names
+from wm_eval_ros.wire.fields import joined_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,8 @@ class Columns:
     @classmethod
     def of(cls, interface: Interface) -> Columns:
         """Return those of an interface."""
-        first = [n for stream in interface.observations for n in feature_names(stream)]
-        last = [n for stream in interface.unseen for n in feature_names(stream)]
-        return cls((*first, *last), len(first), interface.pixels)
+        first, last = joined_names(interface.observations), joined_names(interface.unseen)
+        return cls(first + last, len(first), interface.pixels)
 
     @property
     def seen(self) -> int:

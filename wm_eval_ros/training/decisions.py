@@ -14,7 +14,7 @@ from wm_eval_ros.errors import BagError
 from wm_eval_ros.planning.scaling import to_unit
 from wm_eval_ros.records import CycleRecord, CycleStatus
 from wm_eval_ros.training.dataset import read_recording, run_info_of
-from wm_eval_ros.wire.fields import feature_names
+from wm_eval_ros.wire.fields import feature_names, joined_names
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _of_bag(path: Path) -> Decisions:
     if interface.images or interface.goal_image is not None:
         raise BagError(f'{path}: what was decided depends on images, which no record of a slot '
                        'holds; distil from runs of a scenario without')
-    names = tuple(n for s in interface.observations for n in feature_names(s))
+    names = joined_names(interface.observations)
     goals = () if interface.goal is None else feature_names(interface.goal)
     kept = [c for c in recording.cycles if _is_whole(c, len(names), len(goals))]
     found = torch.tensor([[*c.observation, *c.goal] for c in kept], dtype=torch.float32)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from wm_eval_ros.config.schema import setting, to_plain
+from wm_eval_ros.config.software import package_version
 from wm_eval_ros.errors import BagError
 from wm_eval_ros.models.policy import POLICY, Policy, PolicyArchitecture, PolicyNetwork
 from wm_eval_ros.models.protocol import WorldModelSpec
@@ -141,17 +142,12 @@ def _copy(net: PolicyNetwork) -> dict[str, torch.Tensor]:
 
 def _spec(data: Decisions, settings: DistillSettings, name: str,
           arch: PolicyArchitecture) -> WorldModelSpec:
-    from importlib.metadata import PackageNotFoundError, version
-    try:
-        package = version('wm_eval_ros')
-    except PackageNotFoundError:
-        package = 'unknown'
     architecture: dict[str, Any] = to_plain(arch)
     return WorldModelSpec(
         name=name, version='1', sha256='', family=POLICY, interface=data.interface,
         feature_names=data.feature_names, dt_s=data.dt_s, architecture=architecture,
         provenance={
-            'package_version': package, 'torch_version': torch.__version__,
+            'package_version': package_version(), 'torch_version': torch.__version__,
             'settings': to_plain(settings), 'decisions': len(data.actions),
             'episodes': len(torch.unique(data.episodes)), 'planners': list(data.planners),
             'sources': list(data.sources), 'trained_at_ns': time.time_ns()})

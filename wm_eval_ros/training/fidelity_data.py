@@ -24,7 +24,7 @@ from wm_eval_ros.training.dataset import (
     trajectories,
 )
 from wm_eval_ros.training.trajectory import Trajectory
-from wm_eval_ros.wire.fields import feature_names
+from wm_eval_ros.wire.fields import joined_names
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -71,7 +71,7 @@ def read_evidence(path: Path) -> Evidence:
     if not found:
         raise BagError(f'{path}: {len(recording.cycles)} slots, no two consecutive ones with '
                        'state and command: nothing to ask a model about')
-    names = tuple(n for s in recording.interface.observations for n in feature_names(s))
+    names = joined_names(recording.interface.observations)
     return Evidence(info, scenario, names, found, tuple(_goals(recording, t) for t in found),
                     _latency_ns(recording.cycles))
 

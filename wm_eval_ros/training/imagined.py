@@ -86,7 +86,7 @@ def _beside(recording: Recording, scenario: Scenario, start: EpisodeEvent, end_n
     plant = MujocoPlant(scenario.plant.task, scenario.interface)
     own = StateMap(scenario.plant.task, type(plant.task), plant.model, scenario.interface)
     plant.reset(int(start.value))
-    shown = [_features(own, plant)]
+    shown = [own.features_of(plant.data)[0]]
     imagined = [_recorded(recording, start.stamp_ns)]
     at_ns = start.stamp_ns
     while at_ns + recording.period_ns <= end_ns:
@@ -94,7 +94,7 @@ def _beside(recording: Recording, scenario: Scenario, start: EpisodeEvent, end_n
             break  # nothing is published as an episode ends
         _slot(plant, recording, scenario, start.stamp_ns)
         at_ns += recording.period_ns
-        shown.append(_features(own, plant))
+        shown.append(own.features_of(plant.data)[0])
         imagined.append(state)
     if len(shown) < 2 or imagined[0] is None:
         return None
@@ -117,11 +117,6 @@ def _slot(plant: MujocoPlant, recording: Recording, scenario: Scenario, origin_n
         if sent is not None:
             plant.apply(to_command(sent, scenario.interface.command))
         plant.advance(plant.step_ns)
-
-
-def _features(own: StateMap, plant: MujocoPlant) -> Floats:
-    data = plant.data
-    return np.asarray(own.features(data.qpos[None].copy(), data.qvel[None].copy())[0])
 
 
 def _recorded(recording: Recording, stamp_ns: int) -> Floats | None:

@@ -30,7 +30,7 @@ from wm_eval_ros.records import (
     InputRef,
     NameEnum,
 )
-from wm_eval_ros.wire.fields import feature_names
+from wm_eval_ros.wire.fields import feature_names, joined_names
 
 #: statuses of slots in which the planner was asked for nothing
 _NOT_ASKED = frozenset({CycleStatus.NO_INPUT, CycleStatus.STALE_INPUT})
@@ -182,7 +182,7 @@ class Replanner:
             return 'the model sees images, which no record holds'
         if self._interface.goal_image is not None:
             return 'the goal is an image, which no record holds'
-        width = sum(len(feature_names(s)) for s in self._interface.observations)
+        width = len(joined_names(self._interface.observations))
         if len(cycle.observation) != width:
             return f'the record holds {len(cycle.observation)} of {width} features'
         if goal is not None and len(cycle.goal) != len(feature_names(goal)):

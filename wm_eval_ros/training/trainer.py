@@ -11,7 +11,7 @@ import torch
 
 from wm_eval_ros import plugins
 from wm_eval_ros.config.schema import to_plain
-from wm_eval_ros.config.software import git_commit
+from wm_eval_ros.config.software import git_commit, package_version
 from wm_eval_ros.errors import BagError
 from wm_eval_ros.models.checkpoint import GROUP
 from wm_eval_ros.models.protocol import TrainedModel, WorldModelSpec
@@ -87,17 +87,12 @@ def finite_windows(trajectories: Sequence[Trajectory], length: int) -> Windows:
 
 def _spec(dataset: Dataset, settings: TrainSettings, name: str, steps: int,
           architecture: dict[str, Any]) -> WorldModelSpec:
-    from importlib.metadata import PackageNotFoundError, version
-    try:
-        package = version('wm_eval_ros')
-    except PackageNotFoundError:
-        package = 'unknown'
     return WorldModelSpec(
         name=name, version='1', sha256='', family=settings.family, interface=dataset.interface,
         feature_names=dataset.feature_names, dt_s=dataset.dt_s,
         architecture=architecture,
         provenance={
-            'package_version': package, 'torch_version': torch.__version__,
+            'package_version': package_version(), 'torch_version': torch.__version__,
             'settings': to_plain(settings), 'steps': steps, 'episodes': dataset.episodes,
             'transitions': dataset.transitions, 'sources': list(dataset.sources),
             'data_sha256': [dataset.sha256], 'git_commit': git_commit()})

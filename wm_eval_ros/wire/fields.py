@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 import math
 import re
@@ -78,6 +78,11 @@ def feature_names(stream: Stream) -> tuple[str, ...]:
     topic = stream.topic.lstrip('/')
     return tuple(f'{topic}.{name}' for field in stream.fields
                  for name in FieldPath.parse(field).features)
+
+
+def joined_names(streams: Iterable[Stream]) -> tuple[str, ...]:
+    """Return the names of the features of all streams, in order."""
+    return tuple(name for stream in streams for name in feature_names(stream))
 
 
 class StreamReader:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 import hashlib
+import math
 from typing import Any, ClassVar
 
 import torch
@@ -12,9 +13,9 @@ from torch import nn
 
 from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.errors import ConfigError
-from wm_eval_ros.models.in_force import command_at_rest
+from wm_eval_ros.models.in_force import command_at_rest, command_in_force
 from wm_eval_ros.models.protocol import Latent, WorldModelSpec
-from wm_eval_ros.wire.fields import feature_names
+from wm_eval_ros.wire.fields import joined_names
 
 #: what an adapter hands on of a latent, (N, ...), to features in physical units, (N, F)
 Readout = Callable[[Any], torch.Tensor]
@@ -81,15 +82,14 @@ class Adapter:
         self.spec = WorldModelSpec(
             name=name, version='1', sha256=_fingerprint(upstream), family=self.family,
             interface=interface,
-            feature_names=tuple(n for s in (*interface.observations, *interface.unseen)
-                                for n in feature_names(s)),
+            feature_names=joined_names((*interface.observations, *interface.unseen)),
             dt_s=scenario.planner.period_ms * 1e-3, architecture=asdict(layout), provenance={})
         self.layout, self.upstream = layout, upstream
         if isinstance(upstream, nn.Module):
             _move(upstream, layout.device)
             upstream.eval()
             upstream.requires_grad_(False)
-        self._count = sum(len(feature_names(s)) for s in interface.observations)
+        self._count = len(joined_names(interface.observations))
         self._rest = command_at_rest(interface.command)
         self._low, self._high = torch.tensor(interface.command.low), torch.tensor(
             interface.command.high)
@@ -131,9 +131,7 @@ class Adapter:
 
     def _executed(self, prev_action: torch.Tensor | None, count: int) -> torch.Tensor:
         """Return the command that led to a step, (B, A): rest where none is known."""
-        if prev_action is None:
-            return self._rest.expand(count, -1)
-        return prev_action.to(torch.float32)
+        return command_in_force(prev_action, None, self._rest, count)
 
     def _there(self, values: torch.Tensor) -> torch.Tensor:
         return values.to(self.layout.device)
@@ -152,6 +150,15 @@ class Adapter:
 def here(values: torch.Tensor) -> torch.Tensor:
     """Return them as float32 on the CPU."""
     return values.detach().to('cpu', torch.float32)
+
+
+def unflattened(
+    flat: torch.Tensor, shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, torch.Tensor]:
+    """Return the parts that lie one after the other in each row, (N, D) to (N, *shape) each."""
+    pieces = torch.split_with_sizes(flat, [math.prod(shape) for shape in shapes.values()], -1)
+    return {name: piece.reshape(len(flat), *shape)
+            for (name, shape), piece in zip(shapes.items(), pieces, strict=True)}
 
 
 def fresh_rows(

@@ -10,7 +10,14 @@ import torch
 
 from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.errors import ConfigError
-from wm_eval_ros.models.adapters.adapter import Adapter, fresh_rows, here, Layout, Readout
+from wm_eval_ros.models.adapters.adapter import (
+    Adapter,
+    fresh_rows,
+    here,
+    Layout,
+    Readout,
+    unflattened,
+)
 from wm_eval_ros.models.protocol import Latent
 
 
@@ -105,10 +112,7 @@ class DreamerV3(Adapter):
         return torch.cat([here(state[k]).flatten(1) for k in self._parts], -1)
 
     def _state(self, z: Latent) -> dict[str, torch.Tensor]:
-        pieces = torch.split_with_sizes(
-            self._there(z), [math.prod(shape) for shape in self._parts.values()], -1)
-        return {k: piece.reshape(len(z), *shape)
-                for (k, shape), piece in zip(self._parts.items(), pieces, strict=True)}
+        return unflattened(self._there(z), self._parts)
 
     def _observation(self, obs: torch.Tensor) -> dict[str, torch.Tensor]:
         numbers = self._numbers(obs)

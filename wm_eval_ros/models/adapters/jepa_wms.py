@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 
 from wm_eval_ros.config.scenario import Scenario
-from wm_eval_ros.models.adapters.adapter import Adapter, here, Layout, Readout
+from wm_eval_ros.models.adapters.adapter import Adapter, here, Layout, Readout, unflattened
 from wm_eval_ros.models.protocol import Latent
 
 
@@ -75,8 +74,5 @@ class JepaWms(Adapter):
 
     def _whole(self, z: Latent) -> Any:
         """Return latents as upstream's own kind of it, one frame each."""
-        pieces = torch.split_with_sizes(
-            self._there(z), [math.prod(shape) for shape in self._parts.values()], -1)
-        found = {k: piece.reshape(len(z), 1, *shape)
-                 for (k, shape), piece in zip(self._parts.items(), pieces, strict=True)}
+        found = {k: v[:, None] for k, v in unflattened(self._there(z), self._parts).items()}
         return self._kind(found) if self._proprio else found['visual']
