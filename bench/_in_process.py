@@ -102,7 +102,7 @@ class Task:
             decision = self._decider.decide(slot.number, inputs, now_ns, begin_ns, NO_DEADLINE_NS)
             assert decision.action is not None, decision.reason
             done_ns = now_ns + self._latency_ns
-            self._decider.sent(slot.number)
+            self._decider.sent(slot.number, decision.action)
             self._executed = decision.action
             record = cycle_record(
                 slot, decision, stamp_ns=now_ns, episode=number, start_ns=now_ns,

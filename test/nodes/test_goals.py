@@ -104,16 +104,19 @@ def test_a_pose_sent_in_mid_episode_is_the_goal_of_the_next_slot(
           and planner._cycles.get_subscription_count())
     events.publish(codec.event_to_msg(
         EpisodeEvent(T0, 0, EventKind.START, '', 7.0, 'probe'), TYPES))
-    until(lambda: planner._episodes.enter()[0] is not None)
+    until(lambda: planner._episodes.current is not None)
     set_goal(0.15)
     before = [slot(0), slot(1), slot(2)]
     set_goal(-0.15)
     after = slot(3)
     assert all(c.goal == (0.1, 0.15) for c in before)
     assert after.goal == (0.1, -0.15)
-    # counterclockwise towards one, clockwise towards the other
-    assert all(c.action[0] > 0 for c in before)
-    assert after.action[0] < 0
+    # towards one in what is imagined, then towards the other
+    names = list(planner._model.spec.feature_names)
+    ends = [float(planner._model.decode(torch.from_numpy(c.rollout[-1]))
+                  [names.index('tip_pose.pose.position.y')]) for c in (*before, after)]
+    assert all(y > 0.05 for y in ends[:3])
+    assert ends[3] < -0.05
 
 
 class Noting:

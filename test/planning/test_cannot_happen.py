@@ -54,7 +54,7 @@ def test_nan_is_not_taken_for_a_cost_of_zero(
 
 
 def test_what_is_not_finite_is_no_elite() -> None:
-    search = GaussianSearch(torch.zeros(1, 1), 0.5)
+    search = GaussianSearch(torch.zeros(1, 1), torch.zeros(1, 1), 0.5)
     actions = torch.tensor([[[0.9]], [[0.1]], [[-0.9]], [[0.3]]])
     refit(search, actions, torch.tensor([math.inf, 1.0, math.inf, 2.0]),
           settings(elites=3, smoothing=0.0))
@@ -75,7 +75,7 @@ def test_noise_has_the_standard_deviation_that_is_asked_for_not_its_square_or_ro
 
 
 def test_refitting_keeps_a_deviation_a_deviation() -> None:
-    search = GaussianSearch(torch.zeros(1, 1), 0.5)
+    search = GaussianSearch(torch.zeros(1, 1), torch.zeros(1, 1), 0.5)
     actions = torch.tensor([[[-0.3]], [[0.3]]])
     for _ in range(3):
         refit(search, actions, torch.tensor([1.0, 1.0]), settings(elites=2, smoothing=0.0))

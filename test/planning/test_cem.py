@@ -139,8 +139,7 @@ def test_all_candidates_not_finite_gives_the_shifted_warm_start(
     point_model: Any, interface: Any
 ) -> None:
     planner = CemPlanner(settings(), point_model, interface)
-    planner.plan(START, GOAL, NEVER)
-    kept = planner._mean.clone()
+    kept = planner.plan(START, GOAL, NEVER).actions
     plan = planner.plan(torch.tensor([math.nan]), GOAL, NEVER)
     assert plan.nonfinite == 3 * 64
     assert math.isnan(plan.cost)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from wm_eval_ros.config.interface import CommandStream, Interface, Stream
-from wm_eval_ros.planning.decision import Decider, Inputs, Reading
+from wm_eval_ros.planning.decision import Decider, Inputs, MOST_UNSEEN, Reading
 from wm_eval_ros.planning.protocol import Plan
 from wm_eval_ros.planning.record import cycle_record, published, skipped
 from wm_eval_ros.planning.schedule import Slot
@@ -102,8 +102,18 @@ def test_the_warm_start_is_told_how_many_slots_have_passed() -> None:
     planner: Fixed = made._planner  # type: ignore[assignment]
     for slot in (0, 1, 4):
         made.decide(slot, inputs(), 110 * MS, 0, 2**62)
-        made.sent(slot)
     assert planner.elapsed == [1, 1, 3]
+
+
+def test_a_plan_that_was_not_sent_is_where_the_warm_start_stands_all_the_same() -> None:
+    made = decider([math.nan])
+    planner: Fixed = made._planner  # type: ignore[assignment]
+    for slot in (0, 1):
+        assert made.decide(slot, inputs(), 110 * MS, 0, 2**62).action is None
+    planner.answer = ValueError('no plan')
+    made.decide(2, inputs(), 110 * MS, 0, 2**62)
+    made.decide(3, inputs(), 110 * MS, 0, 2**62)
+    assert planner.elapsed == [1, 1, 1, 2], 'a planner that raised has moved nothing on'
 
 
 def test_published_is_late_only_past_the_deadline() -> None:
@@ -166,7 +176,7 @@ def test_what_led_to_a_slot_is_the_command_that_was_executed_not_the_one_propose
     made.begin_episode(0)
     first = made.decide(0, inputs(), 100 * MS, 0, 0)
     assert first.latent is not None and np.isnan(first.latent).all()
-    made.sent(0)
+    made.sent(0, (1.0,))
     # proposed was 1.0, the middle of the range; a gate sent 4.0, its upper end
     seen = replace(inputs(), executed=(4.0,))
     second = made.decide(1, seen, 150 * MS, 0, 0)
@@ -182,7 +192,7 @@ def test_the_divergence_is_of_the_step_that_was_executed() -> None:
     made = Decider(INTERFACE, both, both, stale_ns=200 * MS)  # type: ignore[arg-type]
     made.begin_episode(0)
     made.decide(0, inputs(), 100 * MS, 0, 0)
-    made.sent(0)
+    made.sent(0, (1.0,))
     assert made.divergence(made.decide(1, replace(inputs(), executed=(-2.0,)), 150 * MS, 0, 0)
                            ) == -1.0
 
@@ -204,3 +214,122 @@ def test_the_record_holds_what_the_decision_saw() -> None:
     record = cycle_record(Slot(4, 0), refused, stamp_ns=100 * MS, episode=0, start_ns=0,
                           period_ns=50 * MS, deadline_ns=50 * MS, inputs=unseen)
     assert record.observation == ()
+
+
+class Walks:
+    """Planner and model of a counter: a latent is the sum of the commands since the START."""
+
+    spec = None
+
+    def __init__(self) -> None:
+        self.cost, self.nonfinite = 0.0, 0
+        self.in_flight: list[object] = []
+        self.before: list[object] = []
+
+    def reset(self, seed: int) -> None:
+        pass
+
+    def encode(self, obs: torch.Tensor, prev: torch.Tensor | None, prev_action: object,
+               is_first: torch.Tensor) -> torch.Tensor:
+        self.before.append(None if prev is None else float(prev))
+        assert bool(is_first) is (len(self.before) == 1)
+        return torch.zeros(1, 1) if prev is None else prev
+
+    def predict(self, z: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        return z[:, None] + actions.cumsum(1)
+
+    def plan(self, latent: torch.Tensor, goal: torch.Tensor, deadline_ns: int, *,
+             elapsed_steps: int = 1, in_flight: torch.Tensor | None = None) -> Plan:
+        self.in_flight.append(None if in_flight is None else in_flight.flatten().tolist())
+        finite = math.isfinite(self.cost)
+        return Plan(actions=torch.zeros(3, 1), rollout=torch.full((3, 1), 9.0) if finite else None,
+                    cost=self.cost, nonfinite=self.nonfinite)
+
+    def spread(self, z: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        return actions.abs()
+
+
+def walking(delay_steps: int = 0) -> tuple[Walks, Decider]:
+    both = Walks()
+    made = Decider(INTERFACE, both, both, stale_ns=200 * MS,  # type: ignore[arg-type]
+                   delay_steps=delay_steps)
+    made.begin_episode(0)
+    return both, made
+
+
+def executed(command: float) -> Inputs:
+    return replace(inputs(), executed=(command,))
+
+
+def test_slots_that_passed_unseen_are_imagined_under_the_command_in_force() -> None:
+    both, made = walking()
+    for slot, command in ((0, 1.0), (1, 4.0), (4, 4.0), (5, -2.0)):
+        made.decide(slot, executed(command), 110 * MS, 0, 2**62)
+    # 4.0 is the upper end: 1 in two slots that nobody saw
+    assert both.before == [None, 0.0, 2.0, 2.0]
+
+
+def test_a_memory_that_saw_nothing_for_long_begins_anew() -> None:
+    both, made = walking()
+    for slot in (0, 1 + MOST_UNSEEN, 3 + 2 * MOST_UNSEEN):
+        made.decide(slot, executed(4.0), 110 * MS, 0, 2**62)
+    assert both.before == [None, float(MOST_UNSEEN), None]
+
+
+def test_a_memory_that_does_not_stay_finite_begins_anew() -> None:
+    both, made = walking()
+    made.decide(0, executed(4.0), 110 * MS, 0, 2**62)
+    both.predict = lambda z, actions: z[:, None] + math.nan * actions  # type: ignore[method-assign]
+    made.decide(2, executed(4.0), 110 * MS, 0, 2**62)
+    assert both.before == [None, None]
+
+
+def test_commands_in_flight_are_those_that_act_before_this_one() -> None:
+    both, made = walking(delay_steps=2)
+    # 1.0 is the middle of the range, 4.0 its upper end, and rest a third below the middle
+    for slot, command in ((0, 4.0), (1, 1.0), (2, -2.0), (4, 4.0)):
+        given = replace(inputs(), executed=()) if slot == 0 else executed(2.5)
+        made.decide(slot, given, 110 * MS, 0, 2**62)
+        made.sent(slot, (command,))
+    rest = pytest.approx(-1 / 3)
+    assert both.in_flight[0] == [rest, rest], 'nothing was sent'
+    assert both.in_flight[1] == [0.5, 1.0], 'what is in force, until the first command acts'
+    assert both.in_flight[2] == [1.0, 0.0]
+    assert both.in_flight[3] == [-1.0, -1.0], 'a slot without a command holds the one before'
+    made.begin_episode(1)
+    both.before.clear()
+    made.decide(5, inputs(), 110 * MS, 0, 2**62)
+    assert both.in_flight[4] == [rest, rest], 'another episode'
+
+
+def test_no_delay_means_nothing_is_in_flight() -> None:
+    both, made = walking()
+    made.decide(0, inputs(), 110 * MS, 0, 2**62)
+    assert both.in_flight == [None]
+
+
+def test_the_rollout_begins_at_the_slot_also_where_commands_are_in_flight() -> None:
+    _, made = walking(delay_steps=2)
+    decision = made.decide(0, executed(4.0), 110 * MS, 0, 2**62)
+    assert decision.plan is not None and decision.plan.rollout is not None
+    assert decision.plan.rollout.flatten().tolist() == [1.0, 2.0, 9.0, 9.0, 9.0]
+    spread = made.spread(decision)
+    assert spread is not None
+    assert spread.flatten().tolist() == [1.0, 1.0, 0.0, 0.0, 0.0]
+
+
+def test_a_plan_chosen_among_nothing_is_sent_only_while_an_earlier_one_lasts() -> None:
+    both, made = walking()
+
+    def asked(slot: int, cost: float) -> CycleStatus:
+        both.cost, both.nonfinite = cost, 0 if math.isfinite(cost) else 4
+        return made.decide(slot, inputs(), 110 * MS, 0, 2**62).status
+
+    lost, sent = CycleStatus.INVALID_OUTPUT, CycleStatus.OK
+    assert asked(0, math.nan) is lost
+    assert asked(1, 1.0) is sent
+    assert [asked(slot, math.nan) for slot in (2, 3, 4)] == [sent, sent, lost]
+    assert asked(5, 1.0) is sent
+    assert made.decide(9, inputs(), 110 * MS, 0, 2**62).reason == ''
+    both.cost, both.nonfinite = math.nan, 4
+    assert 'no candidate was finite' in made.decide(12, inputs(), 110 * MS, 0, 2**62).reason

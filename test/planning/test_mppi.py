@@ -51,7 +51,7 @@ def planner(model: Any, interface: Any, **changes: Any) -> MppiPlanner:
 def test_mean_and_standard_deviation_are_the_weighted_ones(
     point_model: Any, interface: Any
 ) -> None:
-    search = GaussianSearch(torch.zeros(2, 1), 0.5)
+    search = GaussianSearch(torch.zeros(2, 1), torch.zeros(2, 1), 0.5)
     actions = torch.tensor([[[0.0], [0.4]], [[0.4], [0.4]], [[9.0], [0.9]]])
     # weights 1/(1 + e^-1) and 1 - that; the median of two is the lower one: make it three
     cost = torch.tensor([1.0, 1.0, INF])
@@ -64,7 +64,7 @@ def test_mean_and_standard_deviation_are_the_weighted_ones(
 def test_a_floor_at_the_initial_deviation_keeps_it_as_it_is(
     point_model: Any, interface: Any
 ) -> None:
-    search = GaussianSearch(torch.zeros(2, 1), 0.5)
+    search = GaussianSearch(torch.zeros(2, 1), torch.zeros(2, 1), 0.5)
     made = planner(point_model, interface, noise_floor=0.5)
     for _ in range(3):
         made._refine(search, torch.zeros(1, 1), torch.tensor([0.1]))

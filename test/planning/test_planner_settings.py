@@ -23,7 +23,7 @@ START, GOAL, NEVER = torch.zeros(1), torch.tensor([0.25]), 2**62
 #: settings of every search
 SHARED: dict[str, Any] = {
     'samples': 5, 'iterations': 2, 'horizon': 5, 'terminal_weight': 3.0, 'control_weight': 5.0,
-    'uncertainty_weight': 5.0, 'action_limit': 0.3,
+    'uncertainty_weight': 5.0, 'action_limit': 0.3, 'action_repeat': 2,
     'objective': (ObjectiveTerm(features=('state.position[0]',), target=('-0.4',)),),
     'constraints': (ConstraintTerm(feature='state.position[0]', high=0.1, weight=9.0),),
 }
@@ -44,7 +44,7 @@ OF_POLICIES = {'policy', 'policy_sha256'}
 #: settings of the node's schedule and set-up, which no search sees
 OF_THE_NODE = {'planner', 'model', 'model_sha256', 'period_ms', 'deadline_ms', 'budget_ms',
                'stale_ms', 'latency_ms', 'latency_trace', 'torch_threads', 'record_rollout',
-               'engine', 'precision'}
+               'engine', 'precision', 'delay_steps'}
 #: settings of a policy that is played or asked, which a search alone does not need
 OF_A_POLICY = {'policy', 'policy_sha256'}
 

@@ -155,6 +155,53 @@ def test_the_last_plan_moved_on_is_tried_first(
     assert bool((first == want).all((1, 2)).any())
 
 
+#: a command of 0, of -2 to 4
+REST = torch.full((4, 1), -1 / 3)
+
+
+@pytest.mark.parametrize('name', SEARCHES)
+def test_where_nothing_is_finite_and_no_plan_is_left_the_command_at_rest_is_planned(
+    name: str, point_model: Any, interface: Any
+) -> None:
+    planner = made(name, point_model, interface)
+    point_model.broken = lambda count: list(range(count))
+    assert torch.allclose(planner.plan(START, GOAL, NEVER).actions, REST)
+    point_model.broken = lambda count: []
+    last = planner.plan(START, GOAL, NEVER).actions
+    point_model.broken = lambda count: list(range(count))
+    assert torch.equal(planner.plan(START, GOAL, NEVER).actions[:3], last[1:])
+    assert torch.allclose(planner.plan(START, GOAL, NEVER, elapsed_steps=9).actions, REST)
+
+
+@pytest.mark.parametrize('name', SEARCHES)
+def test_repeated_commands_are_held_in_all_that_is_imagined(
+    name: str, point_model: Any, interface: Any
+) -> None:
+    planner = made(name, point_model, interface, horizon=6, action_repeat=3)
+    first = planner.plan(START, GOAL, NEVER)
+    tried = [a.detach() for a in point_model.seen if a.shape[1] == 6]
+    assert tried
+    for actions in (*tried, first.actions):
+        blocks = actions.reshape(-1, 2, 3, 1)
+        assert torch.equal(blocks, blocks[:, :, :1].expand_as(blocks))
+    assert first.rollout is not None
+    assert first.rollout.shape == (6, 1)
+    assert cost_of(first.actions) == pytest.approx(first.cost, abs=1e-6)
+    point_model.seen.clear()
+    planner.plan(START, GOAL, NEVER, elapsed_steps=3)
+    want = first.actions[3:].repeat(2, 1)
+    assert bool((point_model.seen[0].detach() == want).all((1, 2)).any()), 'moved on by a command'
+
+
+@pytest.mark.parametrize('name', SEARCHES)
+@pytest.mark.parametrize(('horizon', 'repeat'), [(4, 3), (2, 4)])
+def test_a_horizon_that_is_no_multiple_of_the_repeat_is_refused(
+    name: str, horizon: int, repeat: int, point_model: Any, interface: Any
+) -> None:
+    with pytest.raises(ConfigError, match=r'planner\.action_repeat'):
+        made(name, point_model, interface, horizon=horizon, action_repeat=repeat)
+
+
 @pytest.mark.parametrize('name', SEARCHES)
 def test_it_drives_the_point_to_its_goal(name: str, point_model: Any, interface: Any) -> None:
     planner = made(name, point_model, interface, samples=32)

@@ -87,7 +87,7 @@ def recorded(scenario: Scenario, model: WorldModel) -> tuple[list[EpisodeEvent],
             decision = decider.decide(slot.number, inputs, k, 0, ticks.after(1 + k % 3))
             record = cycle_record(slot, decision, start_ns=0, inputs=inputs, **times)
             if decision.action is not None and k != 8:
-                decider.sent(slot.number)
+                decider.sent(slot.number, decision.action)
                 executed = decision.action
                 record = published(record, 'command', decision.action, stamp_ns=k, steady_ns=k,
                                    system_ns=k)
@@ -228,7 +228,7 @@ def test_an_injected_fault_leaves_the_planner_as_it_was(
             made.append(replace(cycle, status=CycleStatus.EXCEPTION, action=(), iterations=0,
                                 reason='PlanningFault: timing.planner_exception'))
             continue
-        decider.sent(cycle.slot)
+        decider.sent(cycle.slot, cycle.action)
         made.append(replace(cycle, action=decision.action, cost=decision.plan.cost,
                             latent=decision.latent,
                             rollout=decision.plan.rollout.numpy()))

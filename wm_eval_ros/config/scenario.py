@@ -93,9 +93,16 @@ class PlannerSettings:
         low=0.1, high=10000.0)
     stale_ms: float = setting(200.0, doc='an input older than this is STALE_INPUT', unit='ms',
                               low=1.0)
+    delay_steps: int = setting(
+        0, doc='whole periods from the begin of a slot until its command acts, as with a dead '
+        'time or a latency of a period and more: the model is rolled through the commands on '
+        'their way first', low=0, high=1000)
     samples: int = setting(64, doc='candidate action sequences per iteration', low=2, high=100000)
     iterations: int = setting(3, doc='most refinements per decision', low=1, high=1000)
     horizon: int = setting(10, doc='imagined steps', low=1, high=1000)
+    action_repeat: int = setting(
+        1, doc='imagined steps that each command searched is held for; a part of the horizon',
+        low=1, high=1000)
     action_limit: float = setting(
         1.0, doc='largest command searched and explored, of half the command range', low=0.001,
         high=1.0)

@@ -183,7 +183,8 @@ class PlannerNode(LifecycleNode):
         planner = StruckPlanner(kind(self._settings, self._model, interface),
                                 self._faults.strike)
         self._decider = Decider(interface, self._model, planner,
-                                stale_ns=round(self._settings.stale_ms * 1e6))
+                                stale_ns=round(self._settings.stale_ms * 1e6),
+                                delay_steps=self._settings.delay_steps)
         self._surprise, facts = detector_of(
             replace(self.scenario, planner=self._settings),
             '' if self._model is None else self._model.spec.sha256,

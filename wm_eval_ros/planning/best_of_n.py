@@ -47,13 +47,12 @@ class BestOfNPlanner(SearchPlanner):
         self._try(search, z, goal, self._limited(actions))
 
     def _proposed(self, prior: Proposes, z: Latent, goal: torch.Tensor) -> torch.Tensor:
-        """Follow the prior through the model, (K, H, A)."""
+        """Follow the prior through the model, (K, H / action_repeat, A)."""
         horizon, width = self._shape
         actions = torch.empty(self._settings.samples, horizon, width)
         z = z.expand(len(actions), -1)
         for h in range(horizon):
             if h:
-                z = self._imagine.model.predict(z, actions[:, h - 1:h],
-                                                generator=self._generator)[:, -1]
+                z = self._imagine.after(z, actions[:, h - 1], self._generator)
             actions[:, h] = self._limited(prior.propose(z, goal, generator=self._generator))
         return actions

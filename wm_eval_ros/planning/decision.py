@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+import math
 import time
 
 import numpy as np
@@ -11,11 +13,15 @@ from numpy.typing import NDArray
 import torch
 
 from wm_eval_ros.config.interface import Interface
-from wm_eval_ros.models.protocol import KnowsDivergence, KnowsSpread, WorldModel
+from wm_eval_ros.models.in_force import command_at_rest
+from wm_eval_ros.models.protocol import KnowsDivergence, KnowsSpread, Latent, WorldModel
 from wm_eval_ros.planning.meter import EnergyMeter
 from wm_eval_ros.planning.protocol import Plan, Planner
 from wm_eval_ros.planning.scaling import to_command, to_unit
 from wm_eval_ros.records import CycleStatus, InputRef, NEVER_NS
+
+#: slots in a row without an observation that a memory is rolled through; after more it begins anew
+MOST_UNSEEN = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,8 @@ class Decision:
     #: command in its own units, shape (A,); None: nothing to send
     action: tuple[float, ...] | None = None
     plan: Plan | None = None
+    #: commands already sent that act before this one does, in [-1, 1], shape (L, A)
+    in_flight: torch.Tensor | None = None
     latent: NDArray[np.float32] | None = None
     infer_start_ns: int = NEVER_NS
     infer_end_ns: int = NEVER_NS
@@ -69,12 +77,14 @@ class Decider:
         planner: Planner,
         stale_ns: int,
         clock: Callable[[], int] = time.monotonic_ns,
+        delay_steps: int = 0,
     ) -> None:
         """
         Make a decider.
 
         :param stale_ns: oldest allowed age of an input [ns]
         :param clock: steady time; simulated callers pass their own
+        :param delay_steps: whole slots from that of a decision to the first its command acts in
         """
         self._interface = interface
         self._model = model
@@ -82,15 +92,24 @@ class Decider:
         self._stale_ns = stale_ns
         self._clock = clock
         self._energy = EnergyMeter()
+        self._delay = delay_steps
+        self._rest = command_at_rest(interface.command)
+        self._forget()
+
+    def _forget(self) -> None:
+        #: newest latent, and the slot it is of
         self._latent: torch.Tensor | None = None
-        self._last_slot: int | None = None
+        self._seen_slot = 0
+        #: slot of the newest plan, and of the newest that chose among finite candidates
+        self._plan_slot: int | None = None
+        self._chosen_slot: int | None = None
+        #: commands sent and their slots, newest last: those that act in the next slots
+        self._sent: deque[tuple[int, torch.Tensor]] = deque(maxlen=self._delay + 1)
         self._led: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def begin_episode(self, seed: int) -> None:
         """Forget everything carried; the planner is seeded with the episode's seed."""
-        self._latent = None
-        self._last_slot = None
-        self._led = None
+        self._forget()
         self._planner.reset(seed)
 
     def decide(
@@ -132,7 +151,9 @@ class Decider:
         if model is None or not isinstance(model, KnowsSpread):
             return None
         latent = torch.from_numpy(decision.latent)[None]
-        found = model.spread(latent, plan.actions[None])[0].numpy().astype(np.float32)
+        actions = (plan.actions if decision.in_flight is None else
+                   torch.cat([decision.in_flight, plan.actions]))
+        found = model.spread(latent, actions[None])[0].numpy().astype(np.float32)
         return found if found.shape == tuple(plan.rollout.shape) else None
 
     @torch.inference_mode()
@@ -151,9 +172,13 @@ class Decider:
         latent = torch.from_numpy(decision.latent)[None]
         return float(model.divergence(led[0], led[1][None], latent)[0])
 
-    def sent(self, slot: int) -> None:
-        """Remember that the command of a slot was sent; what was executed is an input."""
-        self._last_slot = slot
+    def sent(self, slot: int, action: tuple[float, ...]) -> None:
+        """
+        Remember the command of a slot that was sent; what was executed is an input.
+
+        :param action: in its own units, shape (A,)
+        """
+        self._sent.append((slot, self._in_unit(action)))
 
     def _refuse(self, inputs: Inputs, now_ns: int, start_ns: int) -> Decision | None:
         pairs = zip(self._interface.seen, inputs.observations, strict=True)
@@ -176,43 +201,85 @@ class Decider:
 
     @torch.inference_mode()
     def _plan(self, slot: int, inputs: Inputs, deadline_ns: int) -> Decision:
-        executed = self._executed(inputs)
+        executed = self._in_unit(inputs.executed) if inputs.executed else None
         self._led = None
-        if self._latent is not None and executed is not None and self._last_slot == slot - 1:
+        if (self._latent is not None and executed is not None and self._sent
+                and self._sent[-1][0] == slot - 1):
             self._led = (self._latent, executed)
-        latent = self._encode(inputs, executed)
+        latent = self._encode(slot, inputs, executed)
+        in_flight = self._in_flight(slot, executed) if self._delay else None
         goal = np.concatenate([np.zeros(0), *(r.values for r in (inputs.goal, inputs.goal_image)
                                               if r is not None)])
-        elapsed = 1 if self._last_slot is None else slot - self._last_slot
+        elapsed = 1 if self._plan_slot is None else slot - self._plan_slot
         plan = self._planner.plan(latent, torch.tensor(goal, dtype=torch.float32), deadline_ns,
-                                  elapsed_steps=elapsed)
-        command = to_command(plan.actions[0], self._interface.command)
+                                  elapsed_steps=elapsed, in_flight=in_flight)
+        self._plan_slot = slot
         kept = None if self._model is None else latent.numpy().astype(np.float32)
+        decided = Decision(CycleStatus.OK, plan=self._from_now(plan, latent, in_flight),
+                           in_flight=in_flight, latent=kept)
+        command = to_command(plan.actions[0], self._interface.command)
+        wrong = self._wrong(slot, plan, command)
+        if wrong:
+            return replace(decided, status=CycleStatus.INVALID_OUTPUT, reason=wrong)
+        return replace(decided, action=tuple(float(a) for a in command))
+
+    def _wrong(self, slot: int, plan: Plan, command: NDArray[np.float64]) -> str:
+        """Return why the command of a plan is not to be sent; empty: it is."""
         if command.shape != (len(self._interface.command.fields),):
-            return Decision(CycleStatus.INVALID_OUTPUT, f'command of shape {tuple(command.shape)}',
-                            plan=plan, latent=kept)
+            return f'command of shape {tuple(command.shape)}'
         if not np.isfinite(command).all():
-            return Decision(CycleStatus.INVALID_OUTPUT, 'command is not finite',
-                            plan=plan, latent=kept)
-        return Decision(CycleStatus.OK, action=tuple(float(a) for a in command), plan=plan,
-                        latent=kept)
+            return 'command is not finite'
+        if not plan.nonfinite or math.isfinite(plan.cost):
+            self._chosen_slot = slot
+        elif self._chosen_slot is None or slot - self._chosen_slot >= len(plan.actions):
+            return 'no candidate was finite, and nothing of an earlier plan is left'
+        return ''
 
-    def _executed(self, inputs: Inputs) -> torch.Tensor | None:
-        if not inputs.executed:
-            return None
-        return torch.tensor(to_unit(inputs.executed, self._interface.command),
-                            dtype=torch.float32)
+    def _in_unit(self, action: tuple[float, ...]) -> torch.Tensor:
+        return torch.tensor(to_unit(action, self._interface.command), dtype=torch.float32)
 
-    def _encode(self, inputs: Inputs, executed: torch.Tensor | None) -> torch.Tensor:
+    def _in_flight(self, slot: int, executed: torch.Tensor | None) -> torch.Tensor:
+        """Return the commands that act in this slot and the next ones, before its own, (L, A)."""
+        flying = []
+        for acting in range(slot, slot + self._delay):
+            known = [action for sent, action in self._sent if sent + self._delay <= acting]
+            flying.append(known[-1] if known else self._rest if executed is None else executed)
+        return torch.stack(flying)
+
+    def _from_now(self, plan: Plan, latent: torch.Tensor, in_flight: torch.Tensor | None) -> Plan:
+        """Put the latents on the way to the plan's begin in front of its rollout."""
+        if in_flight is None or plan.rollout is None or self._model is None:
+            return plan
+        until = self._model.predict(latent[None], in_flight[None])[0]
+        return replace(plan, rollout=torch.cat([until, plan.rollout]))
+
+    def _encode(self, slot: int, inputs: Inputs, executed: torch.Tensor | None) -> torch.Tensor:
         values = np.concatenate([r.values for r in inputs.observations if r is not None])
         obs = torch.tensor(values, dtype=torch.float32)[None]
         if self._model is None:
             return obs[0]
         first = self._latent is None
         prev_action = None if executed is None else executed[None]
-        latent = self._model.encode(obs, self._latent, prev_action, torch.tensor([first]))
-        self._latent = latent
+        before = self._until(self._model, slot, executed)
+        latent = self._model.encode(obs, before, prev_action, torch.tensor([first]))
+        self._latent, self._seen_slot = latent, slot
         return latent[0]
+
+    def _until(self, model: WorldModel, slot: int, executed: torch.Tensor | None) -> Latent | None:
+        """
+        Return the latent of the slot before, (1, D).
+
+        Slots that passed unseen are imagined under the command in force, so that a memory counts
+        them; None: there were too many of them, or none was seen before.
+        """
+        unseen = slot - self._seen_slot - 1
+        if self._latent is None or unseen <= 0:
+            return self._latent
+        if unseen > MOST_UNSEEN:
+            return None
+        held = self._rest if executed is None else executed
+        latent = model.predict(self._latent, held.expand(1, unseen, -1))[:, -1]
+        return latent if bool(torch.isfinite(latent).all()) else None
 
 
 def _unusable(topic: str, reading: Reading | None, oldest_ns: int) -> Decision | None:

@@ -26,8 +26,8 @@ CARRIED = 2
 class GaussianSearch(Search):
     """A Gaussian over action sequences, and the best of its samples."""
 
-    def __init__(self, mean: torch.Tensor, std: float) -> None:
-        super().__init__(mean)
+    def __init__(self, best: torch.Tensor, mean: torch.Tensor, std: float) -> None:
+        super().__init__(best)
         #: (H, A) each
         self.mean, self.std = mean, torch.full_like(mean, std)
         #: tried again in the next iteration, cheapest first, (N, H, A)
@@ -46,12 +46,12 @@ class GaussianPlanner(SearchPlanner):
         interface: Interface,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._color = self._smoothing(settings)
         super().__init__(settings, model, interface, clock)
+        self._color = self._smoothing(settings)
 
     def _smoothing(self, settings: PlannerSettings) -> torch.Tensor | None:
-        """Return the matrix that makes the noise smooth over the steps, (H, H)."""
-        return autoregressive(settings.horizon, settings.noise_beta)
+        """Return the matrix that makes the noise smooth over a candidate's commands, square."""
+        return autoregressive(settings.horizon // settings.action_repeat, settings.noise_beta)
 
     def reset(self, seed: int) -> None:
         """Forget the warm start; seed the planner's own generator."""
@@ -59,10 +59,15 @@ class GaussianPlanner(SearchPlanner):
         self._mean = torch.zeros(self._shape)
 
     def _begin(self, elapsed_steps: int) -> GaussianSearch:
-        search = GaussianSearch(self._shifted(self._mean, elapsed_steps), self._settings.noise_std)
+        search = GaussianSearch(self._plan_left(elapsed_steps), self._mean_left(elapsed_steps),
+                                self._settings.noise_std)
         if self._best is not None:
-            search.carried = self._shifted(self._best, elapsed_steps)[None]
+            search.carried = search.best[None]
         return search
+
+    def _mean_left(self, elapsed_steps: int) -> torch.Tensor:
+        """Return the last mean, moved on; the middle of what is searched where it is over."""
+        return self._shifted(self._mean, elapsed_steps, torch.zeros_like(self._rest))
 
     def _end(self, search: Search) -> None:
         super()._end(search)

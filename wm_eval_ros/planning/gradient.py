@@ -28,8 +28,9 @@ class GradientPlanner(GaussianPlanner):
     uses = GaussianPlanner.uses | {'learning_rate', 'gradient_steps'}
 
     def _begin(self, elapsed_steps: int) -> DescentSearch:
-        start = self._mean if self._best is None else self._best
-        return DescentSearch(self._shifted(start, elapsed_steps), self._settings.noise_std)
+        best = self._plan_left(elapsed_steps)
+        start = self._mean_left(elapsed_steps) if self._best is None else best
+        return DescentSearch(best, start, self._settings.noise_std)
 
     @torch.inference_mode(False)
     def _refine(self, search: Search, z: Latent, goal: torch.Tensor) -> None:

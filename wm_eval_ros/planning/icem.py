@@ -31,7 +31,7 @@ class IcemPlanner(GaussianPlanner):
                       'sample_decay', 'smoothing'})
 
     def _smoothing(self, settings: PlannerSettings) -> torch.Tensor | None:
-        return power_law(settings.horizon, settings.noise_color)
+        return power_law(settings.horizon // settings.action_repeat, settings.noise_color)
 
     def reset(self, seed: int) -> None:
         """Forget the warm start; seed the planner's own generator."""
@@ -42,7 +42,7 @@ class IcemPlanner(GaussianPlanner):
     def _begin(self, elapsed_steps: int) -> GaussianSearch:
         search = super()._begin(elapsed_steps)
         if self._elites is not None:
-            search.carried = self._shifted(self._elites, elapsed_steps)
+            search.carried = self._shifted(self._elites, elapsed_steps, self._rest)
         return search
 
     def _end(self, search: Search) -> None:

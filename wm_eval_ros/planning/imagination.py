@@ -55,6 +55,7 @@ class Imagination:
             raise ConfigError(f'planner.uncertainty_weight: model {model.spec.name!r} does not '
                               'know its uncertainty; set it to 0')
         self.model: WorldModel = model
+        self._repeat = settings.action_repeat
         self._decode, self._wary = model.decode, settings.uncertainty_weight > 0
         self._objective = Objective(settings, model.spec.feature_names, interface)
         self._terms = ModelTerms(settings, model, interface)
@@ -69,9 +70,11 @@ class Imagination:
 
         :param z: (1, D)
         :param goal: (G,)
-        :param actions: in [-1, 1], (K, H, A)
+        :param actions: in [-1, 1], each held for ``action_repeat`` steps,
+            (K, H / action_repeat, A)
         :returns: rollouts (K, H, D) and costs (K,); a cost that is not finite weighs nothing
         """
+        actions = self._held(actions)                                    # (K, H, A)
         start, spread = z.expand(len(actions), -1), None
         if self._compiled is not None:
             rollout, *said = self._compiled(start, actions)
@@ -108,6 +111,7 @@ class Imagination:
         self, z: Latent, goal: torch.Tensor, actions: torch.Tensor
     ) -> tuple[Latent, torch.Tensor]:
         """Do what a call does, outside inference mode; gradients flow to the actions."""
+        actions = self._held(actions)
         start = z.expand(len(actions), -1)
         if self._wary:
             assert isinstance(self.model, DifferentiableUncertainty)
@@ -116,6 +120,13 @@ class Imagination:
         assert isinstance(self.model, Differentiable)
         rollout = self.model.rolled(start, actions)
         return rollout, self.cost(start, rollout, goal, actions)
+
+    def after(self, z: Latent, actions: torch.Tensor, generator: torch.Generator) -> Latent:
+        """Return the latents, (K, D), once one command each, (K, A), was held for its steps."""
+        return self.model.predict(z, self._held(actions[:, None]), generator=generator)[:, -1]
+
+    def _held(self, actions: torch.Tensor) -> torch.Tensor:
+        return actions.repeat_interleave(self._repeat, 1) if self._repeat > 1 else actions
 
     def cost(
         self, start: Latent, rollout: Latent, goal: torch.Tensor, actions: torch.Tensor,

@@ -78,7 +78,7 @@ class MctsPlanner(SearchPlanner):
         self._grid = torch.linspace(-limit, limit, settings.bins)
 
     def _begin(self, elapsed_steps: int) -> TreeSearch:
-        return TreeSearch(super()._begin(elapsed_steps).best, self._settings.bins)
+        return TreeSearch(self._plan_left(elapsed_steps), self._settings.bins)
 
     def _refine(self, search: Search, z: Latent, goal: torch.Tensor) -> None:
         assert isinstance(search, TreeSearch)
@@ -90,7 +90,7 @@ class MctsPlanner(SearchPlanner):
         actions = search.best.repeat(count, 1, 1).reshape(count, -1)
         for row, (choices, _) in zip(actions, ways, strict=True):
             row[:len(choices)] = self._grid[choices]
-        tried = torch.cat([start, actions.reshape(count, *self._shape)])
+        tried = self._limited(torch.cat([start, actions.reshape(count, *self._shape)]))
         _, cost = self._try(search, z, goal, tried)
         for (_, path), found in zip(ways, cost[len(start):].tolist(), strict=True):
             search.told(path, found)

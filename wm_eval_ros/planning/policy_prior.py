@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 import math
 import time
 
@@ -42,7 +43,9 @@ class PolicyPriorPlanner:
         self._settings, self._clock, self._model = settings, clock, model
         self._prior = load_prior(settings, model, interface)
         asked = settings.objective or settings.goal_weight or settings.reward_weight
-        self._imagine = (Imagination(self.name, settings, model, interface)
+        # it decides anew in every slot, so that nothing it is imagined to do is held
+        each = replace(settings, action_repeat=1)
+        self._imagine = (Imagination(self.name, each, model, interface)
                          if model is not None and asked else None)
         self.reset(0)
 

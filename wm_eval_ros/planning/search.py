@@ -17,6 +17,7 @@ import torch
 from wm_eval_ros.config.interface import Interface
 from wm_eval_ros.config.scenario import PlannerSettings
 from wm_eval_ros.errors import ConfigError
+from wm_eval_ros.models.in_force import command_at_rest
 from wm_eval_ros.models.protocol import Latent, WorldModel
 from wm_eval_ros.planning.imagination import Imagination, once_executed
 from wm_eval_ros.planning.pace import Pace
@@ -65,7 +66,8 @@ class SearchPlanner:
     :param settings: samples, iterations, horizon and objective
     :param model: must decode its latents, so that the objective can name features
     :param clock: the time the deadline is on [ns]
-    :raises ConfigError: more elites than samples, or gradient steps in a model that gives none
+    :raises ConfigError: more elites than samples, a horizon that is no multiple of the action
+        repeat, or gradient steps in a model that gives none
     """
 
     #: entry-point name, for errors
@@ -83,11 +85,18 @@ class SearchPlanner:
     ) -> None:
         if 'elites' in self.uses and settings.elites > settings.samples:
             raise ConfigError(f'planner.elites: {settings.elites} of {settings.samples} samples')
+        self._repeat = settings.action_repeat
+        if settings.horizon % self._repeat:
+            raise ConfigError(f'planner.action_repeat: {self._repeat}; planner.horizon, '
+                              f'{settings.horizon} steps, must be a multiple of it')
         self._imagine = Imagination(self.name, settings, model, interface)
         if 'gradient_steps' in self.uses:
             self._imagine.require_gradients(self.name)
         self._settings, self._clock = settings, clock
-        self._shape = (settings.horizon, len(interface.command.fields))
+        #: of a candidate: its commands, each held for ``action_repeat`` steps
+        self._shape = (settings.horizon // self._repeat, len(interface.command.fields))
+        #: what is planned where nothing else is, (A,): 0 in the command's own units
+        self._rest = command_at_rest(interface.command)
         self.reset(0)
 
     def reset(self, seed: int) -> None:
@@ -110,7 +119,8 @@ class SearchPlanner:
 
         An iteration is begun only if the longest one of this decision so far would fit; the first
         is always run. Candidates whose cost is not finite are counted and have weight exactly 0.
-        If all are, the shifted warm start is returned with cost NaN.
+        If all are, the last plan moved on is returned with cost NaN, and the command at rest where
+        nothing of it is left.
         """
         pace = Pace(self._clock, deadline_ns)
         z = once_executed(self._imagine.model, latent, in_flight)
@@ -122,14 +132,20 @@ class SearchPlanner:
                 break
         self._end(search)
         # a copy: the search goes on from its own
-        return Plan(actions=search.best.clone(), rollout=search.rollout, cost=search.cost,
+        actions = search.best.repeat_interleave(self._repeat, 0)
+        return Plan(actions=actions, rollout=search.rollout, cost=search.cost,
                     samples=self._settings.samples, iterations=search.iterations,
                     nonfinite=search.nonfinite)
 
     def _begin(self, elapsed_steps: int) -> Search:
         """Begin a decision from the last one's best, moved on."""
-        last = torch.zeros(self._shape) if self._best is None else self._best
-        return Search(self._shifted(last, elapsed_steps))
+        return Search(self._plan_left(elapsed_steps))
+
+    def _plan_left(self, elapsed_steps: int) -> torch.Tensor:
+        """Return the last plan, moved on, and rest where there is none, (H, A)."""
+        if self._best is None:
+            return self._rest.repeat(self._shape[0], 1)
+        return self._shifted(self._best, elapsed_steps, self._rest)
 
     def _refine(self, search: Search, z: Latent, goal: torch.Tensor) -> None:
         """
@@ -150,14 +166,20 @@ class SearchPlanner:
         rollout, cost = self._imagine(z, goal, actions, self._generator)
         return rollout, search.judge(actions, rollout, cost)
 
-    def _shifted(self, actions: torch.Tensor, steps: int) -> torch.Tensor:
-        """Return sequences moved on by so many steps, their end held; zeros when it is over."""
-        horizon, out = self._shape[0], torch.zeros_like(actions)
+    def _shifted(self, actions: torch.Tensor, steps: int, over: torch.Tensor) -> torch.Tensor:
+        """
+        Return sequences moved on by so many steps, their end held.
+
+        :param actions: (..., H / action_repeat, A)
+        :param over: what is done when they are over, (A,)
+        """
+        held = actions.repeat_interleave(self._repeat, -2)               # (..., H, A)
+        horizon, out = held.shape[-2], over.expand_as(held).clone()
         keep = max(0, horizon - max(0, steps))
-        out[..., :keep, :] = actions[..., horizon - keep:, :]
+        out[..., :keep, :] = held[..., horizon - keep:, :]
         if 0 < keep < horizon:
-            out[..., keep:, :] = actions[..., -1:, :]
-        return out
+            out[..., keep:, :] = held[..., -1:, :]
+        return out[..., ::self._repeat, :]
 
     def _limited(self, actions: torch.Tensor) -> torch.Tensor:
         """Clamp to ``planner.action_limit``, in place."""

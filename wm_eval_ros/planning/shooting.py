@@ -23,4 +23,4 @@ class RandomShootingPlanner(SearchPlanner):
         actions = self._settings.action_limit * (2.0 * uniform - 1.0)
         if search.iterations == 1:
             actions[0] = search.best
-        self._try(search, z, goal, actions)
+        self._try(search, z, goal, self._limited(actions))

@@ -79,7 +79,7 @@ class SlotWork:
     def sent(self, record: CycleRecord, action: tuple[float, ...], *, stamp_ns: int,
              steady_ns: int, system_ns: int) -> CycleRecord:
         """Return the record of a slot whose command was sent."""
-        self.decider.sent(record.slot)
+        self.decider.sent(record.slot, action)
         return published(record, self._topic, action, stamp_ns=stamp_ns, steady_ns=steady_ns,
                          system_ns=system_ns)
 

@@ -37,8 +37,9 @@ class OracleModel:
     The latent is the features in physical units followed by the command still in force, in
     [-1, 1]: the layout of the family ``ensemble``, not standardised. A command takes effect
     ``latency_ns`` after its slot begins, rounded up to the simulation step as the plant in
-    ``lockstep`` does; a latency above one period counts as one period, since the planner does not
-    roll the model through commands in flight. A rollout that diverges is NaN from there on.
+    ``lockstep`` does; whole periods of it are the planner's, which rolls the model through the
+    commands in flight (``planner.delay_steps``), and what is left above one period counts as one.
+    A rollout that diverges is NaN from there on.
 
     :param task: name of the task
     :param period_ns: control period [ns], a multiple of the simulation step
@@ -84,6 +85,7 @@ class OracleModel:
                 'than the world: run it with clock lockstep and a declared planner.latency_ms, '
                 'without planner.latency_trace')
         latency_ms = planner.latency_ms if clock is ClockMode.LOCKSTEP else 0.0
+        latency_ms = max(0.0, latency_ms - planner.delay_steps * planner.period_ms)
         return cls(scenario.plant.task, scenario.interface,
                    period_ns=round(planner.period_ms * 1e6), latency_ns=round(latency_ms * 1e6),
                    threads=planner.torch_threads)

@@ -112,7 +112,8 @@ class Replanner:
         #: the planner's own last command in the episode
         self._own: tuple[float, ...] = ()
         self._decider = Decider(scenario.interface, model, StruckPlanner(planner, self._strike),
-                                stale_ns=2 * _EVER_NS)
+                                stale_ns=2 * _EVER_NS,
+                                delay_steps=scenario.planner.delay_steps)
 
     def _strike(self) -> None:
         if self._struck:
@@ -173,7 +174,7 @@ class Replanner:
             return Replanned(cycle.slot, cycle.episode, Outcome.NO_DECISION, cycle.reason)
         if cycle.action:
             self._own = cycle.action
-            self._decider.sent(cycle.slot)
+            self._decider.sent(cycle.slot, cycle.action)
         return _compared(cycle, decision)
 
     def _missing(self, cycle: CycleRecord) -> str:
