@@ -32,6 +32,7 @@ def raw(encoding: str, data: bytes, width: int, height: int, step: int = 0,
 @pytest.mark.parametrize(('encoding', 'data', 'want'), [
     pytest.param('rgb8', bytes([1, 2, 3]), [3, 2, 1], id='rgb'),
     pytest.param('bgr8', bytes([1, 2, 3]), [1, 2, 3], id='bgr'),
+    pytest.param('8UC3', bytes([1, 2, 3]), [1, 2, 3], id='no-order-declared-as-rviz-shows-it'),
     pytest.param('rgba8', bytes([1, 2, 3, 9]), [3, 2, 1], id='rgba-loses-its-alpha'),
     pytest.param('mono8', bytes([7]), [7, 7, 7], id='grey')])
 def test_pixels_come_in_the_order_of_opencv(encoding: str, data: bytes, want: list[int]) -> None:

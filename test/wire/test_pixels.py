@@ -49,6 +49,7 @@ def test_rows_may_be_padded() -> None:
 
 @pytest.mark.parametrize(('changes', 'what'), [
     ({'encoding': '16UC1'}, "encoding '16UC1'; known: rgb8"),
+    ({'encoding': '8UC3'}, "encoding '8UC3' declares no order of colours; have its publisher"),
     ({'data': b'123'}, '3 bytes for 1 rows of 6 bytes, 2 pixels of 3'),
     ({'step': 5}, '6 bytes for 1 rows of 5 bytes'),
     ({'width': 1, 'step': 6}, 'an image of 1 x 1; a whole number of times 2 x 1'),

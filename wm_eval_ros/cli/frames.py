@@ -28,7 +28,8 @@ _SMALL = 20_000
 _WIDTH = 320
 _QUALITY = 75
 _NS_PER_S = 10**9
-#: encoding -> number of channels, and the colour order to OpenCV's blue, green, red
+#: encoding -> number of channels, and the colour order to OpenCV's blue, green, red; 8UC3 declares
+#: none, and is shown as RViz shows it
 _EIGHT_BIT = {'rgb8': (3, (2, 1, 0)), 'bgr8': (3, (0, 1, 2)), 'rgba8': (4, (2, 1, 0)),
               'bgra8': (4, (0, 1, 2)), 'mono8': (1, (0, 0, 0)), '8UC1': (1, (0, 0, 0)),
               '8UC3': (3, (0, 1, 2))}

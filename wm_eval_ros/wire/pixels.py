@@ -12,8 +12,9 @@ from wm_eval_ros.errors import FieldPathError
 
 #: channels of an encoding, and which of them are red, green and blue
 _ENCODINGS = {'rgb8': (3, (0, 1, 2)), 'bgr8': (3, (2, 1, 0)), 'rgba8': (4, (0, 1, 2)),
-              'bgra8': (4, (2, 1, 0)), 'mono8': (1, (0, 0, 0)), '8UC1': (1, (0, 0, 0)),
-              '8UC3': (3, (2, 1, 0))}
+              'bgra8': (4, (2, 1, 0)), 'mono8': (1, (0, 0, 0)), '8UC1': (1, (0, 0, 0))}
+#: encodings that do not say where red, green and blue are: a model with the wrong ones plans on
+_NO_ORDER = ('8UC3', '8UC4')
 
 
 class PixelReader:
@@ -32,6 +33,9 @@ class PixelReader:
         :raises FieldPathError: an encoding, size or length of data that cannot be read
         """
         stream = self.stream
+        if msg.encoding in _NO_ORDER:
+            raise self._error(f'encoding {msg.encoding!r} declares no order of colours; have its '
+                              'publisher name one, such as rgb8 or bgr8')
         if msg.encoding not in _ENCODINGS:
             raise self._error(f'encoding {msg.encoding!r}; known: {", ".join(_ENCODINGS)}')
         channels, order = _ENCODINGS[msg.encoding]
