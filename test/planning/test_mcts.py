@@ -36,6 +36,31 @@ def test_drives_the_point_to_its_goal(point_model: Any, interface: Any) -> None:
     assert float(x) == pytest.approx(0.5, abs=0.03)
 
 
+@pytest.mark.parametrize('samples', [1, 2])
+def test_one_candidate_an_iteration_is_enough_to_drive_there(
+    point_model: Any, interface: Any, samples: int
+) -> None:
+    # with one, the first iteration has the warm start alone and descends not at all
+    planner = MctsPlanner(settings(samples=samples, bins=9, horizon=6, iterations=32),
+                          point_model, interface)
+    x = START
+    for _ in range(30):
+        plan = planner.plan(x, GOAL, NEVER)
+        assert (plan.samples, plan.iterations, plan.nonfinite) == (samples, 32, 0)
+        x = x + 0.1 * plan.actions[0]
+    assert float(x) == pytest.approx(0.5, abs=0.1)
+
+
+def test_with_the_warm_start_alone_the_plan_is_the_warm_start(
+    point_model: Any, interface: Any
+) -> None:
+    planner = MctsPlanner(settings(samples=1, iterations=1), point_model, interface)
+    plan = planner.plan(START, GOAL, NEVER)
+    # rest, which is 0 of -2 to 4: half the range is 3, the middle 1
+    assert plan.actions[:, 0].tolist() == pytest.approx([-1 / 3] * 3)
+    assert math.isfinite(plan.cost)
+
+
 def test_with_room_for_the_whole_tree_the_plan_is_the_cheapest_of_all_sequences(
     point_model: Any, interface: Any
 ) -> None:

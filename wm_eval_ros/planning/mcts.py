@@ -87,7 +87,7 @@ class MctsPlanner(SearchPlanner):
         count = self._settings.samples - len(start)
         order = torch.rand((count, self._settings.bins), generator=self._generator).tolist()
         ways = [self._descend(search, draw) for draw in order]
-        actions = search.best.repeat(count, 1, 1).reshape(count, -1)
+        actions = search.best.flatten().repeat(count, 1)
         for row, (choices, _) in zip(actions, ways, strict=True):
             row[:len(choices)] = self._grid[choices]
         tried = self._limited(torch.cat([start, actions.reshape(count, *self._shape)]))
