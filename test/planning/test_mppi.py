@@ -61,11 +61,15 @@ def test_mean_and_standard_deviation_are_the_weighted_ones(
     assert search.std[:, 0].tolist() == pytest.approx([0.2, 0.05])
 
 
-def test_a_floor_at_the_initial_deviation_keeps_it_as_it_is(
-    point_model: Any, interface: Any
+@pytest.mark.parametrize(('floor', 'want'), [
+    pytest.param(0.5, [0.5, 0.5, 0.5], id='equal-keeps-it'),
+    pytest.param(0.8, [0.5, 0.8, 0.8], id='above-it-is-the-floor-from-the-first-refit-on'),
+])
+def test_a_floor_at_or_above_the_initial_deviation(
+    point_model: Any, interface: Any, floor: float, want: list[float]
 ) -> None:
-    search = GaussianSearch(torch.zeros(2, 1), torch.zeros(2, 1), 0.5)
-    made = planner(point_model, interface, noise_floor=0.5)
-    for _ in range(3):
+    made = planner(point_model, interface, noise_floor=floor)
+    search = made._begin(1)
+    for std in want:
+        assert torch.equal(search.std, torch.full((2, 1), std))
         made._refine(search, torch.zeros(1, 1), torch.tensor([0.1]))
-        assert torch.equal(search.std, torch.full((2, 1), 0.5))

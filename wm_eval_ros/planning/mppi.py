@@ -37,8 +37,9 @@ class MppiPlanner(GaussianPlanner):
     """
     Moves a Gaussian over action sequences to the weighted mean of its samples.
 
-    ``planner.noise_floor`` at or above ``planner.noise_std`` keeps the standard deviation as it
-    is, as Williams et al. do.
+    ``planner.noise_floor`` equal to ``planner.noise_std`` keeps the standard deviation as it is,
+    as Williams et al. do; above it, each decision goes from ``noise_std`` to the floor at the
+    first refit, and stays there.
     """
 
     name = 'mppi'
