@@ -276,19 +276,47 @@ def test_a_simulated_plant_needs_no_relay(make_robot: Make) -> None:
         make_robot(kind='mujoco')
 
 
+@pytest.fixture
+def make_named(make_graph: Any, tmp_path: Path) -> Callable[..., Any]:
+    """Make a graph whose scenario perturbs a topic of a robot; its goal is an image besides."""
+    def make(topic: str, name: str = 'visual.blur') -> Any:
+        raw: dict[str, Any] = to_plain(load_scenario(find_scenario('reacher')))
+        raw['plant'] |= {'kind': 'hardware'}
+        raw['interface']['goal_image'] = {'topic': 'goal_image'}
+        raw['perturbations'] = [{'name': name, 'topics': [topic]}]
+        path = tmp_path / 'robot.yaml'
+        path.write_text(yaml.safe_dump(raw))
+        return make_graph(scenario=str(path), match_timeout_s=20.0)
+
+    return make
+
+
 def test_a_topic_that_is_neither_observation_nor_image_is_refused(
-    make_graph: Any, tmp_path: Path,
+    make_named: Callable[..., Any],
 ) -> None:
-    raw: dict[str, Any] = to_plain(load_scenario(find_scenario('reacher')))
-    raw['plant'] |= {'kind': 'hardware'}
-    raw['perturbations'] = [{'name': 'visual.blur', 'topics': ['goal']}]
-    (tmp_path / 'robot.yaml').write_text(yaml.safe_dump(raw))
-    graph = make_graph(scenario=str(tmp_path / 'robot.yaml'), match_timeout_s=20.0)
-    goal = graph.publisher(POSE, 'goal', topics.LATCHED)
+    graph = make_named('map_pose')
+    pose = graph.publisher(POSE, 'map_pose', topics.LATCHED)
     relay = graph.add(RelayNode())
-    with pytest.raises(ConfigError, match='goal is a geometry_msgs/msg/PoseStamped; name'):
+    with pytest.raises(ConfigError, match='map_pose is a geometry_msgs/msg/PoseStamped; name'):
         relay.spin(graph.executor, Flag())
-    assert goal.get_subscription_count() == 0
+    assert pose.get_subscription_count() == 0
+
+
+def test_a_topic_of_the_interface_is_named_as_the_interface_names_it(
+    make_named: Callable[..., Any],
+) -> None:
+    make_named('/tip_pose', 'timing.drop')
+    with pytest.raises(ConfigError, match=r"no topic '/tip_pose' to act on; there are joint_st"):
+        RelayNode()
+
+
+@pytest.mark.parametrize('goal', ['goal', 'goal_image'])
+def test_a_perturbation_of_the_goal_is_refused_since_the_planner_would_not_see_it(
+    make_named: Callable[..., Any], goal: str,
+) -> None:
+    make_named(goal)
+    with pytest.raises(ConfigError, match=rf'visual\.blur: topics: {goal} is the goal, which'):
+        RelayNode()
 
 
 def test_a_changed_command_stays_within_the_limits(make_robot: Make) -> None:

@@ -82,6 +82,16 @@ def test_with_a_relay_only_the_relay_reaches_the_actuators() -> None:
     assert publishers(found, '/joint_states') == set(), "the robot's own"
 
 
+def test_a_relay_may_pass_on_the_cameras_that_are_seen_or_perturbed() -> None:
+    run = scenario(**{'plant.kind': 'hardware', 'interface.images': [{'topic': 'front'}],
+                      'perturbations': [{'name': 'visual.blur', 'topics': ['back']}]})
+    found = rights(run, RELAYS)
+    assert {'/front', '/back'} <= set(found[SENSOR_RELAY].subscribe)
+    assert {'/perturbed/front', '/perturbed/back'} <= set(found[SENSOR_RELAY].publish)
+    assert '/perturbed/front' in found['planner'].subscribe
+    assert not {'/front', '/back', '/perturbed/back'} & set(found['planner'].subscribe)
+
+
 def test_in_shadow_mode_nobody_reaches_the_actuators() -> None:
     run = scenario(**{'supervisor.shadow': True, 'clock': 'realtime'})
     assert publishers(rights(run), f'/{run.interface.command.topic}') == set()

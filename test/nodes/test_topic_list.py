@@ -9,6 +9,7 @@ from wm_eval_ros.nodes.topic_list import (
     ALL_NODES,
     COMMAND_RELAY,
     readers,
+    relayed_images,
     run_topics,
     SENSOR_RELAY,
     writers,
@@ -49,3 +50,25 @@ def test_the_sensors_relay_alone_leaves_the_commands_to_the_supervisor(
     nodes = (*ALL_NODES, SENSOR_RELAY)
     assert writers(scenario, nodes)['joint_command'] == 'supervisor'
     assert 'unperturbed/joint_command' not in readers(scenario, nodes)
+
+
+def test_the_planners_own_cameras_are_relayed_whether_a_perturbation_names_them_or_not() -> None:
+    seeing = load_scenario(find_scenario('reacher'), {
+        'plant.kind': 'hardware', 'interface.images': [{'topic': 'front/image_raw'}],
+        'perturbations': [{'name': 'visual.blur', 'topics': ['back/image_raw']}]})
+    assert relayed_images(seeing) == ('back/image_raw', 'front/image_raw')
+    read, written = readers(seeing, BOTH), writers(seeing, BOTH)
+    assert read['front/image_raw'] == {SENSOR_RELAY, 'recorder'}
+    assert read['perturbed/front/image_raw'] == {'planner', 'recorder'}
+    assert written['perturbed/front/image_raw'] == SENSOR_RELAY
+    # the other is for whoever listens
+    assert read['back/image_raw'] == {SENSOR_RELAY, 'recorder'}
+    assert read['perturbed/back/image_raw'] == {'recorder'}
+    assert written['perturbed/back/image_raw'] == SENSOR_RELAY
+    listed = run_topics(seeing, (), BOTH)
+    assert listed['perturbed/front/image_raw'] == listed['front/image_raw'] == (
+        'sensor_msgs/msg/Image')
+    assert (listed['back/image_raw'], listed['perturbed/back/image_raw']) == ('', '')
+    # and without a relay it hears them as they are
+    assert readers(seeing)['front/image_raw'] == {'planner', 'recorder'}
+    assert 'perturbed/front/image_raw' not in run_topics(seeing, (), ALL_NODES)

@@ -22,14 +22,14 @@ from wm_eval_ros.wire.pixels import PixelReader
 
 
 class InputBuffer:
-    """Subscribes to the interface's observations and goal; holds the newest reading of each."""
+    """Subscribes to what the planner sees, and to its goal; holds the newest reading of each."""
 
     def __init__(
         self, node: Node, ends: Endpoints, interface: Interface, qos: topics.Qos,
         nodes: Collection[str],
     ) -> None:
         """
-        Subscribe; `qos` is for the observations, the goal is latched.
+        Subscribe; `qos` is for observations and images, the goal is latched.
 
         :param nodes: the nodes that take part in the run
         """
@@ -39,8 +39,7 @@ class InputBuffer:
         self._goal, self._goal_image = interface.goal, interface.goal_image
         self._newest: dict[str, Reading] = {}
         heard: list[tuple[Stream | ImageStream, str, topics.Qos]] = [
-            (s, sensed(s.topic, nodes), qos) for s in interface.observations]
-        heard += [(s, s.topic, qos) for s in interface.images]
+            (s, sensed(s.topic, nodes), qos) for s in interface.seen]
         heard += [(g, g.topic, topics.LATCHED) for g in interface.goals]
         for stream, topic, wanted in heard:
             ends.subscription(stream.type, topic, wanted, self._callback(stream, topic))

@@ -8,6 +8,7 @@ from typing import Any
 
 from wm_eval_ros.config.perturbation import PerturbationSettings
 from wm_eval_ros.config.scenario import Scenario
+from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.nodes.relay_edit import Command, Edit, Numbers, Picture
 from wm_eval_ros.nodes.topic_list import COMMAND_RELAY, relayed_images
 from wm_eval_ros.perturb.catalogue import kind_of
@@ -27,6 +28,7 @@ def edits(scenario: Scenario, name: str) -> tuple[dict[str, Edit], Host]:
 
     :param name: of the relay: of the sensors, or of the commands
     :raises FieldPathError: a field of the interface that cannot be written
+    :raises ConfigError: a perturbation of the goal, which the planner hears without a relay
     """
     lacks: dict[Any, str] = {
         ChangesWorld: 'a relay changes messages, not the body and the surroundings of a robot',
@@ -40,6 +42,7 @@ def edits(scenario: Scenario, name: str) -> tuple[dict[str, Edit], Host]:
         channel = Channel(interface.command.topic, Role.COMMAND, command.unit,
                           lists=_lists(interface.command.fields))
         return {interface.command.topic: command}, Host((channel,), lacks)
+    _require_no_goal(scenario)
     numbers = {stream.topic: Numbers(stream) for stream in interface.observations}
     channels = [Channel(s.topic, Role.OBSERVATION, numbers[s.topic].unit, lists=_lists(s.fields))
                 for s in interface.observations]
@@ -67,6 +70,15 @@ def own(
 
     return tuple(each if mine(each) else replace(each, probability=0.0)
                  for each in scenario.perturbations)
+
+
+def _require_no_goal(scenario: Scenario) -> None:
+    goals = {goal.topic for goal in scenario.interface.goals}
+    for each in scenario.perturbations:
+        for topic in goals.intersection(each.topics):
+            raise ConfigError(f'perturbation {each.name}: topics: {topic} is the goal, which no '
+                              'relay stands before; name observations of the interface, or '
+                              'topics of camera images')
 
 
 def _lists(fields: Collection[str]) -> bool:

@@ -13,7 +13,7 @@ SENSOR_RELAY, COMMAND_RELAY = 'perturb_relay', 'command_relay'
 
 
 def sensed(topic: str, nodes: Collection[str]) -> str:
-    """Return the topic on which the planner hears an observation: that of the relay, if any."""
+    """Return the topic on which the planner hears what it sees: that of the relay, if any."""
     return topics.perturbed(topic) if SENSOR_RELAY in nodes else topic
 
 
@@ -23,11 +23,16 @@ def gated(topic: str, nodes: Collection[str]) -> str:
 
 
 def relayed_images(scenario: Scenario) -> tuple[str, ...]:
-    """Return the camera topics of a robot that perturbations name; of its types nobody tells."""
+    """
+    Return the camera topics that a relay passes on.
+
+    The planner's own, and others that perturbations name, of the types of which nobody tells.
+    """
     interface = scenario.interface
-    numbers = {s.topic for s in interface.observations} | {interface.command.topic}
-    named = {topic for each in scenario.perturbations for topic in each.topics}
-    return tuple(sorted(named - numbers))
+    known = {s.topic.lstrip('/') for s in (*interface.seen, interface.command)}
+    others = {topic for each in scenario.perturbations for topic in each.topics
+              if topic.lstrip('/') not in known}
+    return tuple(sorted({s.topic for s in interface.images} | others))
 
 
 def run_topics(
@@ -39,9 +44,8 @@ def run_topics(
     An empty type is that which the topic is published with.
     """
     interface = scenario.interface
-    listed = {topic: s.type for s in interface.observations
+    listed = {topic: s.type for s in interface.seen
               for topic in (s.topic, sensed(s.topic, nodes))}
-    listed |= {s.topic: s.type for s in interface.images}
     listed |= {s.topic: s.type for s in interface.unseen}
     listed |= {s.topic: s.type for s in interface.goals}
     command = interface.command
@@ -54,8 +58,9 @@ def run_topics(
         ours.append(topics.camera(scenario.plant.camera_encoding))
     listed.update({name: topics.TYPES[name] for name in ours})
     if SENSOR_RELAY in nodes:
-        listed |= {name: '' for image in relayed_images(scenario)
-                   for name in (image, sensed(image, nodes))}
+        for image in relayed_images(scenario):
+            for name in (image, sensed(image, nodes)):
+                listed.setdefault(name, '')
     return {name: kind for name, kind in listed.items() if name not in exclude}
 
 
@@ -67,9 +72,10 @@ def readers(scenario: Scenario, nodes: Collection[str] = ALL_NODES) -> dict[str,
     """Return topic -> nodes that read it; latched topics reach late readers and are left out."""
     command = scenario.interface.command.topic
     observations = [s.topic for s in scenario.interface.observations]
-    read: dict[str, set[str]] = {t: {SENSOR_RELAY} for t in observations}
+    read: dict[str, set[str]] = {t: {SENSOR_RELAY}
+                                 for t in (*observations, *relayed_images(scenario))}
     read |= {sensed(t, nodes): {'planner', 'monitor'} for t in observations}
-    read |= {s.topic: {'planner'} for s in scenario.interface.images}
+    read |= {sensed(s.topic, nodes): {'planner'} for s in scenario.interface.images}
     read |= {topics.PLANNER_CYCLE: {'monitor', 'supervisor'}, topics.METRICS: set(),
              gated(command, nodes): {COMMAND_RELAY}, topics.proposed(command): {'supervisor'}}
     read.setdefault(command, set()).add('plant')
@@ -90,7 +96,8 @@ def writers(scenario: Scenario, nodes: Collection[str] = ALL_NODES) -> dict[str,
     """Return topic -> the one node that writes it, for the topics of `readers`."""
     command = scenario.interface.command.topic
     observations = [s.topic for s in scenario.interface.observations]
-    written = {sensed(t, nodes): SENSOR_RELAY for t in observations}
+    written = {sensed(t, nodes): SENSOR_RELAY
+               for t in (*observations, *relayed_images(scenario))}
     written |= dict.fromkeys(observations, 'plant')
     written |= {s.topic: 'plant' for s in scenario.interface.images}
     written |= {s.topic: 'plant' for s in scenario.interface.unseen}
