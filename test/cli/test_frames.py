@@ -14,7 +14,7 @@ from wm_eval_ros.bag.definitions import known_types
 from wm_eval_ros.bag.reader import open_bag
 from wm_eval_ros.bag.writer import BagWriter
 from wm_eval_ros.cli import frames as module
-from wm_eval_ros.cli.frames import COMPRESSED, IMAGE, pixels, read_frames
+from wm_eval_ros.cli.frames import camera_topic, COMPRESSED, IMAGE, pixels, read_frames
 from wm_eval_ros.metrics.episodes import Episode, episodes
 from wm_eval_ros.report.viewer import Frames
 from wm_eval_ros.wire.codec import MessageTypes
@@ -54,6 +54,19 @@ def test_wide_integers_of_either_byte_order_are_the_same() -> None:
     small, big = (np.array([[0, 100]], f'{order}u2').tobytes() for order in '<>')
     assert np.array_equal(pixels(raw('16UC1', small, 2, 1)),
                           pixels(raw('16UC1', big, 2, 1, big=1)))
+
+
+@pytest.mark.parametrize(('counts', 'shown'), [
+    ({}, None),
+    ({'/a': 3, '/b': 5}, '/b'),
+    ({'/a/image': 5, '/perturbed/a/image': 4, '/b/image': 2}, '/perturbed/a/image'),
+    ({'/r/a': 5, '/r/perturbed/a': 4}, '/r/perturbed/a'),
+    ({'/a': 5, '/b': 2, '/perturbed/b': 2}, '/a')])
+def test_the_camera_shown_is_the_fullest_as_the_planner_saw_it(
+    counts: dict[str, int], shown: str | None
+) -> None:
+    bag: Any = SimpleNamespace(topics=dict.fromkeys(counts, IMAGE), declared=counts)
+    assert camera_topic(bag) == shown
 
 
 @pytest.mark.parametrize(('message', 'says'), [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from wm_eval_ros.wire.codec import (
 from wm_eval_ros.wire.topics import LATCHED, SENSOR_OFFER, TELEMETRY
 
 JOINTS = 'sensor_msgs/msg/JointState'
+IMAGE = 'sensor_msgs/msg/Image'
 T0 = 1_700_000_000_000_000_000
 
 
@@ -103,11 +104,29 @@ def write_bag(tmp_path: Path) -> Callable[..., Path]:
             header=types.header(stamp), name=['a'], position=np.array([position]),
             velocity=np.array([velocity]), effort=np.array([effort]))
 
+    def headless(ms: float) -> Any:
+        none = np.zeros(0)
+        return types.message_class(JOINTS)(header=types.header(T0 + round(ms * 1e6)), name=[],
+                                           position=none, velocity=none, effort=none)
+
+    def image(ms: float, grey: int) -> Any:
+        return types.message_class(IMAGE)(
+            header=types.header(T0 + round(ms * 1e6)), height=2, width=2, encoding='rgb8',
+            is_bigendian=0, step=6, data=np.full(12, grey, np.uint8))
+
     def write(name: str, info: RunInfo | None, states: list[tuple[float, float, float]],
               commands: list[tuple[float, float]], cycles: list[CycleRecord],
               events: list[EpisodeEvent] | None = None,
-              told: list[tuple[float, float, float]] | None = None) -> Path:
-        """Write; `told` are the states that a relay passed on."""
+              told: list[tuple[float, float, float]] | None = None,
+              unreadable: Sequence[float] = (),
+              images: dict[str, list[tuple[float, int]]] | None = None) -> Path:
+        """
+        Write.
+
+        :param told: states that a relay passed on
+        :param unreadable: when a state came whose lists were lost [ms]
+        :param images: by topic, when a picture came [ms] and its grey
+        """
         with BagWriter(tmp_path / name) as writer:
             rows: list[tuple[int, str, Any, str]] = []
             for topic, kind, qos in (('/run_info', 'std_msgs/msg/String', LATCHED),
@@ -126,6 +145,12 @@ def write_bag(tmp_path: Path) -> Callable[..., Path]:
                      for ms, x, v in states]
             rows += [(T0 + round(ms * 1e6), '/perturbed/joint_states', joints(ms, x, v, 0.0),
                       JOINTS) for ms, x, v in told or ()]
+            rows += [(T0 + round(ms * 1e6), '/joint_states', headless(ms), JOINTS)
+                     for ms in unreadable]
+            rows += [(T0 + round(ms * 1e6), topic, image(ms, grey), IMAGE)
+                     for topic, shown in (images or {}).items() for ms, grey in shown]
+            for topic in images or ():
+                writer.add_topic(topic, IMAGE, qos=SENSOR_OFFER)
             rows += [(T0 + round(ms * 1e6), '/command', joints(ms, 0.0, 0.0, u), JOINTS)
                      for ms, u in commands]
             rows += [(c.stamp_ns, '/planner_cycle', cycle_to_msg(c, types), CYCLE_TYPE)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from wm_eval_ros.config.interface import ImageStream, Interface
+from wm_eval_ros.config.schema import to_plain
 from wm_eval_ros.errors import BagError
 from wm_eval_ros.records import CycleRecord, CycleStatus, InputRef, RunInfo
 from wm_eval_ros.training.dataset import load_dataset, Recording, require_states, Series
@@ -55,6 +56,44 @@ def test_behind_a_relay_the_states_are_those_the_planner_was_told(
                     told=told)
     (piece,) = load_dataset([bag]).trajectories
     assert piece.features[:, 0].tolist() == [10, 11, 12]
+
+
+def test_behind_a_relay_the_images_are_those_the_planner_saw(
+    write_bag: Callable[..., Path], make_cycle: Make, run_info: RunInfo
+) -> None:
+    interface = dict(run_info.settings['interface'])
+    interface['images'] = [to_plain(ImageStream(topic='camera', width=1, height=1))]
+    info = dataclasses.replace(run_info, settings={'interface': interface})
+    times = [50.0 * i for i in range(3)]
+    cycles = [make_cycle(i, ms + 0.5, inputs=tuple(
+        InputRef(topic, T0 + round(1e6 * ms)) for topic in ('/joint_states', '/perturbed/camera')))
+        for i, ms in enumerate(times)]
+    bag = write_bag('bag', info, [(ms, 0.0, 0.0) for ms in times],
+                    [(ms + 1.0, 0.0) for ms in times], cycles,
+                    images={'/camera': [(ms, 255) for ms in times],
+                            '/perturbed/camera': [(ms, 51) for ms in times]})
+    (piece,) = load_dataset([bag]).trajectories
+    assert piece.features[:, 2:] == pytest.approx(0.2)
+
+
+def test_what_the_planner_could_not_read_is_passed_over(
+    write_bag: Callable[..., Path], make_cycle: Make, run_info: RunInfo
+) -> None:
+    states = [(50.0 * i, float(i), 0.0) for i in range(3)]
+    cycles = [make_cycle(i, 50 * i, inputs=used(50 * i)) for i in range(3)]
+    commands = [(5.0, 0.0), (55.0, 0.0), (105.0, 0.0)]
+    bag = write_bag('bag', run_info, states, commands, cycles, unreadable=[49.0, 120.0])
+    (piece,) = load_dataset([bag]).trajectories
+    assert piece.features[:, 0].tolist() == [0, 1, 2]
+
+
+def test_a_bag_in_which_nothing_can_be_read_is_refused_with_what_is_wrong(
+    write_bag: Callable[..., Path], make_cycle: Make, run_info: RunInfo
+) -> None:
+    cycles = [make_cycle(i, 50 * i, inputs=used(50 * i)) for i in range(3)]
+    bag = write_bag('bag', run_info, [], [(5.0, 0.0)], cycles, unreadable=[0.0, 50.0, 100.0])
+    with pytest.raises(BagError, match='joint_states'):
+        load_dataset([bag])
 
 
 def test_a_slot_without_a_command_runs_on_the_one_before(

@@ -36,10 +36,16 @@ _EIGHT_BIT = {'rgb8': (3, (2, 1, 0)), 'bgr8': (3, (0, 1, 2)), 'rgba8': (4, (2, 1
 
 
 def camera_topic(bag: Bag) -> str | None:
-    """Return the image topic to show: of several the one with most messages."""
+    """
+    Return the image topic to show.
+
+    Of several the one with most messages; where a relay passed it on, what the planner saw.
+    """
     known = [t for t, kind in bag.topics.items() if kind in (IMAGE, COMPRESSED)]
     counts = bag.declared
-    return max(sorted(known), key=lambda topic: counts.get(topic, 0), default=None)
+    most = max(sorted(known), key=lambda topic: counts.get(topic, 0), default=None)
+    relayed = [t for t in known if '/perturbed/' in t and t.replace('/perturbed/', '/') == most]
+    return relayed[0] if relayed else most
 
 
 @dataclass

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from wm_eval_ros.bag.reader import Bag, open_bag
 from wm_eval_ros.config.interface import ImageStream, Interface, Stream
 from wm_eval_ros.config.schema import build
-from wm_eval_ros.errors import BagError, ConfigError
+from wm_eval_ros.errors import BagError, ConfigError, FieldPathError
 from wm_eval_ros.planning.scaling import to_unit
 from wm_eval_ros.records import CycleRecord, CycleStatus, RunInfo
 from wm_eval_ros.training.columns import Columns
@@ -112,13 +112,14 @@ def read_recording(bag: Bag) -> Recording:
     """
     Read slots, observations and commands of a run.
 
-    :raises BagError: the bag holds no run info or no planner cycles, or a topic is missing
+    :raises BagError: the bag holds no run info or no planner cycles, or a topic is missing or
+        holds no message that can be read
     """
     info = run_info_of(bag)
     interface = _interface(bag, info)
     readers: dict[str, StreamReader | PixelReader] = {
         _heard(bag, s): StreamReader(s) for s in interface.observations}
-    readers |= {_topic(bag, s): PixelReader(s) for s in interface.images}
+    readers |= {_heard(bag, s): PixelReader(s) for s in interface.images}
     readers |= {_topic(bag, s): StreamReader(s) for s in interface.unseen}
     command_topic = _topic(bag, interface.command)
     command = StreamReader(interface.command)
@@ -126,19 +127,29 @@ def read_recording(bag: Bag) -> Recording:
     commands = Series() if bag.decoder.is_stamped(bag.topics[command_topic]) else None
     goals = _goal_readers(bag, interface)
     cycles: list[CycleRecord] = []
+    unread: dict[str, FieldPathError] = {}
     for raw, msg in bag.decoded([*readers, command_topic, *goals, *_of_type(bag, CYCLE_TYPE)]):
         if raw.topic in goals:
             goal, series = goals[raw.topic]
             series.add(_stamp(msg, raw.topic, bag), goal.read(msg))
         elif raw.topic in readers:
             reader = readers[raw.topic]
-            observations[reader.stream.topic].add(_stamp(msg, raw.topic, bag), reader.read(msg))
+            try:
+                value = reader.read(msg)
+            except FieldPathError as error:
+                # a truncated image, a shortened list: the planner could not read it either
+                unread.setdefault(reader.stream.topic, error)
+                continue
+            observations[reader.stream.topic].add(_stamp(msg, raw.topic, bag), value)
         elif raw.topic == command_topic:
             if commands is not None:
-                value = to_unit(command.read(msg), interface.command)
-                commands.add(stamp_ns(msg.header.stamp), value)
+                commands.add(stamp_ns(msg.header.stamp),
+                             to_unit(command.read(msg), interface.command))
         else:
             cycles.append(cycle_from_msg(msg))
+    for topic, why in unread.items():
+        if not observations[topic].stamps:
+            raise BagError(f'{bag.path}: {why}')
     return Recording(interface, info.period_ns, cycles, observations, commands,
                      next((series for _, series in goals.values()), None))
 
@@ -274,7 +285,7 @@ def _topic(bag: Bag, stream: Stream | ImageStream) -> str:
     return found[0]
 
 
-def _heard(bag: Bag, stream: Stream) -> str:
+def _heard(bag: Bag, stream: Stream | ImageStream) -> str:
     """Return the topic the planner heard an observation on: a relay's, if there was one."""
     relayed = perturbed(stream.topic)
     found = [t for t in bag.topics if t.lstrip('/') == relayed or t.endswith(f'/{relayed}')]
