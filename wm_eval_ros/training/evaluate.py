@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from wm_eval_ros.errors import BagError
 from wm_eval_ros.models.protocol import KnowsSpread, Latent, TrainedModel
 from wm_eval_ros.training.columns import Columns
 from wm_eval_ros.training.trajectory import Trajectory
@@ -35,8 +36,10 @@ def evaluate(
         ``rmse``, ``persistence``; ``coverage90``: share of one-step outcomes within the central
         90 % interval predicted for them, None where the model predicts none; ``windows``,
         ``horizon``
+    :raises BagError: no episode has a slot after those observed
     """
-    columns, longest = Columns.of(model.spec.interface), max(len(t.features) for t in held)
+    columns = Columns.of(model.spec.interface)
+    longest = max((len(t.features) for t in held), default=0)
     horizon = max(1, min(horizon, longest - observed))
     found = _imagined(model, held, horizon, observed, columns)
     scale = model.tensors['feature_scale']
@@ -69,8 +72,10 @@ def _imagined(
 ) -> _Imagined:
     """Encode the observed slots of windows in their order and imagine the rest."""
     windows = cut(held, observed - 1 + horizon)
-    stride = max(1, len(windows) // windows.at_most(MOST_WINDOWS))
-    features, before, actions = windows.gather(torch.arange(0, len(windows), stride))
+    if not len(windows):
+        raise BagError(f'no held-out episode has {observed + horizon} consecutive slots; hold '
+                       'longer ones out')
+    features, before, actions = windows.gather(windows.spread_over(MOST_WINDOWS))
     z = model.encode(features[:, 0, :columns.seen], prev_action=before)
     for t in range(1, observed):
         z = model.encode(features[:, t, :columns.seen], z, actions[:, t - 1])

@@ -36,7 +36,14 @@ class Windows:
 
     def at_most(self, windows: int) -> int:
         """Return how many windows are looked at together: so many, fewer where they are large."""
-        return max(1, min(windows, _MOST_NUMBERS // ((self.length + 1) * self.features.shape[1])))
+        # without a window there are no features either
+        numbers = (self.length + 1) * max(1, self.features.shape[1])
+        return max(1, min(windows, _MOST_NUMBERS // numbers))
+
+    def spread_over(self, windows: int) -> torch.Tensor:
+        """Return an index of at most so many windows, as of :meth:`at_most`, evenly spread."""
+        count = min(len(self), self.at_most(windows))
+        return torch.from_numpy(np.linspace(0, len(self) - 1, count).astype(np.int64))
 
     def gather(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """
