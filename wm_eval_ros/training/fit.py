@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+import math
 
 import torch
 
+from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.training.learners.families import make_learner
 from wm_eval_ros.training.settings import Progress, TrainSettings
 from wm_eval_ros.training.trajectory import Dataset
@@ -46,14 +48,18 @@ class Fit:
                                  generator=self._generator)
 
     def run(self, progress: Progress) -> int:
-        """Train until the steps are used up or validation stops improving; return the steps."""
+        """
+        Train until the steps are used up or validation stops improving; return the steps.
+
+        :raises ConfigError: no validation was finite, so that nothing is known to have been learnt
+        """
         s = self._settings
         trained = list(self.learner.parameters())
         optimiser = torch.optim.AdamW(trained, lr=s.learning_rate,
                                       weight_decay=s.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser, s.learning_rate, total_steps=s.steps + 1, pct_start=0.1)
-        every, lowest, stale = max(1, s.steps // s.checks), float('inf'), 0
+        every, lowest, stale = max(1, s.steps // s.checks), math.inf, 0
         for step in range(1, s.steps + 1):
             loss = self.learner.loss(*self._batch(), self._generator)
             optimiser.zero_grad(set_to_none=True)
@@ -69,8 +75,13 @@ class Fit:
                 lowest, self.best = error, self._copy()
             progress(step, s.steps, f'validation {error:.4f}, best {lowest:.4f}')
             if stale >= s.patience:
-                return step
-        return s.steps
+                break
+        if lowest == math.inf:
+            raise ConfigError(
+                f'{s.family}: no validation was finite in {step} steps; choose a learning_rate '
+                f'below {s.learning_rate:g} or an unroll below {s.unroll}, or look for values far '
+                'beyond the others in the data')
+        return step
 
     def _batch(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return windows of each member, (M, B, ...)."""

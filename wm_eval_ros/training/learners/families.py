@@ -16,6 +16,7 @@ from wm_eval_ros.training.learners.ensemble import EnsembleLearner
 from wm_eval_ros.training.learners.jepa import JepaLearner
 from wm_eval_ros.training.learners.protocol import Learner
 from wm_eval_ros.training.learners.rssm import RssmLearner
+from wm_eval_ros.training.learners.seeded import seeded
 from wm_eval_ros.training.learners.state import StateLearner
 from wm_eval_ros.training.learners.step import StepLearner
 from wm_eval_ros.training.settings import TrainSettings
@@ -50,9 +51,7 @@ def make_learner(
                           'with interface.images or interface.unseen train a jepa')
     arch = family.architecture(features=len(columns.names), actions=windows.actions.shape[1],
                                **sizes)
-    with torch.random.fork_rng(devices=[]):
-        # torch's layers draw their weights from the global generator alone
-        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+    with seeded(generator):
         net = family.network_for(arch, data.feature_names, data.dt_s)
     if kind is None:
         return StepLearner(net, arch, settings, windows, start)

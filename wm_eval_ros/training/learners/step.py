@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
+from torch import nn
 
 from wm_eval_ros.models.architecture import Architecture
 from wm_eval_ros.models.network import StepNetwork
 from wm_eval_ros.training.learners.normalise import normalisation
+from wm_eval_ros.training.learners.seeded import seeded
 from wm_eval_ros.training.settings import TrainSettings
 from wm_eval_ros.training.windows import Windows
 
@@ -32,6 +35,7 @@ class StepLearner:
         net.load_state_dict({**net.state_dict(), **normalisation(windows)}
                             if start is None else dict(start))
         net.train()
+        self._drops = any(isinstance(m, nn.Dropout) for m in net.modules())
 
     def architecture(self) -> dict[str, Any]:
         """Return what ``spec.architecture`` is to hold."""
@@ -47,7 +51,8 @@ class StepLearner:
     ) -> torch.Tensor:
         """Mean squared error of all steps, observed and imagined ones, in units of the change."""
         self._net.train()
-        taught, imagined = self._foresee(features[0], before[0], actions[0])
+        with seeded(generator) if self._drops else nullcontext():
+            taught, imagined = self._foresee(features[0], before[0], actions[0])
         return torch.cat([taught, imagined], 1).square().mean()
 
     @torch.no_grad()
