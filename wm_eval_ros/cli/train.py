@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 import json
 from pathlib import Path
+import sys
 from typing import Any
 
 from wm_eval_ros.cli.overrides import require_new, set_values
@@ -70,19 +72,25 @@ def _from_bags(args: argparse.Namespace) -> dict[str, Any]:
     name = args.name or args.out.resolve().name
     result = train(dataset, _settings(args, TrainSettings()), name, phase_progress('training'))
     command = f'wm-eval train {" ".join(b.name for b in args.bags)}'
-    return _write(args.out, result, f'{command} --out {args.out.name}', [])
+    return _write(args.out, result, f'{command} --out {args.out.name}')
 
 
 def _by_recipe(args: argparse.Namespace) -> dict[str, Any]:
     from dataclasses import replace
 
-    from wm_eval_ros.training.recipe import follow, load_recipe
+    from wm_eval_ros.training.recipe import load_recipe, RecipeRunner
+    from wm_eval_ros.training.trainer import train
     recipe = load_recipe(args.recipe)
     recipe = replace(recipe, train=_settings(args, recipe.train))
-    name = args.name or recipe.scenario
-    result, trial = follow(recipe, name, phase_progress)
+    name, runner = args.name or recipe.scenario, RecipeRunner(recipe)
+    result = train(runner.gather(name, phase_progress), recipe.train, name,
+                   phase_progress('training'))
     command = f'wm-eval train --recipe {args.recipe} --out {args.out.name}'
-    return _write(args.out, result, command, trial)
+    # before the trial: minutes that may be broken off, of a planner that may fail
+    report = _write(args.out, result, command)
+    print(f'written: {args.out}; next is its trial', file=sys.stderr)
+    return report | _tried(args.out, result, command,
+                           runner.trial(result.model, phase_progress('trial')))
 
 
 def _settings(args: argparse.Namespace, base: Any) -> Any:
@@ -93,22 +101,37 @@ def _settings(args: argparse.Namespace, base: Any) -> Any:
     return build(type(base), {**to_plain(base), **set_values(args.set), **given}, 'command line')
 
 
-def _write(folder: Path, result: Any, command: str, trial: list[Any]) -> dict[str, Any]:
+def _write(folder: Path, result: Any, command: str) -> dict[str, Any]:
     from wm_eval_ros.models.checkpoint import save_checkpoint
     from wm_eval_ros.training.card import card
-    from wm_eval_ros.training.recipe import solved
     spec = result.model.spec
-    try:
-        spec = save_checkpoint(folder, spec, result.model.tensors,
-                               card(spec, result, command, trial))
-    except OSError as error:
-        raise ConfigError(f'{folder}: cannot be written ({error.strerror or error}); '
-                          'choose another --out') from None
+    with _into(folder):
+        spec = save_checkpoint(folder, spec, result.model.tensors, card(spec, result, command))
     made = spec.provenance
     return {'folder': str(folder), 'name': spec.name, 'sha256': spec.sha256,
             'episodes': made['episodes'], 'transitions': made['transitions'],
             'steps': result.steps, 'seconds': round(result.seconds, 1), **result.report,
-            'trial_episodes': len(trial), 'trial_solved': solved(trial) if trial else None}
+            'trial_episodes': 0, 'trial_solved': None}
+
+
+def _tried(folder: Path, result: Any, command: str, trial: list[Any]) -> dict[str, Any]:
+    """Put a trial on the card of a checkpoint; return what the report says of it."""
+    from wm_eval_ros.models.checkpoint import CARD
+    from wm_eval_ros.training.card import card
+    from wm_eval_ros.training.recipe import solved
+    with _into(folder):
+        (folder / CARD).write_text(card(result.model.spec, result, command, trial),
+                                   encoding='utf-8')
+    return {'trial_episodes': len(trial), 'trial_solved': solved(trial)}
+
+
+@contextmanager
+def _into(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f'{folder}: cannot be written ({error.strerror or error}); '
+                          'choose another --out') from None
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -17,12 +17,12 @@ from wm_eval_ros.plants.load import make_plant
 from wm_eval_ros.records import EventKind
 from wm_eval_ros.training.settings import Progress, TrainSettings
 from wm_eval_ros.training.simulate import Outcome, rollout_episodes, Timing, to_dataset
-from wm_eval_ros.training.trainer import train, TrainResult
+from wm_eval_ros.training.trainer import train
 from wm_eval_ros.training.trajectory import Dataset, merge
 
 #: folder of the recipes inside the config folder
 RECIPE_FOLDER = 'recipes'
-#: shortest latency of a trial [ms]: what a planner needs at least
+#: shortest latency of a trial [ms], where the recipe's longest allows it: what a planner needs
 TRIAL_LOW_MS = 10.0
 
 
@@ -53,6 +53,16 @@ class Recipe:
     trial_episodes: int = setting(50, doc='episodes the finished model is tried on', low=1)
     trial_seed: int = setting(5000000, doc='seed of the first trial episode', low=0, high=2**53)
 
+    def __post_init__(self) -> None:
+        """
+        Refuse latencies that none can be drawn from.
+
+        :raises ConfigError: the shortest is above the longest
+        """
+        if self.latency_low_ms > self.latency_high_ms:
+            raise ConfigError(f'latency_low_ms: {self.latency_low_ms:g}; at most latency_high_ms, '
+                              f'{self.latency_high_ms:g}')
+
 
 def recipe_names() -> tuple[str, ...]:
     """Return the names of the shipped recipes."""
@@ -71,21 +81,11 @@ def load_recipe(name_or_path: str) -> Recipe:
         if not path.is_file():
             raise ConfigError(f'no recipe {name_or_path!r}'
                               f'{did_you_mean(name_or_path, recipe_names())}')
-    return load_settings(Recipe, path)
-
-
-def follow(
-    recipe: Recipe, name: str, say: Callable[[str], Progress]
-) -> tuple[TrainResult, list[Outcome]]:
-    """
-    Collect in process, train, try.
-
-    :param say: makes the progress function of a phase from its name
-    :returns: the model, and the trial's episodes
-    """
-    runner = RecipeRunner(recipe)
-    result = train(runner.gather(name, say), recipe.train, name, say('training'))
-    return result, runner.trial(result.model, say('trial'))
+    try:
+        return load_settings(Recipe, path)
+    except ConfigError as error:
+        text = str(error)
+        raise ConfigError(text if text.startswith(str(path)) else f'{path}: {text}') from None
 
 
 class RecipeRunner:
@@ -125,15 +125,14 @@ class RecipeRunner:
 
     def trial(self, model: WorldModel, progress: Progress) -> list[Outcome]:
         """Run the scenario's planner on starts that were never trained on."""
-        recipe = self._recipe
-        settings = self._scenario.planner
+        recipe, settings = self._recipe, self._scenario.planner
         planner = plugins.load('wm_eval_ros.planners', settings.planner)(
             settings, model, self._scenario.interface)
         seeds = range(recipe.trial_seed, recipe.trial_seed + recipe.trial_episodes)
+        low_ms = min(max(TRIAL_LOW_MS, recipe.latency_low_ms), recipe.latency_high_ms)
         return rollout_episodes(
             self._plant, planner, self._scenario.interface, seeds, model=model,
-            timing=self._timing(max(TRIAL_LOW_MS, recipe.latency_low_ms),
-                                self._scenario.plant.time_limit_s), progress=progress)
+            timing=self._timing(low_ms, self._scenario.plant.time_limit_s), progress=progress)
 
     def _timing(self, low_ms: float, limit_s: float) -> Timing:
         planner, recipe = self._scenario.planner, self._recipe
