@@ -9,9 +9,11 @@ import subprocess
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 
 from wm_eval_ros.cli.main import main
+from wm_eval_ros.errors import BagError
 
 SHA = 'a' * 64
 #: how ten episodes of each policy end in the world and in the dream
@@ -82,6 +84,63 @@ def test_it_needs_no_torch_and_says_what_is_missing_then(runs: Path) -> None:
         [first, _] = json.loads(done.stdout)['depth']
         assert first['value'] is None
         assert ('--no-depth' if words else 'not installed') in first['why']
+
+
+def of_one_feature(steps: int = 3, features: int = 1) -> Any:
+    """Return an episode beside the simulator's: feature 0 goes 1, 2, ... and is imagined so."""
+    imagined = pytest.importorskip('wm_eval_ros.training.imagined')
+    real = np.tile(np.arange(1.0, steps + 1)[:, None], (1, features))
+    return imagined.Dreamed(np.arange(1, steps + 1), 1.1 * real, real, np.zeros_like(real))
+
+
+def test_a_dream_that_cannot_be_followed_is_named_and_the_others_are_used(
+    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    good = [of_one_feature()] * 2
+
+    def read(bag: Path) -> list[Any]:
+        if bag.parent.name in ('8', '16'):
+            raise BagError(f'{bag}: clock realtime')
+        return good
+
+    monkeypatch.setattr('wm_eval_ros.training.imagined.dreamed_episodes', read)
+    code, text = ask(capsys, runs / 'world', runs / 'dream', '--json')
+    assert code == 0
+    found = json.loads(text)
+    assert found['depth'][0]['n'] == 6
+    [note] = [n for n in found['notes'] if 'by depth' in n]
+    assert note.startswith('2 of 5 dreams are not in the error by depth: ')
+    assert note.index('16/bag: clock realtime') < note.index('8/bag: clock realtime')
+
+
+def test_where_no_dream_can_be_followed_the_reasons_stand_in_place_of_the_figure(
+    runs: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    of_one_feature()
+    code, text = ask(capsys, runs / 'world', runs / 'dream', '--json')
+    assert code == 0
+    [first, _] = json.loads(text)['depth']
+    assert first['value'] is None
+    assert f'{runs}/dream/16/bag: ' in first['why']
+    assert first['why'].endswith('; 2 more')
+
+
+def test_dreams_of_different_tasks_are_refused_before_anything_of_them_is_put_together(
+    runs: Path, tmp_path: Path, outcome_bag: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = {'planner': {'samples': 128},
+                'plant': {'kind': 'dream', 'model_sha256': SHA, 'model': 'other'}}
+    outcome_bag(tmp_path / 'odd' / 'bag', 'S' * 10, settings=settings, run_id='odd',
+                clock='lockstep', task='pusher')
+    monkeypatch.setattr(
+        'wm_eval_ros.training.imagined.dreamed_episodes',
+        lambda bag: [of_one_feature(features=2 if bag.parent.name == 'odd' else 1)] * 2)
+    assert main(['correlate', str(runs / 'world'), '--dream', str(runs / 'dream'),
+                 str(tmp_path / 'odd')]) == 2
+    told = capsys.readouterr().err
+    assert 'of task pusher: nothing of theirs is comparable' in told
+    assert len(told.splitlines()) == 1
 
 
 @pytest.mark.parametrize(('words', 'says'), [

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 import sys
 from typing import TYPE_CHECKING
 
 from wm_eval_ros.cli.gating import EXIT_CODES
 from wm_eval_ros.cli.outputs import write_files
-from wm_eval_ros.cli.sides import bags_of, evidence_of
-from wm_eval_ros.errors import BagError, ConfigError, MissingExtraError
+from wm_eval_ros.cli.sides import bags_of, evidence_of, MOST_NOTES
+from wm_eval_ros.errors import ConfigError, WmEvalError
 
 if TYPE_CHECKING:
     from wm_eval_ros.records import MetricValue
@@ -87,24 +88,37 @@ def correlation_of(
     if not dreamed:
         world, dream = ([entry for entry in world if is_dream(entry[1]) is wanted]
                         for wanted in (False, True))
-    found = _depth([bag for bag, _ in dream]) if depth else _missing(_NOT_ASKED)
-    return correlate([e for _, e in world], [e for _, e in dream], at_least=at_least,
-                     waived=waived, depth=found)
+    found = correlate([e for _, e in world], [e for _, e in dream], at_least=at_least,
+                      waived=waived)
+    # only now are the dreams known to be of one task and one model
+    figures, notes = _depth([bag for bag, _ in dream]) if depth else (_missing(_NOT_ASKED), ())
+    return replace(found, depth=figures, notes=(*found.notes, *notes))
 
 
 def _read(paths: Sequence[Path]) -> list[tuple[Path, Evidence]]:
     return [(bag, evidence_of(bag)) for path in paths for bag in bags_of(path)]
 
 
-def _depth(bags: Sequence[Path]) -> tuple[MetricValue, ...]:
-    """Return the error by depth over all dreams; without a value where the bags do not tell."""
+def _depth(bags: Sequence[Path]) -> tuple[tuple[MetricValue, ...], tuple[str, ...]]:
+    """Return the error by depth over all dreams that can be followed, and which cannot."""
     try:
-        from wm_eval_ros.training.imagined import dreamed_episodes, error_by_depth
-        return error_by_depth([e for bag in bags for e in dreamed_episodes(bag)])
-    except (BagError, ConfigError, MissingExtraError) as error:
-        return _missing(str(error))
+        from wm_eval_ros.training.imagined import error_by_depth, followed
+        episodes, left_out = followed(sorted(bags))
+        if len(left_out) == len(bags):
+            return _missing(_joined(left_out)), ()
+        notes = (f'{len(left_out)} of {len(bags)} dreams are not in the error by depth: '
+                 f'{_joined(left_out)}',) if left_out else ()
+        return error_by_depth(episodes), notes
+    except WmEvalError as error:
+        return _missing(str(error)), ()
     except ModuleNotFoundError as error:
-        return _missing(f'{error.name} is not installed, so nothing can be put beside the dreams')
+        return _missing(f'{error.name} is not installed, so nothing can be put beside the dreams'
+                        ), ()
+
+
+def _joined(reasons: Sequence[str]) -> str:
+    more = [f'{len(reasons) - MOST_NOTES} more'] if len(reasons) > MOST_NOTES else []
+    return '; '.join([*reasons[:MOST_NOTES], *more])
 
 
 def _missing(why: str) -> tuple[MetricValue, ...]:

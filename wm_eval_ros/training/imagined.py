@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from wm_eval_ros.bag.reader import open_bag
 from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.config.schema import build
-from wm_eval_ros.errors import BagError, ConfigError
+from wm_eval_ros.errors import BagError, ConfigError, WmEvalError
 from wm_eval_ros.metrics.base import missing, Values
 from wm_eval_ros.planning.scaling import to_command
+from wm_eval_ros.plants.dream import DREAM, world_model
 from wm_eval_ros.plants.mujoco_plant import MujocoPlant
 from wm_eval_ros.plants.recovery import StateMap
 from wm_eval_ros.records import ClockMode, EpisodeEvent, EventKind, MetricValue, TERMINAL
@@ -39,13 +40,29 @@ LEAST_EPISODES = 5
 class Dreamed:
     """One episode at the control period, beside the simulator's under the same commands."""
 
-    #: number of imagined steps since the start or the last key frame, (T,)
+    #: steps of the model since the start or the last key frame, (T,)
     depth: NDArray[np.int64]
-    #: shown by the dream and by the simulator after each step, in physical units, (T, F) each
+    #: shown by the dream and by the simulator after each slot, in physical units, (T, F) each
     imagined: Floats
     real: Floats
     #: where it began, or the last key frame, (T, F)
     anchor: Floats
+
+
+def followed(paths: Sequence[Path]) -> tuple[list[Dreamed], list[str]]:
+    """Return the episodes of all bags that can be followed, and why the other bags cannot."""
+    found: list[Dreamed] = []
+    left_out = []
+    for path in paths:
+        try:
+            own = dreamed_episodes(path)
+        except WmEvalError as error:
+            left_out.append(str(error))
+            continue
+        found += own
+        if not own:
+            left_out.append(f'{path}: no episode with a state after its start, and an end')
+    return found, left_out
 
 
 def dreamed_episodes(path: Path) -> list[Dreamed]:
@@ -53,7 +70,8 @@ def dreamed_episodes(path: Path) -> list[Dreamed]:
     Put the simulator beside every episode of a bag.
 
     :raises BagError: no bag of a run of this version, or its times do not say when a command
-        took effect: not `lockstep` or `free`, or perturbed
+        took effect: not `lockstep` or `free`, or perturbed; or the model of the dream, which
+        knows how long its step takes, is not there
     """
     with open_bag(path) as bag:
         info = run_info_of(bag)
@@ -69,8 +87,20 @@ def dreamed_episodes(path: Path) -> list[Dreamed]:
     if any(e.kind is EventKind.PERTURB_ON for e in events) or recording.commands is None:
         raise BagError(f'{path}: perturbed, or its commands bear no stamps: the simulator cannot '
                        'be given the same')
+    step_ns = _step_ns(scenario, recording, path)
     return [found for start, end_ns in _spans(events)
-            if (found := _beside(recording, scenario, start, end_ns)) is not None]
+            if (found := _beside(recording, scenario, start, end_ns, step_ns)) is not None]
+
+
+def _step_ns(scenario: Scenario, recording: Recording, path: Path) -> int:
+    """Return the time that one imagined step takes [ns]: of it the period is a multiple."""
+    if scenario.plant.kind != DREAM:
+        return recording.period_ns
+    try:
+        return round(world_model(scenario).spec.dt_s * 1e9)
+    except WmEvalError as error:
+        raise BagError(f'{path}: how long a step of its dream takes is not known: {error}'
+                       ) from None
 
 
 def _spans(events: Sequence[EpisodeEvent]) -> Iterator[tuple[EpisodeEvent, int]]:
@@ -81,37 +111,39 @@ def _spans(events: Sequence[EpisodeEvent]) -> Iterator[tuple[EpisodeEvent, int]]
             yield event, ends[event.episode]
 
 
-def _beside(recording: Recording, scenario: Scenario, start: EpisodeEvent, end_ns: int
-            ) -> Dreamed | None:
+def _beside(recording: Recording, scenario: Scenario, start: EpisodeEvent, end_ns: int,
+            step_ns: int) -> Dreamed | None:
     plant = MujocoPlant(scenario.plant.task, scenario.interface)
     own = StateMap(scenario.plant.task, type(plant.task), plant.model, scenario.interface)
     plant.reset(int(start.value))
+    # of each imagined step, not only of those that end a slot: a key frame may lie in between
     shown = [own.features_of(plant.data)[0]]
     imagined = [_recorded(recording, start.stamp_ns)]
-    at_ns = start.stamp_ns
+    at_ns, per_slot = start.stamp_ns, recording.period_ns // step_ns
     while at_ns + recording.period_ns <= end_ns:
         if (state := _recorded(recording, at_ns + recording.period_ns)) is None:
             break  # nothing is published as an episode ends
-        _slot(plant, recording, scenario, start.stamp_ns)
+        for _ in range(per_slot):
+            _advance(plant, recording, scenario, start.stamp_ns, step_ns)
+            shown.append(own.features_of(plant.data)[0])
         at_ns += recording.period_ns
-        shown.append(own.features_of(plant.data)[0])
         imagined.append(state)
-    if len(shown) < 2 or imagined[0] is None:
+    if len(imagined) < 2 or imagined[0] is None:
         return None
     every = scenario.plant.keyframe_steps
-    steps = np.arange(1, len(shown))
+    steps = per_slot * np.arange(1, len(imagined))
     # a key frame itself is not imagined
-    depth = steps if not every else steps % every
+    depth = steps % every if every else steps
     real = np.stack(shown)
-    last = steps - depth if every else np.zeros_like(steps)
-    return Dreamed(depth, np.stack([s for s in imagined if s is not None])[1:], real[1:],
-                   real[last])
+    return Dreamed(depth, np.stack([s for s in imagined if s is not None])[1:], real[steps],
+                   real[steps - depth])
 
 
-def _slot(plant: MujocoPlant, recording: Recording, scenario: Scenario, origin_ns: int) -> None:
-    """Advance one period; a command acts from the first step at or after its stamp on."""
+def _advance(plant: MujocoPlant, recording: Recording, scenario: Scenario, origin_ns: int,
+             duration_ns: int) -> None:
+    """Let time pass; a command acts from the first step at or after its stamp on."""
     assert recording.commands is not None
-    for _ in range(recording.period_ns // plant.step_ns):
+    for _ in range(duration_ns // plant.step_ns):
         now_ns = origin_ns + plant.time_ns
         sent = recording.commands.until(now_ns, max(origin_ns - 1, now_ns - plant.step_ns))
         if sent is not None:
@@ -129,28 +161,51 @@ def _recorded(recording: Recording, stamp_ns: int) -> Floats | None:
 
 def error_by_depth(episodes: Sequence[Dreamed]) -> Values:
     """
-    Return the error of imagination at each reported depth that five episodes or more reach.
+    Return the error of imagination at depths that five episodes or more reach.
+
+    Of these the first, second, fifth, tenth, ... and the last: where a slot takes several steps
+    of the model, or key frames lie between slots, not every depth is seen.
 
     ``imagination_error``: root mean square, over features and episodes, of imagined less real, in
     standard deviations of the feature. ``imagination_persistence``: the same of the state at the
     start or key frame, as if nothing had moved.
+
+    :raises ConfigError: episodes of different features
     """
     if len(episodes) < LEAST_EPISODES:
-        why = f'{len(episodes)} dreamed episodes can be followed; at least {LEAST_EPISODES} must'
-        return tuple(missing(f'{name}[h=1]', '1', why) for name in NAMES)
+        return unknown(f'{len(episodes)} dreamed episodes can be followed; at least '
+                       f'{LEAST_EPISODES} must')
+    if len(widths := sorted({e.real.shape[1] for e in episodes})) > 1:
+        raise ConfigError(f'dreams of {" and ".join(map(str, widths))} features; give those of '
+                          'one model')
+    depth = np.concatenate([e.depth for e in episodes])
+    owner = np.repeat(np.arange(len(episodes)), [len(e.depth) for e in episodes])
+    reached = _reached(depth, owner)
+    if not reached:
+        return unknown('every state that is shown is a key frame: none was imagined')
     real = np.concatenate([e.real for e in episodes])
     scale = np.std(real, axis=0)
     moving = scale > 1e-9
-    depth = np.concatenate([e.depth for e in episodes])
-    owner = np.repeat(np.arange(len(episodes)), [len(e.depth) for e in episodes])
+    if not moving.any():
+        return unknown('nothing moves in the simulator')
     error, still = (
         np.mean(((np.concatenate(side) - real)[:, moving] / scale[moving]) ** 2, axis=1)
         for side in ([e.imagined for e in episodes], [e.anchor for e in episodes]))
     found: list[MetricValue] = []
-    for h in reported(int(depth.max())):
+    for h in (reached[i - 1] for i in reported(len(reached))):
         at = np.flatnonzero(depth == h)
-        if len(np.unique(owner[at])) < LEAST_EPISODES:
-            continue
         found += [rms(f'{NAMES[0]}[h={h}]', '1', error[at], owner[at]),
                   rms(f'{NAMES[1]}[h={h}]', '1', still[at], owner[at])]
     return tuple(found)
+
+
+def _reached(depth: NDArray[np.int64], owner: NDArray[np.int64]) -> list[int]:
+    """Return the depths above 0 that enough episodes reach, in order."""
+    pairs = np.unique(np.stack([depth, owner])[:, depth > 0], axis=1)
+    depths, counts = np.unique(pairs[0], return_counts=True)
+    return [int(h) for h in depths[counts >= LEAST_EPISODES]]
+
+
+def unknown(why: str) -> Values:
+    """Return the figures without a value, and the reason."""
+    return tuple(missing(f'{name}[h=1]', '1', why) for name in NAMES)
