@@ -18,9 +18,9 @@ import torch
 from wm_eval_ros.errors import CheckpointError
 from wm_eval_ros.models.architecture import Architecture
 from wm_eval_ros.models.encoders import ImageEncoder, PIXELS
-from wm_eval_ros.models.network import dense
+from wm_eval_ros.models.network import dense, NetworkModel
 from wm_eval_ros.models.protocol import Latent, WorldModelSpec
-from wm_eval_ros.models.state_space import StateModel, StateNetwork
+from wm_eval_ros.models.state_space import StateNetwork
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class JepaNetwork(StateNetwork):
         return found
 
 
-class JepaModel(StateModel):
+class JepaModel(NetworkModel):
     """World model of the family ``jepa``."""
 
     network = JepaNetwork

@@ -1,10 +1,11 @@
 """
-Families made of one torch module that imagines the change of the features step by step.
+Families made of one torch module.
 
 Their latent is [features, standardised (F) | command in force (A) | carry (C)]. The carry is what
 a family with a memory knows of the steps before, as numbers in the latent itself: a recorded
-latent holds all that the model knew. A family defines :meth:`StepNetwork.advance`; encoding,
-imagining, training and checkpoints follow from it.
+latent holds all that the model knew. Most imagine the change of the features step by step: such a
+family defines :meth:`StepNetwork.advance`, and encoding, imagining, training and checkpoints
+follow from it. Those with a state of their own are in :mod:`wm_eval_ros.models.state_space`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def dense(sizes: list[int], activation: str, dropout: float = 0.0) -> nn.Sequent
     return nn.Sequential(*made)
 
 
-class StepNetwork(nn.Module):
+class Network(nn.Module):
     """
     Networks and normalisation of a family; what a checkpoint stores is its state.
 
@@ -52,6 +53,35 @@ class StepNetwork(nn.Module):
     feature_scale: torch.Tensor
     delta_mean: torch.Tensor
     delta_scale: torch.Tensor
+
+    def encoded(
+        self, obs: torch.Tensor, prev: Latent | None, action: torch.Tensor,
+        is_first: torch.Tensor | None,
+    ) -> Latent:
+        """
+        Take one time step in.
+
+        :param obs: in physical units, (B, F)
+        :param prev: latent of the step before, (B, D); None: nothing is remembered
+        :param action: command in force, (B, A)
+        :param is_first: rows where nothing is remembered, (B,); None: in none of them
+        :returns: (B, D)
+        """
+        raise NotImplementedError
+
+    def rolled(self, z: Latent, actions: torch.Tensor) -> Latent:
+        """
+        Imagine steps, each from the one before.
+
+        :param z: (B, D)
+        :param actions: (B, H, A)
+        :returns: (B, H, D)
+        """
+        raise NotImplementedError
+
+
+class StepNetwork(Network):
+    """A family that imagines the change of the features step by step."""
 
     def advance(self, z: Latent, action: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """
@@ -84,14 +114,21 @@ class StepNetwork(nn.Module):
             before = actions[:, t]
         return torch.stack(found, 1), carry
 
-    def rolled(self, z: Latent, actions: torch.Tensor) -> Latent:
-        """
-        Imagine steps, each from the one before.
+    def encoded(
+        self, obs: torch.Tensor, prev: Latent | None, action: torch.Tensor,
+        is_first: torch.Tensor | None,
+    ) -> Latent:
+        """Standardise, and append the command and what is remembered."""
+        x = (obs - self.feature_mean) / self.feature_scale
+        carry = x.new_zeros(len(x), self.carry)
+        if self.carry and prev is not None:
+            _, carry = self.advance(prev, action)
+            if is_first is not None:
+                carry = carry.masked_fill(is_first[:, None], 0.0)
+        return torch.cat([x, action, carry], dim=-1)
 
-        :param z: (B, D)
-        :param actions: (B, H, A)
-        :returns: (B, H, D)
-        """
+    def rolled(self, z: Latent, actions: torch.Tensor) -> Latent:
+        """Imagine steps, each from the one before; see :meth:`Network.rolled`."""
         found = []
         for action in actions.unbind(1):
             change, carry = self.advance(z, action)
@@ -106,12 +143,12 @@ class StepNetwork(nn.Module):
 
 class NetworkModel:
     """
-    World model of a family made of a :class:`StepNetwork`.
+    World model of a family made of a :class:`Network`.
 
     Subclasses name their network and architecture and add what else they can.
     """
 
-    network: ClassVar[type[StepNetwork]]
+    network: ClassVar[type[Network]]
     architecture: ClassVar[type[Architecture]]
 
     @classmethod
@@ -130,7 +167,7 @@ class NetworkModel:
     @classmethod
     def network_for(
         cls, arch: Any, feature_names: Sequence[str], dt_s: float
-    ) -> StepNetwork:
+    ) -> Network:
         """
         Make the network, with fresh weights.
 
@@ -185,22 +222,16 @@ class NetworkModel:
         is_first: torch.Tensor | None = None,
     ) -> Latent:
         """
-        Standardise one time step, append the command in force and what is remembered.
+        Take one time step in.
 
-        :param obs: features in physical units, (B, F)
+        :param obs: in physical units, (B, F)
         :param prev: latent of the step before, (B, D); None: nothing is remembered
         :param prev_action: command executed up to this step, in [-1, 1], (B, A); None: rest
         :param is_first: rows where an episode begins, (B,): rest is in force, nothing remembered
         :returns: (B, D), float32
         """
-        x = (obs.to(torch.float32) - self.net.feature_mean) / self.net.feature_scale
-        action = command_in_force(prev_action, is_first, self._rest, len(x))
-        carry = x.new_zeros(len(x), self.net.carry)
-        if self.net.carry and prev is not None:
-            _, carry = self.net.advance(prev, action)
-            if is_first is not None:
-                carry = carry.masked_fill(is_first[:, None], 0.0)
-        return torch.cat([x, action, carry], dim=-1)
+        action = command_in_force(prev_action, is_first, self._rest, len(obs))
+        return self.net.encoded(obs.to(torch.float32), prev, action, is_first)
 
     @torch.inference_mode()
     def predict(

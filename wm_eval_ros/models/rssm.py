@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 from wm_eval_ros.models.architecture import Architecture
-from wm_eval_ros.models.network import dense
+from wm_eval_ros.models.network import dense, NetworkModel
 from wm_eval_ros.models.protocol import Latent
-from wm_eval_ros.models.state_space import StateModel, StateNetwork
+from wm_eval_ros.models.state_space import StateNetwork
 
 #: bounds of the logarithmic deviation, approached softly
 LOW, HIGH = -5.0, 1.0
@@ -111,7 +111,7 @@ class RssmNetwork(StateNetwork):
         return torch.cat([mean, LOW + (HIGH - LOW) * torch.sigmoid(log)], -1)
 
 
-class RssmModel(StateModel):
+class RssmModel(NetworkModel):
     """World model of the family ``rssm``."""
 
     network = RssmNetwork

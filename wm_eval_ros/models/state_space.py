@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import torch
 
-from wm_eval_ros.models.in_force import command_in_force
-from wm_eval_ros.models.network import NetworkModel, StepNetwork
+from wm_eval_ros.models.network import Network
 from wm_eval_ros.models.protocol import Latent
 
 
-class StateNetwork(StepNetwork):
+class StateNetwork(Network):
     """Networks of a family with a state: how it moves, and what it shows."""
 
     #: the features are observed, not only read out of the state
@@ -69,57 +68,30 @@ class StateNetwork(StepNetwork):
             found.append(state)
         return torch.stack(found, 1)
 
-    def advance(self, z: Latent, action: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Foresee one step; see :meth:`StepNetwork.advance`."""
+    def encoded(
+        self, obs: torch.Tensor, prev: Latent | None, action: torch.Tensor,
+        is_first: torch.Tensor | None,
+    ) -> Latent:
+        """Take one time step in; see :meth:`Network.encoded`. An episode begins without `prev`."""
+        x = self.given(obs)
+        starts = torch.zeros(len(x), dtype=torch.bool) if is_first is None else is_first
+        if prev is None or bool(starts.all()):
+            state = self.observe(x, None)
+        else:
+            before, foreseen = self.parted(prev)
+            state = self.observe(x, self.step(foreseen, before, action))
+            if bool(starts.any()):
+                state = torch.where(starts[:, None], self.observe(x, None), state)
+        return torch.cat([self.begin(x, state), action, state], -1)
+
+    def rolled(self, z: Latent, actions: torch.Tensor) -> Latent:
+        """Imagine steps, each from the one before; see :meth:`Network.rolled`."""
         before, state = self.parted(z)
-        after = self.step(state, before, action)
-        moved = (self.read(after) - self.read(state)) * self.feature_scale
-        return (moved - self.delta_mean) / self.delta_scale, after
+        states = self.unrolled(state, before, actions)
+        # one product for all steps: the read-out takes no part in imagining
+        moved = self.read(states) - self.read(state)[:, None]
+        return torch.cat([z[:, None, :self.features] + moved, actions, states], -1)
 
     def parted(self, z: Latent) -> tuple[torch.Tensor, torch.Tensor]:
         """Return command in force and state of latents, (..., A) and (..., S)."""
         return z[..., self.features:-self.carry], z[..., -self.carry:]
-
-
-class StateModel(NetworkModel):
-    """World model of a family made of a :class:`StateNetwork`."""
-
-    net: StateNetwork
-
-    @torch.inference_mode()
-    def encode(
-        self,
-        obs: torch.Tensor,
-        prev: Latent | None = None,
-        prev_action: torch.Tensor | None = None,
-        is_first: torch.Tensor | None = None,
-    ) -> Latent:
-        """
-        Take one time step in.
-
-        :param obs: in physical units, (B, I)
-        :param prev: latent of the step before, (B, D); None: an episode begins
-        :param prev_action: command executed up to this step, in [-1, 1], (B, A); None: rest
-        :param is_first: rows where an episode begins, (B,): rest is in force, nothing remembered
-        :returns: (B, D), float32
-        """
-        x = self.net.given(obs.to(torch.float32))
-        action = command_in_force(prev_action, is_first, self._rest, len(x))
-        starts = torch.zeros(len(x), dtype=torch.bool) if is_first is None else is_first
-        if prev is None or bool(starts.all()):
-            state = self.net.observe(x, None)
-        else:
-            before, foreseen = self.net.parted(prev)
-            state = self.net.observe(x, self.net.step(foreseen, before, action))
-            if bool(starts.any()):
-                state = torch.where(starts[:, None], self.net.observe(x, None), state)
-        return torch.cat([self.net.begin(x, state), action, state], -1)
-
-    def rolled(self, z: Latent, actions: torch.Tensor) -> Latent:
-        """Imagine, with gradients where there are any to follow."""
-        z = z.expand(len(actions), -1)
-        before, state = self.net.parted(z)
-        states = self.net.unrolled(state, before, actions)
-        # one product for all steps: the read-out takes no part in imagining
-        moved = self.net.read(states) - self.net.read(state)[:, None]
-        return torch.cat([z[:, None, :self.net.features] + moved, actions, states], -1)

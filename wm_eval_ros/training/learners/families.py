@@ -17,13 +17,13 @@ from wm_eval_ros.training.learners.jepa import JepaLearner
 from wm_eval_ros.training.learners.protocol import Learner
 from wm_eval_ros.training.learners.rssm import RssmLearner
 from wm_eval_ros.training.learners.seeded import seeded
-from wm_eval_ros.training.learners.state import StateLearner
 from wm_eval_ros.training.learners.step import StepLearner
 from wm_eval_ros.training.settings import TrainSettings
 from wm_eval_ros.training.trajectory import Dataset
 from wm_eval_ros.training.windows import Windows
 
-_STATE_LEARNERS: dict[str, type[StateLearner]] = {'jepa': JepaLearner, 'rssm': RssmLearner}
+_STATE_LEARNERS: dict[str, type[JepaLearner | RssmLearner]] = {
+    'jepa': JepaLearner, 'rssm': RssmLearner}
 
 
 def make_learner(

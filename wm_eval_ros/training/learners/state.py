@@ -10,7 +10,7 @@ import torch
 from wm_eval_ros.models.architecture import Architecture
 from wm_eval_ros.models.state_space import StateNetwork
 from wm_eval_ros.training.columns import Columns
-from wm_eval_ros.training.learners.step import StepLearner
+from wm_eval_ros.training.learners.network import NetworkLearner
 from wm_eval_ros.training.settings import TrainSettings
 from wm_eval_ros.training.windows import Windows
 
@@ -39,7 +39,7 @@ class Batch:
         return self.before[:, :self.actions.shape[1] - steps + 1].flatten(0, 1), actions, features
 
 
-class StateLearner(StepLearner):
+class StateLearner(NetworkLearner):
     """
     One module with a state.
 

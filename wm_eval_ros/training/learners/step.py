@@ -2,48 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any
 
 import torch
 from torch import nn
 
-from wm_eval_ros.models.architecture import Architecture
 from wm_eval_ros.models.network import StepNetwork
-from wm_eval_ros.training.learners.normalise import normalisation
+from wm_eval_ros.training.learners.network import NetworkLearner
 from wm_eval_ros.training.learners.seeded import seeded
-from wm_eval_ros.training.settings import TrainSettings
-from wm_eval_ros.training.windows import Windows
 
 
-class StepLearner:
-    """
-    One module.
+class StepLearner(NetworkLearner):
+    """Squared errors of all steps of a window."""
 
-    :param net: with fresh weights, not yet normalised
-    """
-
-    members = 1
-
-    def __init__(
-        self, net: StepNetwork, arch: Architecture, settings: TrainSettings, windows: Windows,
-        start: Mapping[str, torch.Tensor] | None,
-    ) -> None:
-        self._net, self._arch = net, arch
-        self.context = settings.observed
-        net.load_state_dict({**net.state_dict(), **normalisation(windows)}
-                            if start is None else dict(start))
-        net.train()
-        self._drops = any(isinstance(m, nn.Dropout) for m in net.modules())
-
-    def architecture(self) -> dict[str, Any]:
-        """Return what ``spec.architecture`` is to hold."""
-        return vars(self._arch).copy()
-
-    def parameters(self) -> list[torch.Tensor]:
-        """Return what gradients change."""
-        return list(self._net.parameters())
+    _net: StepNetwork
 
     def loss(
         self, features: torch.Tensor, before: torch.Tensor, actions: torch.Tensor,
@@ -51,7 +23,8 @@ class StepLearner:
     ) -> torch.Tensor:
         """Mean squared error of all steps, observed and imagined ones, in units of the change."""
         self._net.train()
-        with seeded(generator) if self._drops else nullcontext():
+        drops = any(isinstance(module, nn.Dropout) for module in self._net.modules())
+        with seeded(generator) if drops else nullcontext():
             taught, imagined = self._foresee(features[0], before[0], actions[0])
         return torch.cat([taught, imagined], 1).square().mean()
 
@@ -62,10 +35,6 @@ class StepLearner:
         """Return the errors of the imagined features in units of the change, (B, U, F)."""
         self._net.eval()
         return self._foresee(features, before, actions)[1]
-
-    def tensors(self) -> Mapping[str, torch.Tensor]:
-        """Return everything a checkpoint stores."""
-        return self._net.state_dict()
 
     def _foresee(
         self, features: torch.Tensor, before: torch.Tensor, actions: torch.Tensor
