@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,13 @@ def test_the_best_of_so_many_checks_is_kept(teacher: Decisions) -> None:
     errors = [float(words.split()[2].rstrip(',')) for words in told]
     assert len(errors) == 6
     assert result.rmse == pytest.approx(min(errors), abs=1e-3)
+
+
+def test_a_policy_of_which_nothing_is_known_is_not_returned_as_trained(teacher: Decisions) -> None:
+    wild = dataclasses.replace(teacher, inputs=torch.where(
+        (teacher.episodes == 3)[:, None], math.nan, teacher.inputs))
+    with pytest.raises(ConfigError, match='no error on the decisions held out was finite'):
+        distill(wild, DistillSettings(steps=20, hidden=8), 'x')
 
 
 def test_one_episode_cannot_be_split(teacher: Decisions) -> None:

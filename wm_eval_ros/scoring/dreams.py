@@ -57,7 +57,8 @@ class Correlation:
     #: by success in the world, the best first
     pairs: tuple[PolicyPair, ...]
     figures: tuple[MetricValue, ...]
-    #: error of imagined states against the simulator's under the same commands, by depth
+    #: error of imagined states against the simulator's under the same commands, by depth; whoever
+    #: follows them (:mod:`wm_eval_ros.training.imagined`) puts it in
     depth: tuple[MetricValue, ...]
     verdict: Verdict
     sentence: str
@@ -95,7 +96,7 @@ class Correlation:
 
 def correlate(
     real: Sequence[Evidence], dreamed: Sequence[Evidence], *, at_least: float | None = None,
-    waived: Collection[str] = (), depth: tuple[MetricValue, ...] = (),
+    waived: Collection[str] = (),
 ) -> Correlation:
     """
     Pair policies by the settings of their planner, and correlate their success.
@@ -105,7 +106,6 @@ def correlate(
     :param at_least: PASS where the whole bootstrap interval of Pearson's r lies at or above it,
         FAIL where it lies below; None: no such question
     :param waived: conditions that may differ, see :data:`.conditions.CONDITIONS`
-    :param depth: what is passed on of :mod:`wm_eval_ros.training.imagined`
     :raises ConfigError: nothing to pair, sides mixed up, different tasks, dreams or conditions
     :raises BagError: runs of one policy that differ in more than their starts
     """
@@ -129,7 +129,7 @@ def correlate(
     manifest = matched[0][1].manifest
     return Correlation(
         str(manifest.get('task')), str(manifest.get('clock')), _dream_of(matched[0][1]), pairs,
-        figures, depth, verdict, sentence, tuple(_notes(sides, matched, pairs)))
+        figures, (), verdict, sentence, tuple(_notes(sides, matched, pairs)))
 
 
 def is_dream(side: Evidence) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+import math
 import time
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 
 from wm_eval_ros.config.schema import setting, to_plain
 from wm_eval_ros.config.software import package_version
-from wm_eval_ros.errors import BagError
+from wm_eval_ros.errors import BagError, ConfigError
 from wm_eval_ros.models.policy import POLICY, Policy, PolicyArchitecture, PolicyNetwork
 from wm_eval_ros.models.protocol import WorldModelSpec
 from wm_eval_ros.training.decisions import Decisions
@@ -60,6 +61,7 @@ def distill(
 
     :param name: name the policy will declare
     :raises BagError: fewer than two episodes
+    :raises ConfigError: no error on those held out was finite
     """
     begun = time.monotonic()
     trained, held = _split(data, settings)
@@ -103,13 +105,17 @@ def _fit(
     net: PolicyNetwork, data: Decisions, trained: torch.Tensor, held: torch.Tensor,
     settings: DistillSettings, generator: torch.Generator, progress: Progress | None,
 ) -> tuple[dict[str, torch.Tensor], float]:
-    """Return the tensors with the lowest error on the decisions held out, and that error."""
+    """
+    Return the tensors with the lowest error on the decisions held out, and that error.
+
+    :raises ConfigError: no error was finite, so that nothing is known to have been learnt
+    """
     optimiser = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate,
                                   weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, total_steps=settings.steps + 1, pct_start=0.1)
     every = max(1, settings.steps // settings.checks)
-    best, lowest = _copy(net), float('inf')
+    best, lowest = _copy(net), math.inf
     for step in range(1, settings.steps + 1):
         rows = trained[torch.randint(len(trained), (settings.batch,), generator=generator)]
         off = (net(data.inputs[rows]) - data.actions[rows]) / net.action_scale
@@ -125,6 +131,11 @@ def _fit(
             best, lowest = _copy(net), error
         if progress is not None:
             progress(step, settings.steps, f'held out {error:.3f}, best {lowest:.3f}')
+    if lowest == math.inf:
+        raise ConfigError(
+            f'{POLICY}: no error on the decisions held out was finite in {settings.steps} steps; '
+            f'choose a learning_rate below {settings.learning_rate:g}, or look for values far '
+            'from all others in the bags')
     return best, lowest
 
 
