@@ -23,7 +23,13 @@ from wm_eval_ros.planning.realtime import NOT_RUNNING, RealtimeSlots
 from wm_eval_ros.planning.record import BUSY
 from wm_eval_ros.planning.schedule import Slot
 from wm_eval_ros.planning.slot_mark import Mark, SlotMark
-from wm_eval_ros.planning.slots import ChargedSlots, SlotWork, UNBOUNDED_NS, WARMUP_CALLS
+from wm_eval_ros.planning.slots import (
+    ChargedSlots,
+    FIRST_CALL_NS,
+    SlotWork,
+    UNBOUNDED_NS,
+    WARMUP_CALLS,
+)
 from wm_eval_ros.records import CycleRecord, CycleStatus, EpisodeEvent, EventKind, InputRef
 
 MS = 1_000_000
@@ -127,6 +133,16 @@ def test_what_is_thought_about_ends_with_its_episode(work: SlotWork, hands: Hand
     slots.begin()
     assert slots.answer(1050 * MS, START) is not None
     assert [r.status for r in hands.records] == [CycleStatus.LATE] * 2
+
+
+def test_the_first_call_of_the_warm_up_has_time_for_all_iterations(
+    work: SlotWork, hands: Hands, planner: Planned,
+) -> None:
+    begun_ns = time.monotonic_ns()
+    work.warm_up(hands.look())
+    first, *rest = (deadline - begun_ns for deadline in planner.deadlines)
+    assert first >= FIRST_CALL_NS
+    assert all(0 < left < 10**9 for left in rest)
 
 
 def test_a_planner_that_fails_answers_nothing_and_one_that_fails_at_once_is_refused(

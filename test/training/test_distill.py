@@ -19,9 +19,10 @@ from wm_eval_ros.config.scenario import ObjectiveTerm, PlannerSettings
 from wm_eval_ros.errors import BagError, CheckpointError, ConfigError
 from wm_eval_ros.models.checkpoint import save_checkpoint, SPEC, WEIGHTS
 from wm_eval_ros.models.policy import load_policy
+from wm_eval_ros.planning.decision import Decider, Inputs, Reading
 from wm_eval_ros.planning.policy_prior import PolicyPriorPlanner
 from wm_eval_ros.planning.prior import pinned_policy
-from wm_eval_ros.records import CycleRecord, CycleStatus, RunInfo
+from wm_eval_ros.records import CycleRecord, CycleStatus, InputRef, RunInfo
 from wm_eval_ros.training.decisions import Decisions, read_decisions
 from wm_eval_ros.training.distill import distill, DistillResult, DistillSettings
 from wm_eval_ros.training.replan import Ticks
@@ -175,6 +176,28 @@ def test_with_a_model_the_cost_is_that_of_what_the_policy_would_do(
     # in flight: it decides for the state after them
     flying = planner.plan(z, goal, 2**62, in_flight=torch.ones(3, 1))
     assert float(flying.actions[0]) < float(plan.actions[0])
+
+
+def test_a_policy_drives_on_where_its_future_cannot_be_imagined(
+    folder: Path, with_goal: Interface,
+) -> None:
+    class Lost(Cart):
+        def predict(self, z: Any, actions: Any, *, generator: Any = None) -> Any:
+            return super().predict(z, actions, generator=generator) * math.nan
+
+    chosen = settings(folder, objective=AT_GOAL, horizon=4)
+    z, goal = torch.tensor([0.0, 0.0, 0.0]), torch.tensor([0.4])
+    plan = PolicyPriorPlanner(chosen, Lost(with_goal), with_goal).plan(z, goal, 2**62)
+    sound = PolicyPriorPlanner(chosen, Cart(with_goal), with_goal).plan(z, goal, 2**62)
+    assert plan.rollout is None
+    assert math.isnan(plan.cost)
+    assert torch.equal(plan.actions, sound.actions[:1])
+    seen = Reading(InputRef('/joint_states', 0), np.zeros(2))
+    decider = Decider(with_goal, Lost(with_goal),
+                      PolicyPriorPlanner(chosen, Lost(with_goal), with_goal), stale_ns=2**61)
+    decider.begin_episode(0)
+    aim = Reading(InputRef('/goal', 0), np.array([0.4]))
+    assert decider.decide(0, Inputs((seen,), aim), 0, 0, 2**62).status is CycleStatus.OK
 
 
 def test_what_does_not_fit_the_deadline_is_not_imagined(

@@ -67,7 +67,8 @@ class PolicyPriorPlanner:
         Decide; without a model, commands in flight make no difference.
 
         The command is the first iteration, each imagined step another, and judging all of them the
-        last: one is begun only if the longest so far would fit.
+        last: one is begun only if the longest so far would fit. What is imagined is no candidate:
+        where it is not finite there is no rollout and no cost, and the command stands.
         """
         pace = Pace(self._clock, deadline_ns)
         z = latent.reshape(1, -1)
@@ -77,14 +78,15 @@ class PolicyPriorPlanner:
         fits = pace.fits_another()
         actions = None if self._imagine is None or not fits else self._followed(
             self._imagine, z, goal, action, pace)
+        alone = Plan(actions=action, rollout=None, cost=math.nan, samples=1,
+                     iterations=pace.iterations)
         if actions is None or self._imagine is None:
-            return Plan(actions=action, rollout=None, cost=math.nan, samples=1,
-                        iterations=pace.iterations)
+            return alone
         rollout, cost = self._imagine(z, goal, actions[None], self._generator)
-        finite = bool(torch.isfinite(cost).all() and torch.isfinite(rollout).all())
-        return Plan(actions=actions, rollout=rollout[0] if finite else None,
-                    cost=float(cost[0]) if finite else math.nan, samples=1,
-                    iterations=pace.iterations + 1, nonfinite=0 if finite else 1)
+        if not bool(torch.isfinite(cost).all() and torch.isfinite(rollout).all()):
+            return replace(alone, iterations=pace.iterations + 1)
+        return Plan(actions=actions, rollout=rollout[0], cost=float(cost[0]), samples=1,
+                    iterations=pace.iterations + 1)
 
     def _act(self, z: Latent, goal: torch.Tensor) -> torch.Tensor:
         limit = self._settings.action_limit
