@@ -108,6 +108,10 @@ def test_the_best_of_so_many_checks_is_kept(teacher: Decisions) -> None:
     assert result.rmse == pytest.approx(min(errors), abs=1e-3)
 
 
+def test_nine_steps_are_as_good_as_any_other_number(teacher: Decisions) -> None:
+    assert distill(teacher, DistillSettings(steps=9, hidden=8), 'x').steps == 9
+
+
 def test_a_policy_of_which_nothing_is_known_is_not_returned_as_trained(teacher: Decisions) -> None:
     wild = dataclasses.replace(teacher, inputs=torch.where(
         (teacher.episodes == 3)[:, None], math.nan, teacher.inputs))

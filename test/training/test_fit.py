@@ -42,6 +42,10 @@ def test_another_seed_drops_other_units(linear_world: Dataset) -> None:
     assert any(not torch.equal(t, b.model.tensors[n]) for n, t in a.model.tensors.items())
 
 
+def test_nine_steps_are_trained_as_any_other_number(linear_world: Dataset) -> None:
+    assert train(linear_world, replace(TINY, steps=9), 'cart').steps == 9
+
+
 @pytest.mark.parametrize('family', ['ensemble', 'mlp'])
 def test_where_no_validation_was_finite_there_is_no_model(
     family: str, linear_world: Dataset,

@@ -15,6 +15,7 @@ from wm_eval_ros.errors import BagError, ConfigError
 from wm_eval_ros.models.policy import POLICY, Policy, PolicyArchitecture, PolicyNetwork
 from wm_eval_ros.models.protocol import WorldModelSpec
 from wm_eval_ros.training.decisions import Decisions
+from wm_eval_ros.training.schedule import one_cycle
 from wm_eval_ros.training.settings import Progress
 
 #: an input or command that varies less than this has no scale of its own
@@ -112,8 +113,7 @@ def _fit(
     """
     optimiser = torch.optim.AdamW(net.parameters(), lr=settings.learning_rate,
                                   weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, total_steps=settings.steps + 1, pct_start=0.1)
+    schedule = one_cycle(optimiser, settings.learning_rate, settings.steps)
     every = max(1, settings.steps // settings.checks)
     best, lowest = _copy(net), math.inf
     for step in range(1, settings.steps + 1):

@@ -9,6 +9,7 @@ import torch
 
 from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.training.learners.families import make_learner
+from wm_eval_ros.training.schedule import one_cycle
 from wm_eval_ros.training.settings import Progress, TrainSettings
 from wm_eval_ros.training.trajectory import Dataset
 from wm_eval_ros.training.windows import Windows
@@ -57,8 +58,7 @@ class Fit:
         trained = list(self.learner.parameters())
         optimiser = torch.optim.AdamW(trained, lr=s.learning_rate,
                                       weight_decay=s.weight_decay)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, s.learning_rate, total_steps=s.steps + 1, pct_start=0.1)
+        schedule = one_cycle(optimiser, s.learning_rate, s.steps)
         every, lowest, stale = max(1, s.steps // s.checks), math.inf, 0
         for step in range(1, s.steps + 1):
             loss = self.learner.loss(*self._batch(), self._generator)
