@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 import itertools
+from typing import ClassVar
 
 import torch
 
@@ -118,6 +119,9 @@ class EnsembleModel:
     noise of the cost, is reported by :meth:`uncertainty` instead and weighted by
     ``planner.uncertainty_weight``.
     """
+
+    #: a weight is a matrix (inputs, outputs) for each member
+    members_first: ClassVar[bool] = True
 
     @staticmethod
     def tensor_shapes(spec: WorldModelSpec, where: str = '') -> dict[str, tuple[int, ...]]:

@@ -11,13 +11,16 @@ A frame alone may show no velocity, so the state is [code | code before].
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
 from wm_eval_ros.errors import CheckpointError
 from wm_eval_ros.models.architecture import Architecture
 from wm_eval_ros.models.encoders import ImageEncoder, PIXELS
+from wm_eval_ros.models.modules import DYNAMICS, ENCODER, READ_OUT
 from wm_eval_ros.models.network import dense, NetworkModel
 from wm_eval_ros.models.protocol import Latent, WorldModelSpec
 from wm_eval_ros.models.state_space import StateNetwork
@@ -84,6 +87,9 @@ class JepaModel(NetworkModel):
 
     network = JepaNetwork
     architecture = JepaArchitecture
+    #: module of the tensors whose names begin so
+    modules: ClassVar[Mapping[str, str]] = {
+        'encoder.': ENCODER, 'predictor.': DYNAMICS, 'read_out.': READ_OUT}
     net: JepaNetwork
 
     @classmethod

@@ -10,12 +10,15 @@ an observation moved it, KL(q || p), follows from recorded latents alone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
 
 from wm_eval_ros.models.architecture import Architecture
+from wm_eval_ros.models.modules import DYNAMICS, ENCODER, READ_OUT
 from wm_eval_ros.models.network import dense, NetworkModel
 from wm_eval_ros.models.protocol import Latent
 from wm_eval_ros.models.state_space import StateNetwork
@@ -116,6 +119,10 @@ class RssmModel(NetworkModel):
 
     network = RssmNetwork
     architecture = RssmArchitecture
+    #: module of the tensors whose names begin so
+    modules: ClassVar[Mapping[str, str]] = {
+        'posterior.': ENCODER, 'recurrence.': DYNAMICS, 'prior.': DYNAMICS,
+        'decoder.': READ_OUT, 'noise.': READ_OUT}
     net: RssmNetwork
 
     @torch.inference_mode()

@@ -8,13 +8,16 @@ what came before as long as the input keeps its step small, and takes the input 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from wm_eval_ros.models.architecture import Architecture
+from wm_eval_ros.models.modules import DYNAMICS, READ_OUT
 from wm_eval_ros.models.network import dense, NetworkModel, StepNetwork
 from wm_eval_ros.models.protocol import Latent
 
@@ -130,3 +133,6 @@ class SsmModel(NetworkModel):
 
     network = SsmNetwork
     architecture = SsmArchitecture
+    #: module of the tensors whose names begin so
+    modules: ClassVar[Mapping[str, str]] = {
+        'embed.': DYNAMICS, 'blocks.': DYNAMICS, 'head.': READ_OUT}

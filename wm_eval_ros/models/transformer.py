@@ -11,8 +11,9 @@ bias for each distance (Raffel et al. 2020, arXiv:1910.10683).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import cast, ClassVar
 
 import torch
 from torch import nn
@@ -20,6 +21,7 @@ from torch.nn import functional
 
 from wm_eval_ros.errors import CheckpointError
 from wm_eval_ros.models.architecture import Architecture
+from wm_eval_ros.models.modules import DYNAMICS, READ_OUT
 from wm_eval_ros.models.network import dense, NetworkModel, StepNetwork
 from wm_eval_ros.models.protocol import Latent, WorldModelSpec
 
@@ -214,6 +216,9 @@ class TransformerModel(NetworkModel):
 
     network = TransformerNetwork
     architecture = TransformerArchitecture
+    #: module of the tensors whose names begin so
+    modules: ClassVar[Mapping[str, str]] = {
+        'embed.': DYNAMICS, 'blocks.': DYNAMICS, 'head.': READ_OUT}
 
     @classmethod
     def tensor_shapes(cls, spec: WorldModelSpec, where: str = '') -> dict[str, tuple[int, ...]]:
