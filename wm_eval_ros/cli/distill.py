@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
+from wm_eval_ros.cli.outputs import require_writable
 from wm_eval_ros.cli.overrides import require_new
-from wm_eval_ros.errors import ConfigError, EXIT_PASS, RecordingError
+from wm_eval_ros.cli.train import phase_progress, use_threads
+from wm_eval_ros.errors import EXIT_PASS, RecordingError
 
 if TYPE_CHECKING:
     from wm_eval_ros.training.distill import DistillResult, DistillSettings
@@ -43,14 +45,10 @@ def main(args: argparse.Namespace) -> int:
     """Run the verb."""
     require_new(args.out)
     settings = _settings(args)
-    if args.threads < 1:
-        raise ConfigError(f'--threads: {args.threads}; at least 1')
-    import torch
-
-    from wm_eval_ros.cli.train import phase_progress
+    use_threads(args.threads)
+    require_writable(args.out)
     from wm_eval_ros.training.decisions import read_decisions
     from wm_eval_ros.training.distill import distill
-    torch.set_num_threads(args.threads)
     data = read_decisions(args.bags)
     name = args.name or args.out.resolve().name
     report = _write(args.out, distill(data, settings, name, phase_progress('distilling')))

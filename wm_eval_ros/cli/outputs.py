@@ -1,19 +1,46 @@
-"""What a scored bag is written and printed as."""
+"""What a scored bag is written and printed as; whether a folder can be written at all."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 import sys
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
-from wm_eval_ros.errors import BagError, MissingExtraError, RecordingError
+from wm_eval_ros.errors import BagError, ConfigError, MissingExtraError, RecordingError
 
 if TYPE_CHECKING:
     from wm_eval_ros.cli.reading import Scored
     from wm_eval_ros.report.viewer import Frames
     from wm_eval_ros.scoring.scorecard import Scorecard
     from wm_eval_ros.scoring.sweep import Sweep
+
+
+def require_writable(folder: Path) -> None:
+    """
+    Refuse a folder that could not be written, before the work whose result it is to hold.
+
+    It is made, written to, and removed again with all that was made for it.
+
+    :raises ConfigError: it cannot be made, or nothing can be written into it
+    """
+    made: list[Path] = []
+    try:
+        for path in reversed((folder, *folder.parents)):
+            if not path.is_dir():
+                path.mkdir()
+                made.append(path)
+        with TemporaryFile(dir=folder) as probe:
+            probe.write(b'0')
+    except OSError as error:
+        raise ConfigError(f'{folder}: cannot be written ({error.strerror or error}); '
+                          'choose another --out') from None
+    finally:
+        with suppress(OSError):  # somebody else put something there: it stays
+            for path in reversed(made):
+                path.rmdir()
 
 
 def write(found: Scored, folder: Path, baselines: Sequence[Scorecard] = (),

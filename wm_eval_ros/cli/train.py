@@ -10,9 +10,12 @@ from pathlib import Path
 import sys
 from typing import Any
 
+from wm_eval_ros.cli.outputs import require_writable
 from wm_eval_ros.cli.overrides import require_new, set_values
 from wm_eval_ros.errors import ConfigError
 
+#: as many as a planner may have; torch starts them all, and far more than this end the process
+MOST_THREADS = 256
 EXAMPLE = """example:
   wm-eval collect reacher --episodes 100 --out data/reacher
   wm-eval train data/reacher/bag --name reacher --out models/reacher
@@ -52,10 +55,8 @@ def main(args: argparse.Namespace) -> int:
     if bool(args.bags) == bool(args.recipe):
         raise ConfigError('give either bags or --recipe NAME, not both and not neither')
     require_new(args.out)
-    import torch
-    if args.threads < 1:
-        raise ConfigError(f'--threads: {args.threads}; at least 1')
-    torch.set_num_threads(args.threads)
+    use_threads(args.threads)
+    require_writable(args.out)
     report = _by_recipe(args) if args.recipe else _from_bags(args)
     if args.json:
         print(json.dumps(report, indent=1))
@@ -147,6 +148,18 @@ def _print(report: dict[str, Any]) -> None:
     if report['trial_episodes']:
         print(f'  solved in process: {report["trial_solved"]} of {report["trial_episodes"]}')
     print(f'  written to {report["folder"]}, sha256 {report["sha256"]}')
+
+
+def use_threads(count: int) -> None:
+    """
+    Let torch compute with so many threads.
+
+    :raises ConfigError: none, or more than MOST_THREADS
+    """
+    if not 1 <= count <= MOST_THREADS:
+        raise ConfigError(f'--threads: {count}; at least 1 and at most {MOST_THREADS}')
+    import torch
+    torch.set_num_threads(count)
 
 
 def phase_progress(phase: str) -> Callable[[int, int, str], None]:

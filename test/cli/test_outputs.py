@@ -1,0 +1,51 @@
+"""A folder that could not be written is refused before the work, and nothing is left of asking."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from wm_eval_ros.cli import outputs
+from wm_eval_ros.cli.outputs import require_writable
+from wm_eval_ros.errors import ConfigError
+
+
+@pytest.mark.parametrize('name', ['there', 'new', 'new/and/deeper'])
+def test_a_folder_that_can_be_written_is_as_it_was(name: str, tmp_path: Path) -> None:
+    (tmp_path / 'there').mkdir()
+    require_writable(tmp_path / name)
+    assert list(tmp_path.rglob('*')) == [tmp_path / 'there']
+
+
+def test_a_folder_named_from_here_is_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    require_writable(Path('new/and/deeper'))
+    require_writable(Path('.'))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('name', ['file/x', 'file/x/y', 'file', 'new/' + 300 * 'x', 'dangling'])
+def test_one_that_cannot_be_made_is_refused_and_nothing_is_left(
+    name: str, tmp_path: Path,
+) -> None:
+    (tmp_path / 'file').write_text('kept')
+    (tmp_path / 'dangling').symlink_to('nowhere')
+    with pytest.raises(ConfigError, match=r'cannot be written .*; choose another --out'):
+        require_writable(tmp_path / name)
+    assert {p.name for p in tmp_path.iterdir()} == {'file', 'dangling'}
+    assert (tmp_path / 'file').read_text() == 'kept'
+
+
+def test_one_that_nothing_can_be_written_into_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(**_: object) -> None:
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(outputs, 'TemporaryFile', full)
+    with pytest.raises(ConfigError, match='No space left'):
+        require_writable(tmp_path / 'new')
+    assert list(tmp_path.iterdir()) == []
