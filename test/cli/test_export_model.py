@@ -42,6 +42,16 @@ def test_a_folder_that_is_there_is_not_written_to(
     assert 'exists already' in capsys.readouterr().err
 
 
+def test_a_folder_that_cannot_be_written_is_refused_before_the_bag_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / 'file').write_text('')
+    assert main(['export-model', 'bag', '--out', str(tmp_path / 'file' / 'x')]) == 2
+    error = capsys.readouterr().err
+    assert 'file/x: cannot be written' in error
+    assert error.count('\n') == 1
+
+
 @pytest.mark.slow
 def test_an_exported_model_drives_in_int8_and_its_decisions_are_planned_again(
     tmp_path: Path

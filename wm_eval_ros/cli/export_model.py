@@ -9,6 +9,7 @@ from pathlib import Path
 import sys
 from typing import Any, TYPE_CHECKING
 
+from wm_eval_ros.cli.outputs import require_writable
 from wm_eval_ros.errors import CheckpointError, ConfigError, EXIT_FAIL, EXIT_PASS, RecordingError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ EXAMPLE = """example:
 
 the weights stay what they are; the ranges that int8 needs are added to the spec. needs the extra
 `fast`. exit: 0 done, 1 int8 orders candidates too differently and nothing is written, 2 bad input,
-74 not written."""
+such as a run whose planner torch itself cannot be tried for, 74 not written."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +50,7 @@ def main(args: argparse.Namespace) -> int:
             raise ConfigError(f'--{name}: {getattr(args, name)}; at least {least}')
     if args.out.exists():
         raise ConfigError(f'{args.out}: exists already; choose another --out')
+    require_writable(args.out)
     import torch
 
     from wm_eval_ros.cli.train import phase_progress
@@ -63,10 +65,14 @@ def main(args: argparse.Namespace) -> int:
                               'no weights to export')
     found = export(evidence, model, states=args.states, seed=args.seed,
                    progress=phase_progress('trying the engines'))
-    spec = _save(args.out, found) if found.good else None
     settings = evidence.scenario.planner
     what = f'{settings.samples} candidates x {settings.horizon} steps'
-    sys.stdout.write(_json(found, what, spec) if args.json else _text(found, what))
+    spec: WorldModelSpec | None = None
+    try:
+        if found.good:
+            spec = _save(args.out, found)
+    finally:  # what was found is told, whatever becomes of the folder
+        sys.stdout.write(_json(found, what, spec) if args.json else _text(found, what))
     print(f'written: {args.out}' if found.good else
           'nothing written: int8 orders candidates too differently', file=sys.stderr)
     return EXIT_PASS if found.good else EXIT_FAIL
@@ -85,19 +91,20 @@ def _save(folder: Path, found: Export) -> WorldModelSpec:
 def _text(found: Export, what: str) -> str:
     from wm_eval_ros.report.text import aligned, number
     rows = [['engine', 'precision', 'rank, median', 'rank, least', 'time / torch', 'batch [ms]',
-             'states', '']]
+             'states', 'left out', '']]
     rows += [[t.engine, t.precision, number(t.rank, 4), number(t.rank_min, 4),
-              number(t.time_ratio, 3), number(t.batch_ms, 3), str(t.states), t.why]
-             for t in found.trials]
+              number(t.time_ratio, 3), number(t.batch_ms, 3), str(t.states), str(t.left_out),
+              t.why] for t in found.trials]
     return f'{found.model.spec.name}, {what}, imagined and judged\n' + aligned(
-        rows, range(2, 7)) + '\n'
+        rows, range(2, 8)) + '\n'
 
 
 def _line(trial: Trial) -> str:
     if trial.rank is None:
         return f'* {trial.engine} {trial.precision}: {trial.why}'
     return (f'* {trial.engine} {trial.precision}: rank correlation of candidate costs with torch '
-            f'{trial.rank:.4f} (least {trial.rank_min:.4f}), {trial.states} states')
+            f'{trial.rank:.4f} (least {trial.rank_min:.4f}), {trial.states} states, '
+            f'{trial.left_out} candidates left out')
 
 
 def _json(found: Export, what: str, spec: WorldModelSpec | None) -> str:
