@@ -9,19 +9,24 @@ from pathlib import Path
 import shutil
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip('torch')
+
+import torch
 
 from wm_eval_ros.cli.retrain_case import Model, open_registry, require_fresh, Stages
 from wm_eval_ros.cli.retrain_rounds import Material, retrain
 from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.errors import CheckpointError, ConfigError, RunError
-from wm_eval_ros.models.checkpoint import load_spec
+from wm_eval_ros.models.checkpoint import load_checkpoint, load_spec
 from wm_eval_ros.models.registry import Registry, USED
 from wm_eval_ros.records import ClockMode, Verdict
 from wm_eval_ros.report.retraining import text
 from wm_eval_ros.training.case import load_case
+from wm_eval_ros.training.continued import ContinueSettings
+from wm_eval_ros.training.trajectory import Dataset, Trajectory
 
 #: as few pairs as show that a tenth is not lost when two rounds may look
 N = 46
@@ -228,3 +233,34 @@ def test_where_nothing_was_confirmed_the_same_starts_may_be_tried_again(
         end: Callable[..., Ended]) -> None:
     found = end(shifted_1=BAD)
     require_fresh(found.stages.case, found.registry)
+
+
+def own_world(folder: Path) -> Dataset:
+    """Return what a model itself imagines: nothing that is learnt from it makes it better."""
+    model: Any = load_checkpoint(folder)
+    spec, rng = model.spec, torch.Generator().manual_seed(0)
+    start = model.tensors['feature_mean'] + 0.3 * model.tensors['feature_scale'] * torch.randn(
+        4, len(spec.feature_names), generator=rng)
+    actions = 2 * torch.rand(4, 40, spec.action_dim, generator=rng) - 1
+    coming = model.decode(model.predict(model.encode(start), actions))
+    return Dataset(spec.interface, spec.feature_names, spec.dt_s, tuple(
+        Trajectory(torch.cat([start[i:i + 1], coming[i, :-1]]).double().numpy(),
+                   actions[i].double().numpy(), np.zeros(spec.action_dim), i) for i in range(4)))
+
+
+def test_a_round_that_made_nothing_better_says_so_and_is_judged_by_what_it_did(
+        case: Callable[..., tuple[Written, Registry]], monkeypatch: pytest.MonkeyPatch) -> None:
+    # the same weights do the same, and under the shift that is not enough
+    stages, registry = case(shifted_old=HALF, shifted_1=HALF)
+    stages.case = replace(stages.case, train=ContinueSettings(steps=4, learning_rate=1.0))
+    monkeypatch.setattr(Written, 'train', Stages.train)
+    monkeypatch.setattr('wm_eval_ros.training.dataset.load_dataset',
+                        lambda _: own_world(stages.old.folder))
+    found = Ended(stages, registry)
+    assert (found.verdict, registry.current()) == (Verdict.INCONCLUSIVE, 1)
+    assert found.moves == [('added', 2), ('rejected', 2)]
+    models: list[Any] = [load_checkpoint(registry.path(version)) for version in (1, 2)]
+    old, new = models
+    assert all(torch.equal(t, new.tensors[n]) for n, t in old.tensors.items())
+    assert new.spec.provenance['improved'] is False
+    assert 'NOT IMPROVED' in (registry.path(2) / 'card.md').read_text()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from wm_eval_ros.errors import BagError
+from wm_eval_ros.errors import BagError, ConfigError
+from wm_eval_ros.training.card import card
 from wm_eval_ros.training.continued import continue_training, ContinueSettings
 from wm_eval_ros.training.evaluate import evaluate
+from wm_eval_ros.training.fit import Fit
 from wm_eval_ros.training.settings import TrainSettings
 from wm_eval_ros.training.trainer import train, TrainResult
 from wm_eval_ros.training.trajectory import Dataset, Trajectory
@@ -108,3 +111,49 @@ def test_windows_too_short_to_imagine_in_are_refused(old: TrainResult, shifted: 
                   for t in shifted.trajectories)
     with pytest.raises(BagError, match='new data: no 3 consecutive slots'):
         continue_training(old.model, replace(shifted, trajectories=short), None, QUICK, {})
+
+
+@pytest.mark.parametrize('family', ['ensemble', 'mlp', 'rssm'])
+def test_a_training_that_makes_nothing_better_keeps_what_it_began_with_and_says_so(
+        family: str, linear_world: Dataset) -> None:
+    good = train(linear_world, TrainSettings(
+        family=family, steps=200, hidden=16, batch=32, unroll=2, members=2, context=2,
+        deterministic=8, stochastic=4), 'linear')
+    told: list[str] = []
+    kept = continue_training(good.model, linear_world, None, ContinueSettings(
+        steps=4, learning_rate=1.0), {}, lambda done, total, words: told.append(words))
+    assert not kept.improved
+    assert kept.model.tensors.keys() == good.model.tensors.keys()
+    assert all(torch.equal(t, kept.model.tensors[n]) for n, t in good.model.tensors.items())
+    made = kept.model.spec.provenance
+    assert made['improved'] is False
+    assert made['validation_before'] <= made['validation_lowest']
+    assert told[-1].endswith(f'best {made["validation_before"]:.4f} before it began')
+    text = card(kept.model.spec, kept, 'wm-eval retrain')
+    assert 'NOT IMPROVED' in text
+    assert f'theirs is {made["validation_before"]:.4g}' in text
+
+
+def test_one_that_does_better_says_no_such_thing(old: TrainResult, shifted: Dataset) -> None:
+    new = continue_training(old.model, shifted, None, QUICK, {})
+    made = new.model.spec.provenance
+    assert new.improved
+    assert made['improved'] is True
+    assert made['validation_lowest'] < made['validation_before']
+    assert 'NOT IMPROVED' not in card(new.model.spec, new, 'wm-eval retrain')
+
+
+def test_where_nothing_since_was_finite_that_is_an_error_though_it_began_well(
+        old: TrainResult, shifted: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [0.5]
+    monkeypatch.setattr(Fit, '_validate', lambda self: found.pop() if found else math.nan)
+    with pytest.raises(ConfigError, match='no validation was finite in 4 steps'):
+        continue_training(old.model, shifted, None, replace(QUICK, steps=4), {})
+
+
+def test_it_stops_for_want_of_gain_over_what_came_since_not_over_what_it_began_with(
+        old: TrainResult, shifted: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [1.0, 9.0, 8.0, 7.0, 6.0]
+    monkeypatch.setattr(Fit, '_validate', lambda self: found.pop(0))
+    result = continue_training(old.model, shifted, None, replace(QUICK, steps=4, patience=2), {})
+    assert (result.steps, found, result.improved) == (4, [], False)

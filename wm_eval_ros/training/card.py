@@ -34,7 +34,7 @@ A model of the family `{spec.family}` ({size}), over {len(spec.feature_names)} f
 Made by `{command}` in {result.seconds:.0f} s of training, {result.steps} gradient steps, seed
 {made['settings']['seed']}, torch {made['torch_version']}, wm_eval_ros {made['package_version']},
 source {made['git_commit'] or 'of no commit'}.
-
+{_unchanged(result)}
 ## Data
 {made['episodes']} episodes, {made['transitions']} transitions:
 {sources}{hashes}
@@ -51,6 +51,17 @@ In units of each feature's standard deviation, {report['windows']} windows:
 ## Limits
 Good only near the states of its data: the task's own starts, commands of the sizes explored, and
 commands that take effect within the slot they were decided in.
+"""
+
+
+def _unchanged(result: TrainResult) -> str:
+    if result.improved:
+        return ''
+    made = result.model.spec.provenance
+    return f"""
+NOT IMPROVED: training went on from a model and made nothing better of it. The weights and all
+figures below are those it began with: the lowest validation since was
+{made['validation_lowest']:.4g}, theirs is {made['validation_before']:.4g}.
 """
 
 

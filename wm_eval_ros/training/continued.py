@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+import math
 import time
 from typing import Any, cast
 
@@ -43,11 +44,12 @@ def continue_training(
     Train a model further; its normalisation stays as it is.
 
     A normalisation taken anew would change what every weight means. What is validated is mixed as
-    what is trained on, so that the kept weights are those of the best mixture.
+    what is trained on, so that the kept weights are those of the best mixture. Those it began with
+    are validated too: if nothing better came of them they are the result, and that says so.
 
     :param replay: data of the conditions the model was good in; None: only the new ones count
     :param provenance: laid over that of the model's first training
-    :raises ConfigError: of a family that is not trained here
+    :raises ConfigError: of a family that is not trained here, or no validation since was finite
     :raises BagError: too few episodes or slots, values that are not finite, or data of another
         interface or period than the model's
     """
@@ -74,11 +76,14 @@ def continue_training(
         'transitions': sum(p.transitions for p in parts),
         'sources': [s for p in parts for s in p.sources], 'new_share': share,
         'data_sha256': [p.sha256 for p in parts], 'git_commit': git_commit(), **provenance,
+        'improved': fit.improved,
+        'validation_before': fit.before if math.isfinite(fit.before) else None,
+        'validation_lowest': fit.lowest,
         'trained_at_ns': time.time_ns(), 'train_cpu_s': time.process_time() - cpu,
         'train_wall_s': time.monotonic() - begun})
     result: TrainedModel = plugins.load(GROUP, spec.family)(spec, fit.best)
     return TrainResult(result, evaluate(result, _all(held), base.horizon, base.observed), steps,
-                       time.monotonic() - begun)
+                       time.monotonic() - begun, fit.improved)
 
 
 def _settings(spec: WorldModelSpec, settings: ContinueSettings) -> TrainSettings:

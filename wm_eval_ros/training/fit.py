@@ -19,6 +19,9 @@ class Fit:
     """
     One training run; ``best`` holds the tensors with the lowest validation loss.
 
+    Where training goes on from others, those are validated first, and are the best if nothing
+    that came of them is better: ``improved`` is then False.
+
     :param data: whose features and step the windows have
     :param start: tensors to go on from, their normalisation with them; None: fresh ones
     :param weights: how often each window is drawn, and each of ``check`` counts, up to a factor:
@@ -36,7 +39,12 @@ class Fit:
         # Each of several members sees its own sample, with replacement, of the windows.
         self._bootstrap = self._resample(None if weights is None else weights[0])
         self._counts = torch.ones(len(check)) if weights is None else weights[1]
+        self._goes_on = start is not None
         self.best = self._copy()
+        #: whether any validation was better than that of the tensors it went on from
+        self.improved = True
+        #: their validation loss, and the lowest since; infinite: none was finite
+        self.before = self.lowest = math.inf
 
     def _resample(self, weights: torch.Tensor | None) -> torch.Tensor:
         """Return the windows each member sees, (M, N): a single one sees all."""
@@ -55,11 +63,14 @@ class Fit:
         :raises ConfigError: no validation was finite, so that nothing is known to have been learnt
         """
         s = self._settings
+        begun = self.best
+        if self._goes_on and math.isfinite(error := self._validate()):
+            self.before = error
         trained = list(self.learner.parameters())
         optimiser = torch.optim.AdamW(trained, lr=s.learning_rate,
                                       weight_decay=s.weight_decay)
         schedule = one_cycle(optimiser, s.learning_rate, s.steps)
-        every, lowest, stale = max(1, s.steps // s.checks), math.inf, 0
+        every, stale = max(1, s.steps // s.checks), 0
         for step in range(1, s.steps + 1):
             loss = self.learner.loss(*self._batch(), self._generator)
             optimiser.zero_grad(set_to_none=True)
@@ -70,18 +81,26 @@ class Fit:
             if step % every and step != s.steps:
                 continue
             error = self._validate()
-            stale = 0 if error < lowest else stale + 1
-            if error < lowest:
-                lowest, self.best = error, self._copy()
-            progress(step, s.steps, f'validation {error:.4f}, best {lowest:.4f}')
+            # not of those it began with: a rate that rises first makes worse what it then betters
+            stale = 0 if error < self.lowest else stale + 1
+            if error < self.lowest:
+                self.lowest, self.best = error, self._copy()
+            progress(step, s.steps, f'validation {error:.4f}, best {self._lowest_yet()}')
             if stale >= s.patience:
                 break
-        if lowest == math.inf:
+        if self.lowest == math.inf:
             raise ConfigError(
                 f'{s.family}: no validation was finite in {step} steps; choose a learning_rate '
                 f'below {s.learning_rate:g} or an unroll below {s.unroll}, or look for values far '
                 'beyond the others in the data')
+        if self.before <= self.lowest:
+            self.best, self.improved = begun, False
         return step
+
+    def _lowest_yet(self) -> str:
+        if self.before <= self.lowest:
+            return f'{self.before:.4f} before it began'
+        return f'{self.lowest:.4f}'
 
     def _batch(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return windows of each member, (M, B, ...)."""

@@ -31,6 +31,8 @@ class TrainResult:
     report: dict[str, Any]
     steps: int
     seconds: float
+    #: False: training went on from a model and made nothing better of it; this is that model still
+    improved: bool = True
 
 
 def split(dataset: Dataset, share: float, seed: int) -> tuple[list[Trajectory], list[Trajectory]]:
