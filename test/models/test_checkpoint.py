@@ -14,12 +14,13 @@ import pytest
 from safetensors.torch import load_file, save_file
 import torch
 
-from wm_eval_ros.config.interface import Interface
+from wm_eval_ros.config.interface import ImageStream, Interface
 from wm_eval_ros.errors import CheckpointError, UnknownNameError
 from wm_eval_ros.models import checkpoint as module
 from wm_eval_ros.models.checkpoint import (
     find_checkpoint,
     load_checkpoint,
+    load_spec,
     shipped_checkpoints,
 )
 
@@ -211,6 +212,58 @@ def test_a_remapped_topic_is_no_other_layout(checkpoint: Path, interface: Interf
     stream = dataclasses.replace(interface.observations[0], topic='arm/joint_states')
     other = dataclasses.replace(changed(interface, topic='arm/command'), observations=(stream,))
     load_checkpoint(checkpoint, interface=other)
+
+
+CAMERA = ImageStream(topic='camera/image_raw')
+
+
+@pytest.mark.parametrize(('images', 'what'), [
+    ((dataclasses.replace(CAMERA, width=32, height=32),), r'images\[0\]\.width 64, .* has 32'),
+    ((dataclasses.replace(CAMERA, height=128),), r'images\[0\]\.height 64, .* has 128'),
+    ((CAMERA, dataclasses.replace(CAMERA, topic='other')), '1 cameras, the scenario has 2'),
+    ((), '1 cameras, the scenario has 0'),
+])
+def test_other_cameras_are_refused(images: tuple[ImageStream, ...], what: str) -> None:
+    folder = find_checkpoint('two_room_pixels')
+    own = load_spec(folder).interface
+    refused(folder, what, interface=dataclasses.replace(own, images=images))
+
+
+def test_a_camera_that_a_model_does_not_see_is_refused(
+    checkpoint: Path, interface: Interface,
+) -> None:
+    refused(checkpoint, '0 cameras, the scenario has 1',
+            interface=dataclasses.replace(interface, images=(CAMERA,)))
+
+
+def test_a_camera_of_another_topic_is_no_other_camera() -> None:
+    folder = find_checkpoint('two_room_pixels')
+    moved = (dataclasses.replace(CAMERA, topic='front/image_raw'),)
+    load_checkpoint(folder, interface=dataclasses.replace(
+        load_spec(folder).interface, images=moved))
+
+
+def test_what_is_not_seen_is_the_same_or_not_there() -> None:
+    folder = find_checkpoint('two_room_pixels')
+    own = load_spec(folder).interface
+    load_checkpoint(folder, interface=dataclasses.replace(own, unseen=()))
+    pose, joints = own.unseen
+    turned = dataclasses.replace(pose, fields=pose.fields[::-1])
+    refused(folder, r'unseen\[0\]\.fields',
+            interface=dataclasses.replace(own, unseen=(turned, joints)))
+    refused(folder, '2 unseen streams, the scenario has 1',
+            interface=dataclasses.replace(own, unseen=(pose,)))
+
+
+@pytest.mark.parametrize(('name', 'why'), [
+    ('x' * 300, 'File name too long'), ('x/' * 3000, 'File name too long'),
+    ('a\0b', 'no checkpoint'), ('\ud800', 'no checkpoint'),
+])
+def test_a_name_that_is_no_path_is_refused_in_one_short_line(name: str, why: str) -> None:
+    with pytest.raises(CheckpointError, match=why) as caught:
+        find_checkpoint(name)
+    assert len(str(caught.value)) < 250
+    assert str(caught.value).isprintable()
 
 
 def test_nothing_can_be_pickled_in(checkpoint: Path, tmp_path: Path) -> None:

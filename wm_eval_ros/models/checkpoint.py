@@ -22,7 +22,7 @@ import torch
 
 from wm_eval_ros import plugins
 from wm_eval_ros.config.bounded import read_bounded, shown
-from wm_eval_ros.config.interface import identity, Interface
+from wm_eval_ros.config.interface import identity, ImageStream, Interface, Stream
 from wm_eval_ros.config.json_text import load_json, parse_json
 from wm_eval_ros.config.schema import build, did_you_mean, to_plain
 from wm_eval_ros.errors import CheckpointError, ConfigError
@@ -63,8 +63,18 @@ def find_checkpoint(name_or_path: str) -> Path:
 
     A registry stands for its version in force.
 
-    :raises CheckpointError: there is none; the message lists the shipped ones
+    :raises CheckpointError: there is none, and the message lists the shipped ones; or the system
+        takes no such path, as of a name that is too long or holds a NUL character
     """
+    try:
+        return _found(name_or_path)
+    except (OSError, ValueError) as error:
+        why = (error.strerror if isinstance(error, OSError) else '') or error
+        raise CheckpointError(f'no checkpoint {shown(name_or_path)}: no path that can be looked '
+                              f'at ({why})') from None
+
+
+def _found(name_or_path: str) -> Path:
     from wm_eval_ros.models.registry import in_force
     path = Path(name_or_path)
     if path.suffix.lower() in _PICKLES and not path.is_dir():
@@ -203,17 +213,28 @@ def check_interface(spec: WorldModelSpec, interface: Interface, where: str) -> N
         raise CheckpointError(
             f'{where}: trained for {len(mine.command.fields)} command fields, the scenario has '
             f'{len(theirs.command.fields)}; choose the scenario it was trained for')
-    pairs = [(f'observations[{i}]', a, b)
-             for i, (a, b) in enumerate(zip(mine.observations, theirs.observations, strict=False))]
-    if len(mine.observations) != len(theirs.observations):
-        raise CheckpointError(f'{where}: trained on {len(mine.observations)} observation streams, '
-                              f'the scenario has {len(theirs.observations)}')
-    for name, a, b in [*pairs, ('command', mine.command, theirs.command)]:
-        for key, want in to_plain(a).items():
-            found = to_plain(b)[key]
-            if key != 'topic' and want != found:
-                raise CheckpointError(f'{where}: trained with {name}.{key} {want}, the scenario '
-                                      f'has {found}; use the same, or train anew')
+    for name, what in (('observations', 'observation streams'), ('images', 'cameras'),
+                       ('unseen', 'unseen streams')):
+        ours, others = getattr(mine, name), getattr(theirs, name)
+        if name == 'unseen' and not others:
+            continue  # a robot need not have what the model does not see
+        if len(ours) != len(others):
+            raise CheckpointError(f'{where}: trained on {len(ours)} {what}, the scenario has '
+                                  f'{len(others)}; use the same, or train anew')
+        for i, (one, other) in enumerate(zip(ours, others, strict=True)):
+            _require_same(f'{name}[{i}]', one, other, where)
+    _require_same('command', mine.command, theirs.command, where)
+
+
+def _require_same(
+    name: str, one: Stream | ImageStream, other: Stream | ImageStream, where: str
+) -> None:
+    """Refuse streams that differ in more than their topic."""
+    theirs = to_plain(other)
+    for key, want in to_plain(one).items():
+        if key != 'topic' and want != theirs[key]:
+            raise CheckpointError(f'{where}: trained with {name}.{key} {want}, the scenario '
+                                  f'has {theirs[key]}; use the same, or train anew')
 
 
 def _tensors(

@@ -7,7 +7,7 @@ It is cloned from what a planner decided; see :mod:`wm_eval_ros.training.distill
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -116,7 +116,9 @@ def load_policy(name_or_path: str, interface: Interface, sha256: str = '') -> Po
     :raises CheckpointError: any check failed
     """
     folder = find_checkpoint(name_or_path)
-    found = cast('Policy', load_as(_only_policies, folder, interface=interface, sha256=sha256))
+    # it is asked of numbers, whatever a model sees or is read out to besides
+    asked = replace(interface, images=(), unseen=())
+    found = cast('Policy', load_as(_only_policies, folder, interface=asked, sha256=sha256))
     mine, theirs = ([] if i.goal is None else [i.goal.type, *i.goal.fields]
                     for i in (found.spec.interface, interface))
     if mine != theirs:
