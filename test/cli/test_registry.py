@@ -67,3 +67,25 @@ def test_a_damaged_version_is_not_put_in_force(
     (folder / 'versions' / '2' / 'spec.json').write_text('{}')
     assert main(['registry', 'list', str(folder)]) == 0
     assert 'this version reads 1' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('text', ['', '{"version": 9}'])
+def test_a_damaged_pointer_is_shown_and_mended_by_a_promotion(
+    folder: Path, text: str, capsys: pytest.CaptureFixture[str],
+) -> None:
+    for version in ('1', '2'):
+        assert main(['registry', 'promote', str(folder), version]) == 0
+    (folder / 'current.json').write_text(text)
+    capsys.readouterr()
+    assert main(['registry', 'list', str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert '    1  reacher, ensemble' in out
+    assert out.endswith('; promote one anew\n')
+    assert main(['registry', 'list', str(folder), '--json']) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found['current'] is None
+    assert 'promote one anew' in found['damaged']
+    assert main(['registry', 'promote', str(folder), '2']) == 0
+    assert '*   2  reacher' in capsys.readouterr().out
+    assert main(['registry', 'rollback', str(folder)]) == 0
+    assert '*   1  reacher' in capsys.readouterr().out

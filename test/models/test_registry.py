@@ -138,6 +138,55 @@ def test_a_damaged_pointer_is_refused_in_one_line(registry: Registry, text: str)
     assert '\n' not in str(caught.value)
 
 
+@pytest.mark.parametrize('text', ['', '[]', '{"version": 9}'])
+def test_a_promotion_mends_a_damaged_pointer_and_loses_no_version(
+    registry: Registry, text: str,
+) -> None:
+    for _ in range(3):
+        registry.add(copy, {})
+    registry.promote(1, {})
+    registry.promote(2, {})
+    (registry.folder / CURRENT).write_text(text)
+    with pytest.raises(CheckpointError, match='promote one anew'):
+        registry.rollback({})
+    registry.promote(3, {})
+    assert registry.current() == 3
+    assert registry.history()[-1]['before'] is None
+    assert [registry.rollback({}) for _ in range(2)] == [2, 1]
+
+
+def test_the_version_whose_pointer_was_damaged_is_promoted_anew_and_taken_back(
+    registry: Registry,
+) -> None:
+    for version in (1, 2):
+        registry.add(copy, {})
+        registry.promote(version, {})
+    (registry.folder / CURRENT).write_text('')
+    registry.promote(2, {})
+    assert registry.rollback({}) == 1
+
+
+def test_to_promote_what_is_in_force_leaves_what_a_rollback_goes_to(registry: Registry) -> None:
+    for version in (1, 2):
+        registry.add(copy, {})
+        registry.promote(version, {})
+    registry.promote(2, {'why': 'tried once more'})
+    assert registry.history()[-1]['why'] == 'tried once more'
+    assert registry.rollback({}) == 1
+    assert registry.current() == 1
+
+
+def test_a_rollback_that_once_led_to_the_same_version_is_none(registry: Registry) -> None:
+    for version in (1, 2):
+        registry.add(copy, {})
+        registry.promote(version, {})
+    with (registry.folder / HISTORY).open('a') as file:
+        # as it was written when a version promoted twice was counted twice
+        for what in ('promoted', 'rolled_back'):
+            file.write(json.dumps({'what': what, 'version': 2, 'before': 2}) + '\n')
+    assert registry.rollback({}) == 1
+
+
 class Promotions(RuleBasedStateMachine):
     """Promotions and rollbacks in any order against a stack."""
 
@@ -160,8 +209,15 @@ class Promotions(RuleBasedStateMachine):
     @precondition(lambda self: self.stack)
     @rule()
     def promote_the_first_again(self) -> None:
-        self.stack.append(1)
         self.registry.promote(1, {})
+        if self.stack[-1] != 1:
+            self.stack.append(1)
+
+    @precondition(lambda self: self.stack)
+    @rule()
+    def damage_the_pointer_and_promote_the_first(self) -> None:
+        (self.registry.folder / CURRENT).write_text('')
+        self.promote_the_first_again()
 
     @precondition(lambda self: len(self.stack) > 1)
     @rule()

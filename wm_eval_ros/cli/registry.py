@@ -77,11 +77,15 @@ def summary(registry: Registry) -> dict[str, Any]:
     """
     Return what is in a registry.
 
-    :returns: ``folder``, ``current`` (None: none is in force), ``versions``, one mapping each,
-        and ``history``, in order
+    :returns: ``folder``, ``current`` (None: none is in force), ``damaged``, where the pointer to
+        the one in force is, ``versions``, one mapping each, and ``history``, in order
     """
-    return {'folder': str(registry.folder), 'current': registry.current(),
-            'versions': [_version(registry, n) for n in registry.versions()],
+    report: dict[str, Any] = {'folder': str(registry.folder), 'current': None}
+    try:
+        report['current'] = registry.current()
+    except CheckpointError as error:
+        report['damaged'] = str(error)
+    return {**report, 'versions': [_version(registry, n) for n in registry.versions()],
             'history': list(registry.history())}
 
 
@@ -107,6 +111,8 @@ def text(report: dict[str, Any]) -> str:
                                          f'{found["sha256"][:16]}')
         why = whys.get(found['version'], '')
         lines.append(f'{mark} {found["version"]:>3}  {about}{f": {why}" if why else ""}')
-    if report['current'] is None:
+    if 'damaged' in report:
+        lines.append(f'  none can be loaded: {report["damaged"]}')
+    elif report['current'] is None:
         lines.append('  none is in force; promote one')
     return '\n'.join(lines)

@@ -31,6 +31,8 @@ VERSIONS = 'versions'
 ADDED, PROMOTED, REJECTED, ROLLED_BACK = 'added', 'promoted', 'rejected', 'rolled_back'
 #: starts that a version learnt from or was judged on
 USED = 'used'
+#: key of a promotion before which the pointer could not be read
+_LOST = 'pointer_lost'
 _MAX_BYTES = 1 << 16
 _MAX_HISTORY_BYTES = 64 << 20
 
@@ -66,11 +68,14 @@ class Registry:
         path = self.folder / CURRENT
         if not path.exists():
             return None
-        found = load_json(path, CheckpointError, max_bytes=_MAX_BYTES)
-        version = found.get('version') if isinstance(found, dict) else None
-        if type(version) is not int:
-            raise CheckpointError(f'{path}: names no version; promote one anew')
-        self.path(version)
+        try:
+            found = load_json(path, CheckpointError, max_bytes=_MAX_BYTES)
+            version = found.get('version') if isinstance(found, dict) else None
+            if type(version) is not int:
+                raise CheckpointError(f'{path}: names no version')
+            self.path(version)
+        except CheckpointError as error:
+            raise CheckpointError(f'{error}; promote one anew') from None
         return version
 
     def add(self, write: Callable[[Path], object], facts: Mapping[str, Any]) -> int:
@@ -98,13 +103,19 @@ class Registry:
 
     def promote(self, version: int, facts: Mapping[str, Any]) -> None:
         """
-        Put a version in force.
+        Put a version in force, also where the pointer to the one before is damaged.
+
+        To promote the one in force again adds to the history and leaves what a rollback goes to.
 
         :raises CheckpointError: there is none of that number
         """
         self.path(version)
-        before = self.current()
-        self._note(PROMOTED, version, {'before': before, **facts})
+        before: dict[str, Any] = {}
+        try:
+            before['before'] = self.current()
+        except CheckpointError:
+            before |= {'before': None, _LOST: True}
+        self._note(PROMOTED, version, {**before, **facts})
         self._point(version)
 
     def reject(self, version: int, facts: Mapping[str, Any]) -> None:
@@ -167,11 +178,14 @@ class Registry:
         """Return the promotions that were not taken back, in order, up to the one in force."""
         moves = [e for e in self.history() if e.get('what') in (PROMOTED, ROLLED_BACK)]
         # what ended between the note and the pointer did not come to pass: the next move, or the
-        # pointer after the last, does not begin with it
-        then = [*(e.get('before') for e in moves[1:]), self.current()]
+        # pointer after the last, does not begin with it; where the pointer was lost in between,
+        # the note stands
+        then = [*(moves[i]['version'] if e.get(_LOST) else e.get('before')
+                  for i, e in enumerate(moves[1:])), self.current()]
         found: list[int] = []
         for entry, after in zip(moves, then, strict=False):
-            if entry['version'] != after:
+            # a move to the version that was in force is none
+            if entry['version'] != after or found[-1:] == [entry['version']]:
                 continue
             if entry['what'] == PROMOTED:
                 found.append(entry['version'])
