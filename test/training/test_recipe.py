@@ -66,6 +66,19 @@ def test_latencies_that_none_can_be_drawn_from_are_refused(tmp_path: Path) -> No
         load_recipe(str(path))
 
 
+def test_observations_older_than_the_period_are_refused(
+    held: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert len(RecipeRunner(replace(held, age_ms=50.0)).collect(
+        Round(episodes=1, seed=7), None, silent).trajectories[0].features) == 11
+    path = tmp_path / 'r.yaml'
+    path.write_text('scenario: reacher\nrounds: [{episodes: 2, seed: 1}]\nage_ms: 60.0\n')
+    assert main(['train', '--recipe', str(path), '--out', str(tmp_path / 'made')]) == 2
+    error = capsys.readouterr().err
+    assert 'age_ms: 60; at most planner.period_ms of the scenario reacher, 50' in error
+    assert error.count('\n') == 1
+
+
 @pytest.mark.parametrize('error', [ConfigError('no'), RuntimeError('no'), KeyboardInterrupt()])
 def test_a_model_is_kept_whatever_becomes_of_its_trial(
     error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

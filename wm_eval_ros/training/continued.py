@@ -50,8 +50,8 @@ def continue_training(
     :param replay: data of the conditions the model was good in; None: only the new ones count
     :param provenance: laid over that of the model's first training
     :raises ConfigError: of a family that is not trained here, or no validation since was finite
-    :raises BagError: too few episodes or slots, values that are not finite, or data of another
-        interface or period than the model's
+    :raises BagError: too few episodes or slots, values that are not finite or too large, or data
+        of another interface or period than the model's
     """
     if model.spec.family not in FAMILIES:
         raise ConfigError(f'{model.spec.name}: a model of the family {model.spec.family}; trained '

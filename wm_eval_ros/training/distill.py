@@ -15,8 +15,10 @@ from wm_eval_ros.errors import BagError, ConfigError
 from wm_eval_ros.models.policy import POLICY, Policy, PolicyArchitecture, PolicyNetwork
 from wm_eval_ros.models.protocol import WorldModelSpec
 from wm_eval_ros.training.decisions import Decisions
+from wm_eval_ros.training.learners.normalise import require_scales
 from wm_eval_ros.training.schedule import one_cycle
 from wm_eval_ros.training.settings import Progress
+from wm_eval_ros.wire.fields import feature_names
 
 #: an input or command that varies less than this has no scale of its own
 _LEAST_SCALE = 1e-3
@@ -61,11 +63,14 @@ def distill(
     policy sees neither the command in force nor the planner's last plan.
 
     :param name: name the policy will declare
-    :raises BagError: fewer than two episodes
+    :raises BagError: fewer than two episodes, or an input is too large to have a scale
     :raises ConfigError: no error on those held out was finite
     """
     begun = time.monotonic()
     trained, held = _split(data, settings)
+    goal = data.interface.goal
+    require_scales((*data.feature_names, *(() if goal is None else feature_names(goal))),
+                   data.inputs[trained])
     generator = torch.Generator().manual_seed(settings.seed)
     arch = PolicyArchitecture(
         features=len(data.feature_names), actions=data.actions.shape[1],

@@ -8,7 +8,9 @@ import math
 import torch
 
 from wm_eval_ros.errors import ConfigError
+from wm_eval_ros.training.columns import Columns
 from wm_eval_ros.training.learners.families import make_learner
+from wm_eval_ros.training.learners.normalise import require_scales
 from wm_eval_ros.training.schedule import one_cycle
 from wm_eval_ros.training.settings import Progress, TrainSettings
 from wm_eval_ros.training.trajectory import Dataset
@@ -26,6 +28,7 @@ class Fit:
     :param start: tensors to go on from, their normalisation with them; None: fresh ones
     :param weights: how often each window is drawn, and each of ``check`` counts, up to a factor:
         shapes (N,) of either; None: all alike
+    :raises BagError: a feature is too large to have a scale
     """
 
     def __init__(
@@ -34,6 +37,8 @@ class Fit:
         weights: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> None:
         self._settings, self._windows, self._check = settings, windows, check
+        columns = Columns.of(data.interface)
+        require_scales(columns.names, columns.named(windows.features))
         self._generator = torch.Generator().manual_seed(settings.seed)
         self.learner = make_learner(settings, data, windows, self._generator, start)
         # Each of several members sees its own sample, with replacement, of the windows.

@@ -46,7 +46,8 @@ class Recipe:
     latency_low_ms: float = setting(
         5.0, doc='shortest latency of a command, drawn anew for each slot', unit='ms', low=0.0)
     latency_high_ms: float = setting(40.0, doc='longest latency of a command', unit='ms', low=0.0)
-    age_ms: float = setting(0.0, doc='oldest observation a slot begins with', unit='ms', low=0.0)
+    age_ms: float = setting(
+        0.0, doc='oldest observation a slot begins with; at most a period', unit='ms', low=0.0)
     limit_s: float = setting(
         0.0, doc='time limit of the episodes collected; 0: that of the scenario', unit='s',
         low=0.0)
@@ -92,8 +93,17 @@ class RecipeRunner:
     """The plant of a recipe and what is done with it: collecting data, trying models."""
 
     def __init__(self, recipe: Recipe) -> None:
+        """
+        Make the plant.
+
+        :raises ConfigError: no such scenario, or observations older than its period
+        """
         self._recipe = recipe
         self._scenario: Scenario = load_scenario(find_scenario(recipe.scenario))
+        period_ms = self._scenario.planner.period_ms
+        if recipe.age_ms > period_ms:
+            raise ConfigError(f'age_ms: {recipe.age_ms:g}; at most planner.period_ms of the '
+                              f'scenario {recipe.scenario}, {period_ms:g}')
         self._plant = make_plant(self._scenario)
 
     def gather(self, name: str, say: Callable[[str], Progress]) -> Dataset:

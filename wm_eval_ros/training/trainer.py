@@ -59,7 +59,7 @@ def train(
     Train a model on a data set; the same seed and thread count give the same weights.
 
     :param name: name the model will declare
-    :raises BagError: too few episodes, too few slots, or values that are not finite
+    :raises BagError: too few episodes, too few slots, or values that are not finite or too large
     """
     begun, cpu = time.monotonic(), time.process_time()
     trained, held = split(dataset, settings.val_share, settings.seed)
