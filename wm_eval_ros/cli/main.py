@@ -29,6 +29,7 @@ VERBS: dict[str, tuple[str, str]] = {
     'power': ('power', 'say how many episodes a question needs'),
     'export': ('export', 'write a bag as Parquet tables, a Rerun recording or a Foxglove layout'),
     'export-model': ('export_model', 'fit a model for planning in int8, and time every engine'),
+    'quantize': ('quantize', 'say how few bits a model can have before it stops working'),
     'fidelity': ('fidelity', 'ask the model of a recorded run again: errors, commands, ranking'),
     'replay-decision': ('replay_decision', 'plan a recorded slot again and compare'),
     'sweep': ('sweep', 'vary one setting over runs: planning horizon, latency, sample efficiency'),
