@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
+import zipfile
 
 import pytest
 import torch
@@ -200,6 +202,59 @@ def test_weights_that_do_not_fit_are_refused(
         torch.save(weights, folder / 'weights.pt')
     with pytest.raises(CheckpointError, match=what):
         load_folder(folder, lambda config: LeWM(actions), 'cpu')
+
+
+@pytest.mark.parametrize('deflated', [True, False])
+def test_what_unpacks_to_more_than_the_file_has_is_refused_before_it_is_unpacked(
+    folder: Path, deflated: bool, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = folder / 'weights.pt'
+    with zipfile.ZipFile(path) as found:
+        entries = {entry.filename: found.read(entry) for entry in found.infolist()}
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED if deflated else 0) as file:
+        for name, data in entries.items():
+            file.writestr(name, data)
+        # two names of one entry
+        again = copy.copy(file.infolist()[-1])
+        again.filename = 'archive/data/again'
+        again.file_size = path.stat().st_size if not deflated else again.file_size
+        file.filelist.append(again)
+    monkeypatch.setattr(torch, 'load', lambda *args, **named: pytest.fail('was loaded'))
+    with pytest.raises(CheckpointError, match='that are packed'):
+        load_folder(folder, lambda config: LeWM(), 'cpu')
+
+
+def test_a_file_of_another_form_is_refused(folder: Path) -> None:
+    torch.save(LeWM().state_dict(), folder / 'weights.pt', _use_new_zipfile_serialization=False)
+    with pytest.raises(CheckpointError, match=r'no file of torch\.save since 1\.6, or is damaged'):
+        load_folder(folder, lambda config: LeWM(), 'cpu')
+
+
+@pytest.mark.parametrize('value', [torch.nan, torch.inf])
+def test_weights_that_are_not_finite_are_refused(folder: Path, value: float) -> None:
+    module = LeWM()
+    module.encoder.bias.data[2] = value
+    torch.save(module.state_dict(), folder / 'weights.pt')
+    with pytest.raises(CheckpointError, match=r'encoder\.bias has values that are not finite'):
+        load_folder(folder, lambda config: LeWM(), 'cpu')
+
+
+class Masked(LeWM):
+    """Keeps the mask of an attention with its weights."""
+
+    def __init__(self, hidden: float) -> None:
+        super().__init__()
+        self.register_buffer('mask', torch.tensor([0.0, hidden]))
+
+
+def test_a_mask_may_be_infinite_but_no_nan(folder: Path) -> None:
+    for hidden, good in ((-torch.inf, True), (torch.nan, False)):
+        torch.save(Masked(hidden).state_dict(), folder / 'weights.pt')
+        if good:
+            load_folder(folder, lambda config: Masked(0.0), 'cpu')
+            continue
+        with pytest.raises(CheckpointError, match='mask has values that are no numbers'):
+            load_folder(folder, lambda config: Masked(0.0), 'cpu')
 
 
 @pytest.mark.parametrize(('version', 'good'), [

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import io
 from pathlib import Path
 from typing import Any
+import zipfile
 
 import torch
 from torch import nn
@@ -74,8 +75,8 @@ def load_folder(
     that you trust.
 
     :param build: makes the module of the configuration
-    :raises CheckpointError: unreadable, too large, more than weights, or of another architecture;
-        or a torch whose loader of weights alone could be made to run code (before 2.6,
+    :raises CheckpointError: unreadable, too large as it is or unpacked, more than weights, of
+        another architecture, or with values that are not finite; or a torch whose loader of weights alone could be made to run code (before 2.6,
         CVE-2025-32434)
     """
     config = load_json(folder / CONFIG, CheckpointError)
@@ -85,6 +86,7 @@ def load_folder(
     path = folder / WEIGHTS
     data = read_bounded(path, MAX_WEIGHT_BYTES, CheckpointError)
     _require_safe_loader(str(torch.__version__))
+    _require_stored(data, path)
     try:
         weights = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
     except Exception as error:  # noqa: BLE001 whatever the file makes the loader raise
@@ -100,7 +102,35 @@ def load_folder(
     except RuntimeError as error:
         why = ' '.join(str(error).split())[:200]
         raise CheckpointError(f'{path}: of another architecture than {CONFIG} ({why})') from None
+    # looked at once they have the sizes of the module: a tensor may repeat one number at will
+    _require_finite(module, path)
     return module
+
+
+def _require_stored(data: bytes, path: Path) -> None:
+    """Refuse what would take more memory unpacked than the file has: it is read as it stands."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as found:
+            size = sum(entry.file_size for entry in found.infolist())
+            packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in found.infolist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        raise CheckpointError(f'{path}: not loaded: no file of torch.save since 1.6, or is '
+                              'damaged; save its state_dict anew') from None
+    if packed or size > len(data):
+        raise CheckpointError(f'{path}: not loaded: {len(data)} bytes that are packed, of {size}; '
+                              'torch.save packs nothing: save its state_dict anew')
+
+
+def _require_finite(module: nn.Module, path: Path) -> None:
+    for name, value in module.named_parameters():
+        if not bool(torch.isfinite(value).all()):
+            raise CheckpointError(f'{path}: tensor {name} has values that are not finite; the '
+                                  'training diverged or the file is damaged')
+    for name, held in module.named_buffers():
+        # the mask of an attention may hold infinities
+        if bool(torch.isnan(held).any()):
+            raise CheckpointError(f'{path}: tensor {name} has values that are no numbers; the '
+                                  'training diverged or the file is damaged')
 
 
 def _require_safe_loader(version: str) -> None:
