@@ -76,8 +76,8 @@ def load_folder(
 
     :param build: makes the module of the configuration
     :raises CheckpointError: unreadable, too large as it is or unpacked, more than weights, of
-        another architecture, or with values that are not finite; or a torch whose loader of weights alone could be made to run code (before 2.6,
-        CVE-2025-32434)
+        another architecture, or with values that are not finite; or a torch whose loader of
+        weights alone could be made to run code (before 2.6, CVE-2025-32434)
     """
     config = load_json(folder / CONFIG, CheckpointError)
     if not isinstance(config, dict):
