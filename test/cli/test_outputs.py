@@ -27,13 +27,15 @@ def test_a_folder_named_from_here_is_as_it_was(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize('name', ['file/x', 'file/x/y', 'file', 'new/' + 300 * 'x', 'dangling'])
+@pytest.mark.parametrize(('name', 'why'), [
+    ('file/x', '/file is a file'), ('file/x/y', '/file is a file'), ('file', '/file is a file'),
+    ('new/' + 300 * 'x', 'File name too long'), ('dangling', 'File exists')])
 def test_one_that_cannot_be_made_is_refused_and_nothing_is_left(
-    name: str, tmp_path: Path,
+    name: str, why: str, tmp_path: Path,
 ) -> None:
     (tmp_path / 'file').write_text('kept')
     (tmp_path / 'dangling').symlink_to('nowhere')
-    with pytest.raises(ConfigError, match=r'cannot be written .*; choose another --out'):
+    with pytest.raises(ConfigError, match=rf'cannot be written \(.*{why}\); choose another --out'):
         require_writable(tmp_path / name)
     assert {p.name for p in tmp_path.iterdir()} == {'file', 'dangling'}
     assert (tmp_path / 'file').read_text() == 'kept'

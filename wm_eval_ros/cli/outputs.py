@@ -29,6 +29,9 @@ def require_writable(folder: Path) -> None:
     made: list[Path] = []
     try:
         for path in reversed((folder, *folder.parents)):
+            if path.is_file():
+                raise ConfigError(f'{folder}: cannot be written ({path} is a file); '
+                                  'choose another --out')
             if not path.is_dir():
                 path.mkdir()
                 made.append(path)
