@@ -274,7 +274,43 @@ class RecorderStatus:
     free_bytes: int = 0
 
 
-Record = CycleRecord | EpisodeEvent | SampleRecord | RunInfo | RecorderStatus
+class LinkKind(IntEnum):
+    """Which way a message crosses the link, seen from the test host."""
+
+    SENT = 0
+    RECEIVED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEvent:
+    """
+    A message between a test host and a device under test, as the host sees it.
+
+    Of one that is sent, ``steady_ns`` and ``source_ns`` are the host's, read just before; of one
+    that is received, ``source_ns`` is the device's.
+    """
+
+    kind: LinkKind
+    ref: InputRef
+
+
+@dataclass(frozen=True, slots=True)
+class ClockExchange:
+    """Four stamps of a question and its answer, by the system clocks of host and device."""
+
+    #: node that answered
+    server: str
+    #: [ns, system of the host]
+    client_send_ns: int
+    #: [ns, system of the device]
+    server_receive_ns: int
+    server_send_ns: int
+    #: [ns, system of the host]
+    client_receive_ns: int
+
+
+Record = (CycleRecord | EpisodeEvent | SampleRecord | RunInfo | RecorderStatus | LinkEvent
+          | ClockExchange)
 
 
 class Interval(NamedTuple):

@@ -12,7 +12,8 @@ from wm_eval_ros.bag.definitions import bag_types, complete, definition, known_t
 from wm_eval_ros.bag.reader import open_bag
 from wm_eval_ros.errors import BagError
 
-OURS = ('PlannerCycle', 'EpisodeEvent', 'InputRef', 'MetricArray', 'RecorderStatus')
+OURS = ('PlannerCycle', 'EpisodeEvent', 'InputRef', 'MetricArray', 'RecorderStatus', 'LinkEvent',
+        'ClockExchange')
 
 
 @pytest.mark.parametrize('name', OURS)

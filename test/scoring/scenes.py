@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from wm_eval_ros.records import (
+    ClockExchange,
     ClockMode,
     CycleRecord,
     CycleStatus,
     EpisodeEvent,
     EventKind,
     InputRef,
+    LinkEvent,
+    LinkKind,
     Mode,
     NEVER_NS,
     NO_SEQUENCE,
@@ -127,6 +130,50 @@ def busy_run(seed: int = 0, episodes: int = 6, slots: int = 40, **changes: Any) 
     return records
 
 
+#: what a device under test answers on, how far its clock is ahead, and what each way takes
+ANSWER = '/proposed/joint_command'
+AHEAD, OUT, THINK, BACK = 500 * MS, 2 * MS, 4 * MS, 1 * MS
+LINK_SLOTS = 400
+
+
+def clocks(out: int = MS // 4, back: int = MS // 4) -> list[Record]:
+    """Make exchanges of stamps with a device."""
+    return [ClockExchange('planner', at, at + out + AHEAD, at + out + AHEAD, at + out + back)
+            for at in range(10**15, 10**15 + 30 * MS, MS)]
+
+
+def link_run(lost: Iterable[int] = ()) -> list[Record]:
+    """Make a run whose commands answer samples of 3 ms before their slot; some never arrive."""
+    records: list[Record] = [info(), event('START', 0, -20.0)]
+    for k in range(LINK_SLOTS):
+        due, steady = ROS + k * PERIOD, STEADY + k * PERIOD - 3 * MS
+        stamp = due - 3 * MS
+        records.append(LinkEvent(LinkKind.SENT, InputRef('/joint_states', stamp, stamp, NEVER_NS,
+                                                         steady)))
+        command = due + THINK + AHEAD
+        used = InputRef('/joint_states', stamp, stamp, stamp + OUT + AHEAD, 5, k)
+        records.append(replace(cycle(k), command_topic=ANSWER, command_stamp_ns=command,
+                               inputs=(used,)))
+        if k not in lost:
+            records.append(LinkEvent(LinkKind.RECEIVED, InputRef(
+                ANSWER, command, command, command - AHEAD + BACK,
+                steady + 3 * MS + THINK + BACK, k)))
+    return records
+
+
+def echo_run(unanswered: int = 3) -> list[Record]:
+    """Make a run of an echo that did not answer the first samples."""
+    records: list[Record] = [info(planner='echo'), event('START', 0, -20.0)]
+    for k in range(LINK_SLOTS):
+        stamp, steady = ROS + k * 10 * MS, STEADY + k * 10 * MS
+        records.append(LinkEvent(LinkKind.SENT, InputRef('/joint_states', stamp, stamp, NEVER_NS,
+                                                         steady)))
+        if k >= unanswered:
+            records.append(LinkEvent(LinkKind.RECEIVED, InputRef(
+                ANSWER, stamp, stamp + OUT + AHEAD, stamp + OUT + BACK, steady + OUT + BACK, k)))
+    return records
+
+
 #: perturbations of the episodes of a rich run, in turn; None: an episode without
 TROUBLE = (None, 'physical.push', None, 'visual.dark', 'nuisance.light', 'physical.push', None,
            'slip')
@@ -203,6 +250,12 @@ def write_bag(
             elif isinstance(record, RecorderStatus):
                 topic, kind = '/' + topics.RECORDER_STATUS, codec.STATUS_TYPE
                 message = codec.status_to_msg(record, types)
+            elif isinstance(record, LinkEvent):
+                topic, kind = '/' + topics.LINK_EVENT, codec.LINK_TYPE
+                message = codec.link_to_msg(record, types)
+            elif isinstance(record, ClockExchange):
+                topic, kind = '/' + topics.CLOCK_EXCHANGE, codec.EXCHANGE_TYPE
+                message = codec.exchange_to_msg(record, types)
             else:
                 topic, kind = record.topic, 'geometry_msgs/msg/PointStamped'
                 message = types.make(

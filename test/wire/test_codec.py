@@ -14,12 +14,15 @@ import pytest
 from wm_eval_ros.bag.definitions import known_types
 from wm_eval_ros.errors import BagError, ConfigError
 from wm_eval_ros.records import (
+    ClockExchange,
     ClockMode,
     CycleRecord,
     CycleStatus,
     EpisodeEvent,
     EventKind,
     InputRef,
+    LinkEvent,
+    LinkKind,
     Mode,
     NEVER_NS,
     NO_SEQUENCE,
@@ -34,6 +37,12 @@ from wm_eval_ros.wire.codec import (
     event_from_msg,
     event_to_msg,
     EVENT_TYPE,
+    exchange_from_msg,
+    exchange_to_msg,
+    EXCHANGE_TYPE,
+    link_from_msg,
+    link_to_msg,
+    LINK_TYPE,
     MessageTypes,
     metric_array,
     run_info_from_json,
@@ -133,6 +142,38 @@ def statuses() -> st.SearchStrategy[RecorderStatus]:
         topics=st.lists(TEXT, max_size=3).map(tuple), received=counts, written=counts,
         durable=counts, dropped=counts, durable_sequence=counts,
         queued_bytes=st.integers(0, 2**64 - 1), free_bytes=st.integers(0, 2**64 - 1))
+
+
+def references() -> st.SearchStrategy[InputRef]:
+    times = st.integers(-2**63, 2**63 - 1)
+    return st.builds(InputRef, topic=TEXT, stamp_ns=STAMP, source_ns=times, received_ns=times,
+                     steady_ns=times, sequence=st.integers(0, 2**64 - 1))
+
+
+@MANY
+@given(st.builds(LinkEvent, st.sampled_from(LinkKind), references()))
+def test_what_crossed_a_link_survives_message_and_serialisation(record: LinkEvent) -> None:
+    store = known_types()
+    msg = link_to_msg(record, MessageTypes(store.types.__getitem__))
+    data = store.serialize_cdr(msg, LINK_TYPE)
+    assert link_from_msg(store.deserialize_cdr(data, LINK_TYPE)) == record
+
+
+@MANY
+@given(st.builds(ClockExchange, TEXT, *[st.integers(-2**63, 2**63 - 1)] * 4))
+def test_an_exchange_of_stamps_survives_message_and_serialisation(record: ClockExchange) -> None:
+    store = known_types()
+    msg = exchange_to_msg(record, MessageTypes(store.types.__getitem__))
+    data = store.serialize_cdr(msg, EXCHANGE_TYPE)
+    assert exchange_from_msg(store.deserialize_cdr(data, EXCHANGE_TYPE)) == record
+
+
+def test_a_link_event_of_a_newer_version_is_refused() -> None:
+    store = known_types()
+    msg = link_to_msg(LinkEvent(LinkKind.SENT, InputRef('/a', 0)),
+                      MessageTypes(store.types.__getitem__))
+    with pytest.raises(BagError, match='newer version'):
+        link_from_msg(SimpleNamespace(kind=9, ref=msg.ref))
 
 
 @MANY

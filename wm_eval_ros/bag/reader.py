@@ -37,6 +37,10 @@ from wm_eval_ros.wire.codec import (
     CYCLE_TYPE,
     event_from_msg,
     EVENT_TYPE,
+    exchange_from_msg,
+    EXCHANGE_TYPE,
+    link_from_msg,
+    LINK_TYPE,
     run_info_from_json,
     status_from_msg,
     STATUS_TYPE,
@@ -345,6 +349,10 @@ def record_decoder(connection: Connection) -> Any:
         return partial(_record, connection, event_from_msg)
     if connection.type == STATUS_TYPE:
         return partial(_record, connection, status_from_msg)
+    if connection.type == LINK_TYPE:
+        return partial(_record, connection, link_from_msg)
+    if connection.type == EXCHANGE_TYPE:
+        return partial(_record, connection, exchange_from_msg)
     if connection.type == TYPES[RUN_INFO] and connection.topic.rpartition('/')[2] == RUN_INFO:
         return partial(_record, connection, lambda msg: run_info_from_json(msg.data))
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 import signal
 import time
@@ -28,6 +29,8 @@ from wm_eval_ros.perturb.protocol import ProcessFault
 
 #: nodes of every run beside the plant, in the order of their start
 NODES = ('supervisor', 'planner', 'monitor', 'recorder')
+#: those that run on the device under test
+DEVICE = ('supervisor', 'planner')
 #: node of the perturbation command.second_publisher
 SECOND_PUBLISHER = 'second_publisher'
 #: node that perturbs the messages of a robot
@@ -38,6 +41,19 @@ LISTENERS = ('monitor', 'recorder')
 #: sidecar the one it is in, and those after the last messages, before the last status, and at
 #: the end of the file
 LAST_WAITS = 8
+
+
+@dataclass(frozen=True)
+class Device:
+    """The device under test."""
+
+    #: its nodes are started there, by somebody else
+    elsewhere: bool = False
+    #: an echo of this topic takes the planner's place, '': of the first observation; None: none
+    echo: str | None = None
+
+
+HERE = Device()
 
 
 class GraphRun:
@@ -60,24 +76,27 @@ class GraphRun:
         self.scenario = folder / 'scenario.yaml'
 
     def execute(
-        self, scenario: Scenario, tell: Callable[[dict[str, Any]], None], domain: int | None = None
+        self, scenario: Scenario, tell: Callable[[dict[str, Any]], None],
+        domain: int | None = None, device: Device = HERE,
     ) -> None:
         """
         Run the scenario until its last episode has ended and everything is in the bag.
 
         :param tell: called with every episode event
-        :param domain: DDS domain; None: a free one, or for a robot that of the environment
+        :param domain: DDS domain; None: a free one, or with a robot or a device elsewhere that of
+            the environment
+        :param device: where planner and supervisor run, and what takes the planner's place
         :raises RunError: a node died; the bag holds what was recorded until then
         """
         self.scenario.write_text(yaml.safe_dump(to_plain(scenario), sort_keys=False),
                                  encoding='utf-8')
-        robot = scenario.plant.kind == 'hardware'
+        robot = scenario.plant.kind == 'hardware' or device.elsewhere
         with robot_domain(domain) if robot else reserved_domain(domain) as number:
-            self._execute(scenario, node_environment(number, robot=robot), tell)
+            self._execute(scenario, node_environment(number, robot=robot), tell, device)
 
     def _execute(
         self, scenario: Scenario, environment: dict[str, str],
-        tell: Callable[[dict[str, Any]], None],
+        tell: Callable[[dict[str, Any]], None], device: Device,
     ) -> None:
         further = further_nodes(scenario)
         common: dict[str, Any] = {
@@ -89,10 +108,14 @@ class GraphRun:
             'planner': {'autostart': True, 'slot_mark': str(self.folder / 'log' / 'planner.slot')},
             'monitor': {'scorecard': str(self.live)},
             'recorder': {'bag': str(self.bag)}}
+        if device.echo is not None:
+            own['planner'] = {'topic': device.echo}
+        here = [name for name in NODES if not (device.elsewhere and name in DEVICE)]
 
         def start(name: str, count: int = 0) -> NodeProcess:
             log = self.folder / 'log' / (f'{name}.{count}.log' if count else f'{name}.log')
-            made = NodeProcess(name, {**common, **own.get(name, {})}, log, environment,
+            module = 'echo' if name == 'planner' and device.echo is not None else name
+            made = NodeProcess(module, {**common, **own.get(name, {})}, log, environment,
                                follow=name == 'plant')
             if name == 'recorder':
                 made.more_s = LAST_WAITS * scenario.recorder.stall_s
@@ -106,7 +129,7 @@ class GraphRun:
             tell(said)
 
         try:
-            for name in (*NODES, *further, 'plant'):
+            for name in (*here, *further, 'plant'):
                 running[name] = start(name)
             watch(running['plant'], running.values(), heed, faults.planned)
         except KeyboardInterrupt:

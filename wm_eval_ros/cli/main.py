@@ -36,6 +36,7 @@ VERBS: dict[str, tuple[str, str]] = {
     'red-team': ('red_team', 'search for the mildest perturbation that breaks the task'),
     'learning-curve': ('learning_curve', 'success over the environment steps of training'),
     'shadow': ('shadow', 'compare the proposals of a shadow run with what really drove'),
+    'hil': ('hil', 'time a device: round trips by rate, payload and load, misses, drops'),
     'openloop': ('openloop', 'train and score a small model on a robot bag, against persistence'),
     'list': ('list', 'list tasks, models, planners and scenarios'),
     'policy': ('policy', 'write the SROS 2 policy of a run: what each node may say and hear'),

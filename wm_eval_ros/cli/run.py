@@ -12,7 +12,7 @@ from typing import Any
 
 from wm_eval_ros import plugins
 from wm_eval_ros.cli.gating import add_gates, conclude, judge, profile_of, require_conditions
-from wm_eval_ros.cli.graph import GraphRun
+from wm_eval_ros.cli.graph import Device, GraphRun, HERE
 from wm_eval_ros.cli.outputs import print_result, write
 from wm_eval_ros.cli.overrides import add_overrides, scenario_of
 from wm_eval_ros.cli.progress import Progress
@@ -147,7 +147,8 @@ def default_folder(name: str) -> Path:
     return Path('runs') / f'{name}_{time.strftime("%Y%m%d_%H%M%S")}'
 
 
-def execute(run: GraphRun, scenario: Scenario, domain: int | None) -> None:
+def execute(run: GraphRun, scenario: Scenario, domain: int | None, device: Device = HERE
+            ) -> None:
     """Run one scenario with a progress bar over its episodes."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     bar = Progress(f'{scenario.name} ({scenario.planner.planner})', scenario.episodes)
@@ -164,7 +165,7 @@ def execute(run: GraphRun, scenario: Scenario, domain: int | None) -> None:
         bar.update(sum(outcomes.values()), note)
 
     try:
-        run.execute(scenario, tell, domain)
+        run.execute(scenario, tell, domain, device)
     finally:
         bar.close()
     for label in sorted(unsupported):

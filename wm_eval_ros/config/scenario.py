@@ -30,6 +30,9 @@ class PlantSettings:
         unit='Hz', low=1.0, high=1000.0)
     time_limit_s: float = setting(doc='task time after which an episode ends as TIMEOUT', unit='s',
                                   low=0.01)
+    link: bool = setting(
+        False, doc='realtime: tell of every sample that is sent and every command that comes, on '
+        'the steady clock of this host, and ask the clock of the device under test')
     camera_hz: float = setting(0.0, doc='rate of the rendered camera, 0: no camera', unit='Hz',
                                low=0.0, high=120.0)
     camera_encoding: str = setting(
@@ -231,6 +234,10 @@ class Scenario:
         self._require_camera()
         if self.plant.kind == 'hardware' and self.clock is not ClockMode.REALTIME:
             raise ConfigError(f'clock: {self.clock}; a robot does not wait, only realtime will do')
+        if self.plant.link and (self.clock is not ClockMode.REALTIME
+                                or self.plant.kind == 'hardware'):
+            raise ConfigError('plant.link: it times a device against a plant of this host; set '
+                              'clock realtime, and a plant that sends samples itself')
         self._require_dreamer()
         if self.planner.elites > self.planner.samples:
             raise ConfigError(f'planner.elites: {self.planner.elites} of '

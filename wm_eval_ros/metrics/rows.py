@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wm_eval_ros.metrics.base import Bools, Ints
-from wm_eval_ros.records import CycleRecord, NEVER_NS
+from wm_eval_ros.records import CycleRecord, InputRef, NEVER_NS
 
 Rows = NDArray[np.void]
 
@@ -16,12 +16,13 @@ Rows = NDArray[np.void]
 NO_STAMP = -2**63
 _INTEGERS = ('slot', 'episode', 'status', 'mode', 'stamp', 'due', 'start', 'infer_start',
              'infer_end', 'publish', 'publish_system', 'period', 'deadline', 'oldest', 'cpu',
-             'memory', 'energy', 'horizon', 'calls', 'nonfinite')
+             'memory', 'energy', 'horizon', 'calls', 'nonfinite', 'command_stamp')
 _FLOATS = ('surprise', 'threshold')
 ROW = np.dtype([*((name, '<i8') for name in _INTEGERS), *((name, '<f8') for name in _FLOATS)])
 _ROW = struct.Struct(f'<{len(_INTEGERS)}q{len(_FLOATS)}d')
-INPUT = np.dtype([('slot', '<i8'), ('topic', '<i8'), ('stamp', '<i8'), ('sequence', '<u8')])
-_INPUT = struct.Struct('<qqqQ')
+INPUT = np.dtype([('slot', '<i8'), ('topic', '<i8'), ('stamp', '<i8'), ('received', '<i8'),
+                  ('sequence', '<u8')])
+_INPUT = struct.Struct('<qqqqQ')
 
 
 def pack_row(c: CycleRecord) -> bytes:
@@ -35,16 +36,17 @@ def pack_row(c: CycleRecord) -> bytes:
         c.slot, c.episode, c.status, c.mode, c.stamp_ns, c.due_ns, c.start_ns, c.infer_start_ns,
         c.infer_end_ns, c.publish_ns, c.publish_system_ns, c.period_ns, c.deadline_ns, oldest,
         c.cpu_ns, c.peak_memory_bytes, c.energy_uj, c.horizon, c.samples * c.iterations,
-        c.nonfinite, c.surprise, c.surprise_threshold)
+        c.nonfinite, NO_STAMP if c.command_stamp_ns is None else c.command_stamp_ns, c.surprise,
+        c.surprise_threshold)
 
 
-def pack_input(slot: int, topic: int, stamp_ns: int, sequence: int) -> bytes:
+def pack_input(slot: int, topic: int, ref: InputRef) -> bytes:
     """
     Return one input of a slot as an INPUT; the topic by its number.
 
     :raises struct.error: a number is beyond what 64 bits hold
     """
-    return _INPUT.pack(slot, topic, stamp_ns, sequence)
+    return _INPUT.pack(slot, topic, ref.stamp_ns, ref.received_ns, ref.sequence)
 
 
 class RowBuffer:

@@ -17,6 +17,7 @@ from wm_eval_ros.metrics.base import Ints, Values
 from wm_eval_ros.metrics.driven import Driven, driven
 from wm_eval_ros.metrics.due import due_slots
 from wm_eval_ros.metrics.episodes import Episode, episodes, order
+from wm_eval_ros.metrics.link_log import Link, LinkLog
 from wm_eval_ros.metrics.pairing import Pairing
 from wm_eval_ros.metrics.perturbations import Applied, applied
 from wm_eval_ros.metrics.rows import (
@@ -34,10 +35,12 @@ from wm_eval_ros.metrics.score_log import ScoreLog
 from wm_eval_ros.metrics.spells import Spell, spells
 from wm_eval_ros.metrics.vectors import PlanSample, StateSample
 from wm_eval_ros.records import (
+    ClockExchange,
     CycleRecord,
     CycleStatus,
     EpisodeEvent,
     EventKind,
+    LinkEvent,
     Record,
     RecorderStatus,
     RUN_INFO_SCHEMA,
@@ -93,6 +96,8 @@ class Run:
     samples: Mapping[str, Stream]
     #: grows with the record
     vectors: Vectors
+    #: what crossed the link to a device under test
+    link: Link
     info: RunInfo | None
     #: differing manifests seen
     manifests: int
@@ -150,6 +155,7 @@ class RunTable:
     def __init__(self) -> None:
         self.samples = SampleLog()
         self.vectors = Vectors()
+        self._link = LinkLog()
         #: cycles with a number that 64 bits do not hold
         self.malformed = 0
         #: messages that the recorder received and did not keep, by topic
@@ -172,6 +178,8 @@ class RunTable:
             self._events.add(record)
         elif isinstance(record, RecorderStatus):
             self._add_status(record)
+        elif isinstance(record, LinkEvent | ClockExchange):
+            self._add_link(record)
         else:
             self._add_info(record)
 
@@ -179,6 +187,12 @@ class RunTable:
         # the counts only grow: the order of the statuses does not matter
         for topic, count in zip(status.topics, status.dropped, strict=False):
             self.dropped[topic] = max(self.dropped[topic], count)
+
+    def _add_link(self, record: LinkEvent | ClockExchange) -> None:
+        try:
+            self._link.update(record)
+        except struct.error:
+            self.malformed += 1
 
     def _add_info(self, info: RunInfo) -> None:
         if info.schema_version > RUN_INFO_SCHEMA:
@@ -203,8 +217,8 @@ class RunTable:
 
     def _pack_inputs(self, cycle: CycleRecord) -> bytes:
         ids = self._topics
-        return b''.join(pack_input(cycle.slot, ids.setdefault(i.topic, len(ids)), i.stamp_ns,
-                                   i.sequence) for i in cycle.inputs)
+        return b''.join(pack_input(cycle.slot, ids.setdefault(i.topic, len(ids)), i)
+                        for i in cycle.inputs)
 
     def run(self) -> Run:
         """Return the run as recorded so far; made once per change."""
@@ -219,7 +233,7 @@ class RunTable:
         return Run(
             due.slots, due.gaps, due.tails, in_order(self._warmup.rows()), schedule, duplicates,
             self._inputs_of(due.slots['slot']), found, tuple(sorted(self._events, key=order)),
-            self.samples.streams, self.vectors, info, len(self._infos))
+            self.samples.streams, self.vectors, self._link.link(), info, len(self._infos))
 
     def _inputs_of(self, slots: Ints) -> dict[str, Rows]:
         rows = self._inputs.rows()

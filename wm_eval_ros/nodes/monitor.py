@@ -58,6 +58,11 @@ class MonitorNode:
                 (topics.EPISODE_EVENT, topics.LATCHED, self._on_event),
                 (topics.PLANNER_CYCLE, topics.TELEMETRY, self._on_cycle)):
             ends.subscription(topics.TYPES[topic], topic, qos, callback)
+        if scenario.plant.link:
+            for topic, decode in ((topics.LINK_EVENT, codec.link_from_msg),
+                                  (topics.CLOCK_EXCHANGE, codec.exchange_from_msg)):
+                ends.subscription(topics.TYPES[topic], topic, topics.TELEMETRY,
+                                  self._taking(decode))
         robot = scenario.plant.kind == 'hardware'
         for stream in scenario.interface.observations:
             topic = sensed(stream.topic, run.nodes)
@@ -100,6 +105,9 @@ class MonitorNode:
         self._update(cycle)
         self._metrics.publish(codec.metric_array(
             cycle.stamp_ns, cycle.slot, slot_values(cycle), TYPES))
+
+    def _taking(self, decode: Callable[[Any], Record]) -> Callable[[Any], None]:
+        return lambda message: self._update(decode(message))
 
     def _on_sample(self, topic: str) -> Callable[[bytes, dict[str, Any]], None]:
         def take(data: bytes, info: dict[str, Any]) -> None:

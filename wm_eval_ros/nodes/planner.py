@@ -24,6 +24,7 @@ from wm_eval_ros.config.schema import setting
 from wm_eval_ros.errors import ConfigError, FieldPathError, RunError, WmEvalError
 from wm_eval_ros.models.load import load_model
 from wm_eval_ros.models.protocol import KnowsDivergence, WorldModel
+from wm_eval_ros.nodes.host_link import answer_clock
 from wm_eval_ros.nodes.inputs import InputBuffer, made_up
 from wm_eval_ros.nodes.manifest import run_info
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
@@ -224,6 +225,8 @@ class PlannerNode(LifecycleNode):
             # best effort: no writer of commands ever waits for the planner
             ends.subscription(interface.command.type, interface.command.topic,
                               topics.ROBOT_SENSOR, self._on_command)
+        if self.scenario.plant.link:
+            answer_clock(self)
         self._ready = Ready(self, ends)
 
     def _make_slots(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Mapping, MutableSequence
+from collections.abc import Callable, Collection, Mapping, MutableSequence
 from dataclasses import dataclass, replace
 import json
 import sys
@@ -20,6 +20,7 @@ from rclpy.publisher import Publisher
 from wm_eval_ros.config.scenario import PlantSettings, Scenario
 from wm_eval_ros.config.schema import setting
 from wm_eval_ros.errors import FieldPathError, RunError
+from wm_eval_ros.nodes.host_link import AT_START, HostLink, LATER
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.perturber import Perturber
 from wm_eval_ros.nodes.process import run_node, SPIN_S, Stop
@@ -41,6 +42,8 @@ from wm_eval_ros.wire.samples import fill
 EPISODE_NODES = frozenset({'planner', 'supervisor', SENSOR_RELAY, COMMAND_RELAY})
 #: how long the acknowledgement of the last event is waited for [s]
 ACK_S = 1.0
+#: how long a burst of questions to the device's clock is waited for [s]
+CLOCK_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +91,10 @@ class PlantNode:
         self._abort = ''
         self._ready: set[str] = set()
         self._ends = Endpoints(self.node, self.scenario, run.nodes)
+        self._link = (HostLink(self.node, self._ends, self.scenario) if self.settings.link
+                      else None)
+        #: rclpy's events executor does not tell callbacks when a message came
+        self.needs_info = self._link is not None
         self._make_endpoints(self._ends)
 
     def spin(self, executor: SingleThreadedExecutor, stop: Stop) -> None:
@@ -99,18 +106,29 @@ class PlantNode:
             # the first image makes the context: no episode is to wait for it
             self.plant.render(self.settings.camera_width, self.settings.camera_height)
         self._await(self._others)
+        self._ask_clock(AT_START)
         world = RealtimeWorld if self.scenario.clock is ClockMode.REALTIME else LockstepWorld
         run = world(self)
         while not stop and self._episode + 1 < self.scenario.episodes:
             run.episode()
         if run.open:
             run.end(EventKind.ABORT, 'stopped')
+        self._ask_clock(LATER)
         print(json.dumps({'done': self._episode + 1}), flush=True)
         # Fast DDS asks for acknowledgements every 3 s: too slow for anything but the last word
         self._events.wait_for_all_acked(Duration(seconds=ACK_S))
 
     def finish(self, executor: SingleThreadedExecutor) -> None:
         """Nothing is buffered here."""
+
+    def _ask_clock(self, times: int) -> None:
+        """Have the device's clock asked so many times, where a link is watched."""
+        if self._link is None:
+            return
+        self._link.ask(times)
+        end = time.monotonic() + CLOCK_S
+        while self._link.asking and not self.stop and time.monotonic() < end:
+            self.handle(SPIN_S)
 
     # what the worlds ask for --------------------------------------------------------------------
 
@@ -183,7 +201,7 @@ class PlantNode:
                 continue
             message = fill(self._types[topic](), samples[topic], stamp_ns)
             assert self._perturber is not None
-            self._perturber.send(topic, message, endpoint.publish)
+            self._perturber.send(topic, message, self._publishing(topic, endpoint))
 
     def publish_camera(self, stamp_ns: int) -> None:
         """Render and publish one image."""
@@ -198,7 +216,11 @@ class PlantNode:
             codec.set_stamp(message.header.stamp, stamp_ns)
             message.header.frame_id, message.format = image.frame, self.settings.camera_encoding
             message.data = array('B', compressed(image, self.settings.camera_encoding))
-        self._perturber.send_image(topic, message, self._camera.publish)
+        self._perturber.send_image(topic, message, self._publishing(topic, self._camera))
+
+    def _publishing(self, topic: str, endpoint: Publisher) -> Callable[[Any], None]:
+        publish: Callable[[Any], None] = endpoint.publish
+        return publish if self._link is None else self._link.noting(topic, publish)
 
     def verdict(self) -> tuple[EventKind, str] | None:
         """Return how the episode ended, None while it goes on."""

@@ -67,7 +67,8 @@ def rights(scenario: Scenario, nodes: Collection[str] = ALL_NODES) -> dict[str, 
         scenario)
     found = {node: Rights(
         _absolute({*publish[node], *_NODE_TOPICS}), _absolute(subscribe[node]),
-        _absolute({*reply[node], *(f'{node}/{name}' for name in _NODE_SERVICES)}))
+        _absolute({*reply[node], *(f'{node}/{name}' for name in _NODE_SERVICES)}),
+        _absolute({topics.CLOCK_PROBE} if node == 'plant' and scenario.plant.link else ()))
         for node in nodes}
     asked = {name for node in nodes for name in reply[node]}
     every = {*run_topics(scenario, (), nodes), topics.RECORDER_STATUS}
@@ -154,6 +155,8 @@ def _replies(scenario: Scenario) -> dict[str, set[str]]:
     if scenario.plant.kind != 'hardware':
         found['plant'].add(topics.INJECT_PERTURBATION)
     found['planner'] = {f'planner/{name}' for name in _LIFECYCLE}
+    if scenario.plant.link:
+        found['planner'].add(topics.CLOCK_PROBE)
     found['supervisor'] = {topics.TAKE_OVER, topics.CLEAR_STOP}
     found[SENSOR_RELAY].add(topics.INJECT_PERTURBATION)
     found[COMMAND_RELAY].add(topics.INJECT_COMMAND_PERTURBATION)

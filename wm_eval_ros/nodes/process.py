@@ -140,14 +140,16 @@ def settle(name: str, scenario: Scenario) -> None:
                 os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
 
 
-def make_executor(name: str) -> Any:
+def make_executor(name: str, *, needs_info: bool = False) -> Any:
     """
     Return the executor of a node.
 
     The events executor costs a fraction, but fails on callbacks that take the message info
     (rclpy 7.1.6: SystemError), and planner, monitor and recorder need the info.
+
+    :param needs_info: so does this node
     """
-    if name in ('plant', 'supervisor', 'perturb_relay', 'command_relay'):
+    if not needs_info and name in ('plant', 'supervisor', 'perturb_relay', 'command_relay'):
         with contextlib.suppress(ImportError):
             from rclpy.experimental.events_executor import EventsExecutor
             return EventsExecutor()
@@ -225,7 +227,7 @@ def bound_teardown(longest_s: float = TEARDOWN_S) -> None:
 def _run(make: Callable[[], Runnable], stop: Stop) -> int:
     runnable = make()
     name = runnable.node.get_name()
-    executor = make_executor(name)
+    executor = make_executor(name, needs_info=getattr(runnable, 'needs_info', False))
     executor.add_node(runnable.node)
     try:
         try:

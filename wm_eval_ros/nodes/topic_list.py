@@ -54,6 +54,8 @@ def run_topics(
     ours = [topics.RUN_INFO, topics.EPISODE_EVENT, topics.PLANNER_CYCLE, topics.METRICS]
     if scenario.clock is not ClockMode.REALTIME:
         ours.append(topics.CLOCK)
+    if scenario.plant.link:
+        ours += [topics.LINK_EVENT, topics.CLOCK_EXCHANGE]
     if scenario.plant.camera_hz > 0:
         ours.append(topics.camera(scenario.plant.camera_encoding))
     listed.update({name: topics.TYPES[name] for name in ours})
@@ -79,6 +81,9 @@ def readers(scenario: Scenario, nodes: Collection[str] = ALL_NODES) -> dict[str,
     read |= {topics.PLANNER_CYCLE: {'monitor', 'supervisor'}, topics.METRICS: set(),
              gated(command, nodes): {COMMAND_RELAY}, topics.proposed(command): {'supervisor'}}
     read.setdefault(command, set()).add('plant')
+    if scenario.plant.link:
+        read[topics.proposed(command)].add('plant')
+        read |= {topic: {'monitor'} for topic in (topics.LINK_EVENT, topics.CLOCK_EXCHANGE)}
     if scenario.clock is ClockMode.REALTIME or 'supervisor' in nodes:
         read[command].add('planner')
     if scenario.clock is ClockMode.REALTIME and (
@@ -105,6 +110,8 @@ def writers(scenario: Scenario, nodes: Collection[str] = ALL_NODES) -> dict[str,
         written |= {command: COMMAND_RELAY, gated(command, nodes): 'supervisor'}
     written |= {topics.PLANNER_CYCLE: 'planner', topics.METRICS: 'monitor',
                 topics.proposed(command): 'planner'}
+    if scenario.plant.link:
+        written |= dict.fromkeys((topics.LINK_EVENT, topics.CLOCK_EXCHANGE), 'plant')
     return {topic: name for topic, name in written.items() if name in nodes}
 
 

@@ -20,6 +20,7 @@ from wm_eval_ros.metrics.handover import Handover
 from wm_eval_ros.metrics.inputs import Arrivals, Inputs
 from wm_eval_ros.metrics.interpretability import Interpretability
 from wm_eval_ros.metrics.latency import Latency
+from wm_eval_ros.metrics.link import LinkFigures
 from wm_eval_ros.metrics.prediction import Prediction
 from wm_eval_ros.metrics.ranges import Sequences
 from wm_eval_ros.metrics.recovery import PerturbationRecovery
@@ -35,8 +36,8 @@ from wm_eval_ros.scoring.unknown import without_gaps
 #: the families every run is scored by, in the order of their figures
 FAMILIES: tuple[type[TableMetric], ...] = (
     Task, Unaided, PerturbationRecovery, Handover, CommandGate, Retrain, Latency, Schedule,
-    Inputs, Prediction, Calibration, ActionFollowing, Interpretability, Surprise, Detector,
-    Effort, Arrivals, HostEffort, Cost)
+    LinkFigures, Inputs, Prediction, Calibration, ActionFollowing, Interpretability, Surprise,
+    Detector, Effort, Arrivals, HostEffort, Cost)
 
 
 class Scorer:

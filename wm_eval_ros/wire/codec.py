@@ -20,11 +20,14 @@ from wm_eval_ros.config.json_text import parse_json
 from wm_eval_ros.config.schema import build, to_plain
 from wm_eval_ros.errors import BagError, ConfigError
 from wm_eval_ros.records import (
+    ClockExchange,
     CycleRecord,
     CycleStatus,
     EpisodeEvent,
     EventKind,
     InputRef,
+    LinkEvent,
+    LinkKind,
     Mode,
     NEVER_NS,
     RecorderStatus,
@@ -37,10 +40,14 @@ EVENT_TYPE = 'wm_eval_ros/msg/EpisodeEvent'
 INPUT_TYPE = 'wm_eval_ros/msg/InputRef'
 METRICS_TYPE = 'wm_eval_ros/msg/MetricArray'
 STATUS_TYPE = 'wm_eval_ros/msg/RecorderStatus'
+LINK_TYPE = 'wm_eval_ros/msg/LinkEvent'
+EXCHANGE_TYPE = 'wm_eval_ros/msg/ClockExchange'
 HEADER_TYPE = 'std_msgs/msg/Header'
 TIME_TYPE = 'builtin_interfaces/msg/Time'
 
 NS_PER_S = 1_000_000_000
+#: stamps of a `ClockExchange`
+_STAMPS = ('client_send_ns', 'server_receive_ns', 'server_send_ns', 'client_receive_ns')
 
 #: numpy kind of an array field -> type code of the standard library's array
 _CODES = {'float32': 'f', 'float64': 'd', 'uint32': 'I', 'uint64': 'Q'}
@@ -222,6 +229,34 @@ def status_to_msg(record: RecorderStatus, types: MessageTypes) -> Any:
         written=counts(record.written), durable=counts(record.durable),
         dropped=counts(record.dropped), durable_sequence=counts(record.durable_sequence),
         queued_bytes=record.queued_bytes, free_bytes=record.free_bytes)
+
+
+def link_from_msg(msg: Any) -> LinkEvent:
+    """
+    Decode a ``wm_eval_ros/LinkEvent``.
+
+    :raises BagError: a kind of a newer version
+    """
+    try:
+        return LinkEvent(LinkKind(int(msg.kind)), _input_from_msg(msg.ref))
+    except ValueError as error:
+        raise BagError(f'link_event: {error}: recorded by a newer version') from None
+
+
+def link_to_msg(event: LinkEvent, types: MessageTypes) -> Any:
+    """Encode as ``wm_eval_ros/LinkEvent``; the inverse of :func:`link_from_msg`."""
+    return types.make(LINK_TYPE, kind=int(event.kind), ref=_input_to_msg(event.ref, types))
+
+
+def exchange_from_msg(msg: Any) -> ClockExchange:
+    """Decode a ``wm_eval_ros/ClockExchange``."""
+    return ClockExchange(msg.server, *(int(getattr(msg, name)) for name in _STAMPS))
+
+
+def exchange_to_msg(exchange: ClockExchange, types: MessageTypes) -> Any:
+    """Encode as ``wm_eval_ros/ClockExchange``; the inverse of :func:`exchange_from_msg`."""
+    return types.make(EXCHANGE_TYPE, server=exchange.server,
+                      **{name: getattr(exchange, name) for name in _STAMPS})
 
 
 def run_info_to_json(info: RunInfo) -> str:

@@ -8,6 +8,9 @@ RUN_INFO = 'run_info'
 PLANNER_CYCLE = 'planner_cycle'
 EPISODE_EVENT = 'episode_event'
 METRICS = 'metrics'
+#: messages between a test host and a device under test, and what the clocks of both say
+LINK_EVENT = 'link_event'
+CLOCK_EXCHANGE = 'clock_exchange'
 #: what the recorder has safely on disk
 RECORDER_STATUS = 'recorder_status'
 CLOCK = '/clock'
@@ -23,6 +26,8 @@ INJECT_COMMAND_PERTURBATION = 'inject_command_perturbation'
 #: services of the supervisor: an operator takes over (SetBool), a stop is lifted (Trigger)
 TAKE_OVER = 'take_over'
 CLEAR_STOP = 'clear_stop'
+#: service of a device under test: what its system clock says
+CLOCK_PROBE = 'clock_probe'
 #: the operator's commands while he has taken over: the command's type, or a joystick
 OPERATOR_JOY = 'joy'
 
@@ -32,6 +37,8 @@ TYPES = {
     EPISODE_EVENT: 'wm_eval_ros/msg/EpisodeEvent',
     METRICS: 'wm_eval_ros/msg/MetricArray',
     RECORDER_STATUS: 'wm_eval_ros/msg/RecorderStatus',
+    LINK_EVENT: 'wm_eval_ros/msg/LinkEvent',
+    CLOCK_EXCHANGE: 'wm_eval_ros/msg/ClockExchange',
     CLOCK: 'rosgraph_msgs/msg/Clock',
     NODE_READY: 'std_msgs/msg/String',
     CAMERA_IMAGE: 'sensor_msgs/msg/Image',

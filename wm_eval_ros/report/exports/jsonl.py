@@ -8,8 +8,10 @@ import json
 from typing import Any
 
 from wm_eval_ros.records import (
+    ClockExchange,
     CycleRecord,
     EpisodeEvent,
+    LinkEvent,
     Record,
     RecorderStatus,
     RunInfo,
@@ -18,7 +20,8 @@ from wm_eval_ros.records import (
 from wm_eval_ros.scoring.scorecard import clean
 
 _KINDS = {CycleRecord: 'cycle', EpisodeEvent: 'event', SampleRecord: 'sample', RunInfo: 'run_info',
-          RecorderStatus: 'recorder_status'}
+          RecorderStatus: 'recorder_status', LinkEvent: 'link_event',
+          ClockExchange: 'clock_exchange'}
 
 
 def line(record: Record) -> str:
