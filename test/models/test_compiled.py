@@ -10,9 +10,11 @@ import pytest
 from scipy.stats import spearmanr
 import torch
 
-from wm_eval_ros.config.interface import Interface
+from wm_eval_ros import plugins
+from wm_eval_ros.config.interface import Interface, Stream
 from wm_eval_ros.config.scenario import ObjectiveTerm, PlannerSettings
 from wm_eval_ros.errors import CheckpointError, ConfigError, MissingExtraError
+from wm_eval_ros.models.checkpoint import GROUP
 from wm_eval_ros.models.compiled import (
     compiled_rollouts,
     CompiledRollouts,
@@ -71,6 +73,61 @@ def test_fp32_is_torch_but_for_rounding(name: str, request: pytest.FixtureReques
     [rollout] = CompiledRollouts(model, 'fp32', 1, wary=False)(z, actions)
     assert rollout.shape == (64, 3, 5)
     torch.testing.assert_close(rollout, model.predict(z, actions), rtol=1e-4, atol=1e-5)
+
+
+def of_family(family: str, spec: WorldModelSpec, names: tuple[str, ...]) -> Any:
+    """Return a small model of these features with random weights."""
+    kind = plugins.load(GROUP, family)
+    sizes = {'features': len(names), 'actions': 2, 'hidden': 8, 'layers': 1}
+    sizes |= {'inputs': len(names)} if family == 'jepa' else {}
+    spec = replace(spec, family=family, feature_names=names, architecture=sizes,
+                   interface=replace(spec.interface, observations=(Stream(
+                       topic='odom', type='x', fields=names),)))
+    rng = torch.Generator().manual_seed(0)
+    tensors = {name: torch.ones(shape) if name.endswith('scale') else
+               torch.randn(shape, generator=rng) * 0.3
+               for name, shape in kind.tensor_shapes(spec).items()}
+    return kind(spec, tensors)
+
+
+ELBOW = ('joint_states.position[elbow]:cos', 'joint_states.position[elbow]:sin',
+         'joint_states.velocity[elbow]')
+ODOMETRY = tuple(f'odom.{name}' for name in (
+    'pose.pose.position.x', 'pose.pose.position.y', 'pose.pose.orientation.w',
+    'pose.pose.orientation.z', 'twist.twist.linear.x', 'twist.twist.angular.z'))
+SLIDE = ('odom.position[a]', 'odom.velocity[a]')
+#: all but the simulator itself
+FAMILIES = sorted(set(plugins.names(GROUP)) - {'oracle'})
+
+
+@pytest.mark.parametrize(('family', 'names'), [
+    *((family, ELBOW) for family in FAMILIES), ('physics', ODOMETRY), ('physics', SLIDE)])
+def test_every_family_is_compiled(
+    family: str, names: tuple[str, ...], spec: WorldModelSpec,
+) -> None:
+    needs_openvino()
+    model = of_family(family, spec, names)
+    rng = torch.Generator().manual_seed(1)
+    obs, actions = torch.randn(1, len(names), generator=rng), torch.rand(5, 2, 2, generator=rng)
+    [rollout] = CompiledRollouts(model, 'fp32', 1, wary=False)(model.encode(obs), actions)
+    torch.testing.assert_close(rollout, model.predict(model.encode(obs), actions), rtol=1e-4,
+                               atol=1e-5)
+
+
+@pytest.mark.parametrize(('rolled', 'what'), [
+    (lambda z, actions: torch.sinc(z[:, None] + actions.sum(-1, keepdim=True)), 'aten::sinc'),
+    (lambda z, actions: 1 / 0, 'division by zero'),
+])
+def test_what_openvino_does_not_know_is_refused_in_one_line(
+    mlp: MlpModel, rolled: Any, what: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    needs_openvino()
+    monkeypatch.setattr(mlp, 'rolled', rolled)
+    with pytest.raises(ConfigError, match=f'cannot compile .*{what}.*use torch') as caught:
+        CompiledRollouts(mlp, 'fp32', 1, wary=False)(*questions())
+    assert '\n' not in str(caught.value)
+    with pytest.raises(ConfigError, match=what):
+        ranges_of(rolled, questions())
 
 
 def test_the_members_disagreement_is_compiled_as_well(wide_ensemble: EnsembleModel) -> None:

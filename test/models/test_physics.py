@@ -11,7 +11,7 @@ import torch
 from wm_eval_ros.config.interface import Interface, Stream
 from wm_eval_ros.errors import CheckpointError, ConfigError
 from wm_eval_ros.models.conformance import check_world_model
-from wm_eval_ros.models.physics import PhysicsModel
+from wm_eval_ros.models.physics import _sine_over, PhysicsModel
 from wm_eval_ros.models.protocol import WorldModelSpec
 
 #: as test/models/conftest.py names them: cosine, sine and velocity of the elbow
@@ -93,6 +93,19 @@ def test_what_drives_at_constant_twist_runs_on_an_arc(spec: WorldModelSpec, side
                                       + side * (math.sin(end) - math.sin(heading))) / turning,
                               abs=1e-4)
     assert 2 * math.atan2(sine, w) == pytest.approx(end, abs=1e-4)
+
+
+def test_the_chord_of_an_arc_is_that_of_sinc_and_has_a_gradient_on_a_straight_way() -> None:
+    half = torch.cat([torch.zeros(1), torch.logspace(-6, 1, 200), -torch.logspace(-6, 1, 200)])
+    half.requires_grad_(True)
+    found = _sine_over(half)
+    torch.testing.assert_close(found, torch.sinc(half / math.pi), rtol=1e-6, atol=1e-6)
+    assert found[0] == 1.0
+    found.sum().backward()
+    assert half.grad is not None
+    assert bool(half.grad.isfinite().all())
+    assert half.grad[0] == 0.0
+    assert bool(_sine_over(torch.tensor([torch.nan])).isnan().all())
 
 
 def test_it_keeps_the_protocol(spec: WorldModelSpec) -> None:

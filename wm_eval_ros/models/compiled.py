@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 import hashlib
 import math
+import re
 from typing import Any
 import warnings
 
 import numpy as np
 import torch
 
+from wm_eval_ros.config.bounded import shown
 from wm_eval_ros.config.scenario import PlannerSettings
 from wm_eval_ros.errors import CheckpointError, ConfigError, MissingExtraError
 from wm_eval_ros.models.protocol import (
@@ -50,7 +52,7 @@ class Compiled:
     :param precision: fp32, bf16 or int8
     :param ranges: of :func:`ranges_of`, for int8
     :raises MissingExtraError: OpenVINO is not installed
-    :raises ConfigError: this processor has no bf16
+    :raises ConfigError: this processor has no bf16, or OpenVINO cannot compile the function
     :raises CheckpointError: no range is known of a product
     """
 
@@ -63,10 +65,13 @@ class Compiled:
         graph = _traced(function, examples)
         if precision == 'int8':
             _quantise(graph, ranges or {})
-        self._request = core.compile_model(graph, 'CPU', {
-            'INFERENCE_NUM_THREADS': threads, 'NUM_STREAMS': 1, 'PERFORMANCE_HINT': 'LATENCY',
-            'ENABLE_CPU_PINNING': False, 'INFERENCE_PRECISION_HINT': _HINTS[precision],
-        }).create_infer_request()
+        try:
+            self._request = core.compile_model(graph, 'CPU', {
+                'INFERENCE_NUM_THREADS': threads, 'NUM_STREAMS': 1, 'PERFORMANCE_HINT': 'LATENCY',
+                'ENABLE_CPU_PINNING': False, 'INFERENCE_PRECISION_HINT': _HINTS[precision],
+            }).create_infer_request()
+        except RuntimeError as error:
+            raise _uncompiled(error) from None
         self._outputs = range(len(graph.outputs))
         self._tensor = _openvino().Tensor
 
@@ -88,7 +93,7 @@ class CompiledRollouts:
     torch. A planner's warm-up makes those calls.
 
     :param wary: return the model's uncertainty as well
-    :raises ConfigError: the family cannot be compiled
+    :raises ConfigError: the family cannot be compiled, as its first call may find
     :raises CheckpointError: int8, and the checkpoint holds no ranges
     """
 
@@ -170,6 +175,8 @@ def ranges_of(function: Function, inputs: Sequence[torch.Tensor]) -> Ranges:
     Return the range of what comes into each wide product while a function runs.
 
     A product that is used in every step of a rollout has one range over all of them.
+
+    :raises ConfigError: OpenVINO cannot compile the function
     """
     openvino = _openvino()
     from openvino import opset13
@@ -244,9 +251,17 @@ def _traced(function: Function, examples: Sequence[torch.Tensor]) -> Any:
     """
     Return the graph of a function for the shapes of the examples.
 
-    By the front end itself: ``openvino.convert_model`` would tell its makers that it was called.
+    :raises ConfigError: it does what cannot be traced, or OpenVINO does not know
     """
     _openvino()
+    try:
+        return _converted(function, examples)
+    except Exception as error:  # noqa: BLE001 its errors are no family, and the tracer's are any
+        raise _uncompiled(error) from None
+
+
+def _converted(function: Function, examples: Sequence[torch.Tensor]) -> Any:
+    """By the front end itself: ``openvino.convert_model`` tells its makers that it was called."""
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
@@ -259,6 +274,15 @@ def _traced(function: Function, examples: Sequence[torch.Tensor]) -> Any:
     graph = reader.convert(reader.load(decoder))
     graph.reshape({graph.input(i): list(value.shape) for i, value in enumerate(plain)})
     return graph
+
+
+def _uncompiled(error: Exception) -> ConfigError:
+    """Name the operations that are not known, or say on one line what went wrong."""
+    unknown = sorted(set(re.findall(r'\b(?:aten|prim)::\w+', str(error))))
+    # the tracer puts what was raised between its own words
+    said = str(error).rpartition('Exception:\n')[2].splitlines() or [type(error).__name__]
+    return ConfigError('planner.engine: OpenVINO cannot compile the rollouts of this model '
+                       f'({", ".join(unknown)[:200] or shown(said[0])}); use torch')
 
 
 def _tuple(found: torch.Tensor | tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:

@@ -9,7 +9,6 @@ everything whose kinematics are not known, and of each integral a small rest.
 from __future__ import annotations
 
 from collections.abc import Sequence
-import math
 
 import torch
 from torch import nn
@@ -84,12 +83,15 @@ class PhysicsNetwork(StepNetwork):
         """
         lines, circles = len(self._lines), len(self._circles)
         turn = along[:, lines:lines + circles]
-        cosine, sine = now[:, self._cosines], now[:, self._sines]
-        change = change.index_copy(1, self._positions, along[:, :lines])
-        change = change.index_copy(
-            1, self._cosines, cosine * turn.cos() - sine * turn.sin() - cosine)
-        change = change.index_copy(
-            1, self._sines, cosine * turn.sin() + sine * turn.cos() - sine)
+        # nothing is asked for no columns: OpenVINO's compiler divides by their number
+        if lines:
+            change = change.index_copy(1, self._positions, along[:, :lines])
+        if circles:
+            cosine, sine = now[:, self._cosines], now[:, self._sines]
+            change = change.index_copy(
+                1, self._cosines, cosine * turn.cos() - sine * turn.sin() - cosine)
+            change = change.index_copy(
+                1, self._sines, cosine * turn.sin() + sine * turn.cos() - sine)
         if not self._planar:
             return change
         count = len(self._planar)
@@ -120,11 +122,22 @@ def _driven(
     heading = 2.0 * torch.atan2(z, w) + half
     forward, left = way
     left = torch.zeros_like(forward) if left is None else left
-    chord = torch.sinc(half / math.pi)
+    chord = _sine_over(half)
     x = chord * (forward * heading.cos() - left * heading.sin())
     y = chord * (forward * heading.sin() + left * heading.cos())
     at = torch.tensor([plane.x, plane.y], device=now.device)
     return change.index_copy(1, at, torch.stack([x, y], 1))
+
+
+def _sine_over(angle: torch.Tensor) -> torch.Tensor:
+    """
+    Return sin(a) / a, 1 where a is 0, with gradients that are finite there.
+
+    ``torch.sinc`` is the same but for rounding; OpenVINO does not know it.
+    """
+    straight = angle == 0.0
+    turned = torch.where(straight, 1.0, angle)
+    return torch.where(straight, 1.0, turned.sin() / turned)
 
 
 class PhysicsModel(NetworkModel):
