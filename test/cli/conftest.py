@@ -21,7 +21,9 @@ def outcome_run(scenes: ModuleType) -> Callable[..., list[Record]]:
     """Make a run of ten met slots an episode; seeds ascend from `seed`."""
     def make(outcomes: str, seed: int = 100, took_ms: float = 10.0,
              **manifest: Any) -> list[Record]:
-        records: list[Record] = [scenes.info(episodes=len(outcomes), seed=seed, **manifest)]
+        settings = {'plant': {'kind': 'mujoco'}, **manifest.pop('settings', {})}
+        records: list[Record] = [scenes.info(episodes=len(outcomes), seed=seed, settings=settings,
+                                             **manifest)]
         for e, letter in enumerate(outcomes):
             begin = 50.0 * SLOTS * e
             records += [scenes.event('START', e, begin, '', seed + e),

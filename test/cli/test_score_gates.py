@@ -13,7 +13,11 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
+from wm_eval_ros.cli.gating import require_conditions
 from wm_eval_ros.cli.main import main
+from wm_eval_ros.config.gate import load_gates
+from wm_eval_ros.config.scenario import find_scenario, load_scenario
+from wm_eval_ros.errors import ConfigError
 
 SUCCESS = {'metric': 'success_rate', 'at_least': 0.8}
 
@@ -73,6 +77,30 @@ def test_a_run_of_another_clock_ends_with_2_and_an_error_in_junit(
     assert capsys.readouterr().out.endswith('gates mine: ERROR\n')
     suite = ElementTree.parse(tmp_path / 'junit.xml').getroot()
     assert (suite.get('errors'), suite.get('failures')) == ('1', '0')
+
+
+def test_a_dream_ends_with_2_unless_the_profile_takes_it_and_is_called_one_everywhere(
+        outcome_bag: Callable[..., Path], tmp_path: Path,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    dreamed = outcome_bag(tmp_path / 'run' / 'bag', 'S' * 20, settings={
+        'plant': {'kind': 'dream', 'model': 'reacher'}})
+    for plants, code in (({}, 2), ({'plants': ['mujoco', 'dream']}, 0)):
+        asked = gates_file(tmp_path, SUCCESS, **plants)
+        out = tmp_path / f'out{code}'
+        assert main(['score', str(dreamed), '--gates', asked, '--out', str(out)]) == code
+        printed = capsys.readouterr().out
+        assert 'in the dream of reacher' in printed.splitlines()[0]
+        for name in ('summary.md', 'junit.xml', 'gates.json', 'results.jsonl'):
+            assert 'in the dream of reacher' in (out / name).read_text(), name
+
+
+def test_a_run_in_a_dream_is_refused_before_it_is_spent() -> None:
+    profile = load_gates('manipulation_20hz')
+    require_conditions(profile, load_scenario(find_scenario('reacher')))
+    dreamed = load_scenario(find_scenario('reacher'), {'plant.kind': 'dream',
+                                                       'plant.model': 'reacher'})
+    with pytest.raises(ConfigError, match='--gates manipulation_20hz: plant: dream'):
+        require_conditions(profile, dreamed)
 
 
 @pytest.mark.parametrize('salvage', [False, True])

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import json
 import re
 from types import ModuleType
+from typing import Any
 from xml.etree import ElementTree
+
+import pytest
 
 from wm_eval_ros.records import Verdict
 from wm_eval_ros.report.checks import Check, evidence, overall
 from wm_eval_ros.report.files import junit, results_jsonl
-from wm_eval_ros.report.text import table
+from wm_eval_ros.report.markdown import run_summary
+from wm_eval_ros.report.text import table, title
 from wm_eval_ros.scoring.scorer import score
 
 CHECKS = (Check('order', Verdict.PASS, 'fine'), Check('gate', Verdict.FAIL, 'p99 <b>60</b> ms'),
@@ -51,6 +56,23 @@ def test_junit_tells_failure_from_error_from_no_evidence(scenes: ModuleType) -> 
                      'n': ['skipped']}
     names = [p.get('name') for p in suite.iter('property')]
     assert 'episode[0]' in names and 'success_rate' in names
+
+
+@pytest.mark.parametrize(('plant', 'says'), [
+    pytest.param({'kind': 'dream', 'model': 'models/rssm'}, 'in the dream of models/rssm',
+                 id='dream'),
+    pytest.param({'kind': 'stimulus'}, 'on the plant stimulus', id='stimulus')])
+def test_a_run_that_was_in_no_world_says_so_wherever_its_verdict_stands(
+        scenes: ModuleType, plant: dict[str, Any], says: str) -> None:
+    scored = score(scenes.busy_run())
+    card = replace(scored, manifest={**scored.manifest, 'settings': {'plant': plant}})
+    assert says in title(card) and says in table(card).splitlines()[0]
+    assert says in run_summary(card, CHECKS).splitlines()[0]
+    assert says in (ElementTree.fromstring(junit(card, CHECKS)).get('name') or '')
+    assert json.loads(results_jsonl(card, CHECKS).splitlines()[-1])['where'] == says
+    usual = replace(scored, manifest={**scored.manifest, 'settings': {'plant': {
+        'kind': 'mujoco'}}})
+    assert title(usual) == title(scored)
 
 
 def test_the_worst_verdict_leads() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from hashlib import sha256
 import re
 import sys
@@ -64,6 +65,14 @@ def test_the_headline_says_how_many_were_solved_with_help(scenes: ModuleType) ->
     alone = [r for r in scenes.busy_run()
              if getattr(r, 'kind', None) is not EventKind.FALLBACK_ON]
     assert '3 of 5 episodes succeeded <small>' in page(*scored(alone))
+
+
+def test_the_headline_of_a_dream_says_whose(scenes: ModuleType) -> None:
+    card, run, trace = scored(scenes.busy_run())
+    dreamed = replace(card, manifest={**card.manifest, 'settings': {
+        'plant': {'kind': 'dream', 'model': 'models/<b>'}}})
+    text = page(dreamed, run, trace)
+    assert '3 of 5 episodes succeeded in the dream of models/&lt;b&gt;, 1 of them with' in text
 
 
 def test_the_board_leads_with_the_four_figures_and_says_why_one_is_missing(

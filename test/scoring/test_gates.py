@@ -33,7 +33,11 @@ def profile(*gates: dict[str, Any], **changes: Any) -> GateProfile:
 
 
 def card(*values: MetricValue, **manifest: Any) -> Scorecard:
-    return Scorecard(manifest, {}, values, ())
+    return Scorecard({**on('mujoco'), **manifest}, {}, values, ())
+
+
+def on(kind: str, **plant: Any) -> dict[str, Any]:
+    return {'settings': {'plant': {'kind': kind, **plant}}}
 
 
 SUCCESS = {'metric': 'success_rate', 'at_least': 0.8}
@@ -112,7 +116,8 @@ def test_a_figure_the_scorecard_does_not_hold_is_bad_input() -> None:
     'detector[gust].lead_time.p50'])
 def test_a_figure_the_run_had_nothing_to_take_of_is_no_evidence_and_no_bad_input(
         metric: str) -> None:
-    report = evaluate(profile({'metric': metric, 'at_most': 1}), score([]))
+    report = evaluate(profile({'metric': metric, 'at_most': 1}),
+                      replace(score([]), manifest=on('mujoco')))
     assert report.verdict is Verdict.INCONCLUSIVE
     assert report.results[0].sentence.startswith(f'no evidence: the run gave no {metric}')
     assert report.to_dict()['results'][0]['figure']['value'] is None
@@ -150,6 +155,53 @@ def test_the_deadline_the_run_was_held_to_must_be_no_longer(
     manifest = {} if ns is None else {f'{name}_ns': ns}
     found = evaluate(profile(SUCCESS, **{f'{name}_ms': 50.0}), card(GOOD, **manifest))
     assert found.verdict is want
+
+
+def test_a_dream_passes_no_gate_unless_the_profile_takes_dreams() -> None:
+    dreamed = card(GOOD, **on('dream', model='reacher'))
+    found = evaluate(profile(SUCCESS), dreamed)
+    assert [(r.name, r.verdict) for r in found.results] == [
+        ('plant', Verdict.ERROR), ('success_rate >= 0.8', Verdict.INCONCLUSIVE)]
+    assert 'dream (in the dream of reacher), where the profile takes mujoco, gymnasium' in (
+        found.results[0].sentence)
+    assert '`plants`' in found.results[0].sentence
+    taken = evaluate(profile(SUCCESS, plants=['dream']), dreamed)
+    assert [r.verdict for r in taken.results] == [Verdict.PASS] * 2
+    assert 'in the dream of reacher' in taken.results[0].sentence
+    real = evaluate(profile(SUCCESS, plants=['dream']), card(GOOD))
+    assert real.verdict is Verdict.ERROR
+
+
+@pytest.mark.parametrize('kind', ['mujoco', 'gymnasium', 'hardware', 'replay'])
+def test_of_a_real_plant_a_profile_need_not_speak(kind: str) -> None:
+    found = evaluate(profile(SUCCESS), card(GOOD, **on(kind)))
+    assert [r.name for r in found.results] == ['success_rate >= 0.8']
+    assert found.verdict is Verdict.PASS
+
+
+def test_what_ran_is_not_known_without_a_manifest_and_passes_nothing() -> None:
+    found = evaluate(profile(SUCCESS), Scorecard({}, {}, (GOOD,), ()))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert 'no plant was recorded' in found.results[0].sentence
+
+
+def test_where_nothing_moves_only_figures_of_timing_are_held() -> None:
+    fast = MetricValue('plan_latency.p99', 9.0, 'ms', 3000, Interval(8.0, 10.0))
+    failures = share('success_rate', 0, 40, '')
+    found = evaluate(
+        profile({'metric': 'plan_latency.p99', 'at_most': 20},
+                {'metric': 'success_rate', 'at_most': 0.5}, plants=['stimulus']),
+        card(fast, failures, **on('stimulus')))
+    assert [r.verdict for r in found.results] == [
+        Verdict.PASS, Verdict.PASS, Verdict.INCONCLUSIVE]
+    assert 'nothing moves on the plant stimulus' in found.results[2].sentence
+    assert evaluate(profile({'metric': 'plan_latency.p99', 'at_most': 20}),
+                    card(fast, **on('stimulus'))).verdict is Verdict.ERROR
+
+
+def test_a_profile_that_takes_no_plant_is_refused() -> None:
+    with pytest.raises(ConfigError, match='plants: none is named'):
+        profile(SUCCESS, plants=[])
 
 
 def test_a_report_in_json_has_the_evidence_of_every_gate() -> None:
@@ -200,7 +252,7 @@ def test_every_gate_of_a_shipped_profile_is_held_and_has_its_reason_above_it(
     assert asked.name == name and asked.description
     figures = score(scenes.busy_run())
     report = evaluate(asked, replace(figures, manifest={
-        **figures.manifest, 'clock': 'realtime', 'deadline_ns': 50_000_000}))
+        **figures.manifest, **on('mujoco'), 'clock': 'realtime', 'deadline_ns': 50_000_000}))
     assert len([r for r in report.results if r.gate]) == len(asked.gates)
     for result in report.results:
         if result.gate and result.gate.against is Against.INTERVAL:

@@ -56,10 +56,12 @@ def require_conditions(profile: GateProfile, scenario: Scenario) -> None:
 
     :raises ConfigError: naming the condition
     """
+    from wm_eval_ros.config.schema import to_plain
     from wm_eval_ros.scoring.gates import hold_conditions
     planner = scenario.planner
     facts = {'clock': scenario.clock, 'deadline_ns': round(planner.deadline_ms * _MS_TO_NS),
-             'period_ns': round(planner.period_ms * _MS_TO_NS)}
+             'period_ns': round(planner.period_ms * _MS_TO_NS),
+             'settings': {'plant': to_plain(scenario.plant)}}
     for condition in hold_conditions(profile, facts):
         if condition.verdict is not Verdict.PASS:
             raise ConfigError(f'--gates {profile.name}: {condition.name}: {condition.sentence}')

@@ -13,6 +13,8 @@ from wm_eval_ros.records import ClockMode, NameEnum
 
 #: folder of the profiles that ship, beside the scenarios
 GATE_FOLDER = 'gates'
+#: kinds of plant whose figures tell of the world; a dream is what a model believes of it
+REAL_PLANTS = ('mujoco', 'gymnasium', 'hardware', 'replay')
 
 
 class Against(NameEnum):
@@ -67,10 +69,16 @@ class GateProfile:
     period_ms: float | None = setting(
         None, doc='longest period of control the run may have had; left out: any', unit='ms',
         low=1.0, high=10000.0)
+    plants: tuple[str, ...] = setting(
+        REAL_PLANTS, doc='kinds of plant the run may have had: a dream says what a model '
+        'believes, a stimulus moves nothing')
     gates: tuple[Gate, ...] = setting(doc='the bounds')
 
     def __post_init__(self) -> None:
         """Refuse what no single key shows to be wrong."""
+        if not self.plants:
+            raise ConfigError('plants: none is named, so no run could be held; leave it out for '
+                              f'{", ".join(REAL_PLANTS)}')
         if not self.gates:
             raise ConfigError('gates: none is given; a profile without one holds nothing')
         asked = [(gate.metric, gate.at_most is None) for gate in self.gates]

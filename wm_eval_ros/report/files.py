@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 from wm_eval_ros.records import Verdict
 from wm_eval_ros.report.checks import Check, GATE, overall
+from wm_eval_ros.scoring.conditions import whereabouts
 from wm_eval_ros.scoring.scorecard import clean, EpisodeResult, Scorecard
 
 _TAGS = {Verdict.FAIL: 'failure', Verdict.ERROR: 'error', Verdict.INCONCLUSIVE: 'skipped'}
@@ -22,12 +23,13 @@ def results_jsonl(card: Scorecard, checks: Sequence[Check]) -> str:
 
 
 def summary(card: Scorecard, checks: Sequence[Check]) -> dict[str, object]:
-    """Return the verdict, the figures that lead the report, and the gates where any were held."""
+    """Return verdict, leading figures, where it was if in no usual world, and the gates held."""
     heads = ('success_rate', 'deadline_miss_rate', 'plan_latency.p99')
     gates = {c.name: str(c.verdict.value) for c in checks if c.group == GATE}
+    where = whereabouts(card.manifest)
     return {'kind': 'summary', 'verdict': str(overall(checks).value),
             'episodes': len(card.episodes), **{name: card[name].value for name in heads},
-            **({'gates': gates} if gates else {})}
+            **({'where': where} if where else {}), **({'gates': gates} if gates else {})}
 
 
 def junit(card: Scorecard, checks: Sequence[Check]) -> str:
@@ -37,8 +39,9 @@ def junit(card: Scorecard, checks: Sequence[Check]) -> str:
     A check that failed is a failure; broken evidence is an error; no evidence is skipped.
     """
     counts = {tag: sum(_TAGS.get(c.verdict) == tag for c in checks) for tag in _TAGS.values()}
+    named = f'{card.manifest.get("scenario", "run")} {whereabouts(card.manifest)}'.strip()
     suite = ElementTree.Element(
-        'testsuite', name=f'wm_eval_ros.{card.manifest.get("scenario", "run")}',
+        'testsuite', name=_printable(f'wm_eval_ros.{named}'),
         tests=str(len(checks)), failures=str(counts['failure']), errors=str(counts['error']),
         skipped=str(counts['skipped']))
     properties = ElementTree.SubElement(suite, 'properties')

@@ -26,6 +26,7 @@ from wm_eval_ros.report.shell import assemble
 from wm_eval_ros.report.text import title
 from wm_eval_ros.report.trace import TraceCollector
 from wm_eval_ros.report.viewer import Frames
+from wm_eval_ros.scoring.conditions import whereabouts
 from wm_eval_ros.scoring.scorecard import canonical, Scorecard
 from wm_eval_ros.scoring.sweep import Sweep
 
@@ -206,12 +207,13 @@ def reasons(checks: Sequence[Check]) -> str:
 
 def _headline(card: Scorecard) -> str:
     rate = card['success_rate']
+    where = f' {escape(told)}' if (told := whereabouts(card.manifest)) else ''
     if rate.value is None or rate.interval is None:
-        return f'Success unknown: {escape(rate.why)}'
+        return f'Success unknown{where}: {escape(rate.why)}'
     low, high = rate.interval[:2]
     helped = sum(e.helped for e in card.episodes)
     with_help = f', {helped} of them with help' if helped else ''
-    return (f'{round(rate.value * rate.n)} of {rate.n} episodes succeeded{with_help} '
+    return (f'{round(rate.value * rate.n)} of {rate.n} episodes succeeded{where}{with_help} '
             f'<small>{100 * low:.0f} to {100 * high:.0f}\u00a0% at 95\u00a0% confidence</small>')
 
 

@@ -7,6 +7,7 @@ import math
 import re
 
 from wm_eval_ros.records import MetricValue
+from wm_eval_ros.scoring.conditions import whereabouts
 from wm_eval_ros.scoring.scorecard import Scorecard
 
 _ENDS = ('p50', 'p95', 'p99', 'p99_9', 'max')
@@ -77,7 +78,9 @@ def title(card: Scorecard) -> str:
     get = card.manifest.get
     if not card.manifest:
         return 'scorecard of a run without a manifest'
-    return (f'{get("scenario")}: task {get("task")}, planner {get("planner")}, '
+    where = whereabouts(card.manifest)
+    task = f'{get("task")} {where}' if where else get('task')
+    return (f'{get("scenario")}: task {task}, planner {get("planner")}, '
             f'clock {get("clock")}, seed {get("seed")}')
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from wm_eval_ros.errors import ConfigError
@@ -30,6 +30,36 @@ _TOLD = ('schema_version', 'run_id', 'model', 'planner', 'settings.planner', 'se
          'settings.description', 'settings.baselines', 'settings.recorder', 'scenario',
          'observation_names', 'time_limit_s', 'period_ns', 'deadline_ns', 'clock',
          'settings.clock', 'settings.plant.time_limit_s')
+#: plant plug-ins that are no world: a model's imagination, and one in which nothing moves
+DREAM, STIMULUS = 'dream', 'stimulus'
+#: plant of which nothing is said: the usual one
+_USUAL = 'mujoco'
+
+
+def plant_kind(manifest: Mapping[str, Any]) -> str:
+    """Return the kind of plant of a run; empty where the manifest does not say."""
+    return str(_plant(manifest).get('kind') or '')
+
+
+def whereabouts(manifest: Mapping[str, Any]) -> str:
+    """
+    Say where a run was, if not in the usual simulator; empty: there, or it is not known.
+
+    >>> whereabouts({'settings': {'plant': {'kind': 'dream', 'model': 'reacher'}}})
+    'in the dream of reacher'
+    >>> whereabouts({'settings': {'plant': {'kind': 'stimulus'}}})
+    'on the plant stimulus'
+    """
+    kind = plant_kind(manifest)
+    if kind == DREAM:
+        return f'in the dream of {_plant(manifest).get("model") or "a model without a name"}'
+    return '' if kind in ('', _USUAL) else f'on the plant {kind}'
+
+
+def _plant(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    settings = manifest.get('settings')
+    plant = settings.get('plant') if isinstance(settings, Mapping) else None
+    return plant if isinstance(plant, Mapping) else {}
 
 
 def require_one_task(sides: Collection[tuple[str, Evidence]]) -> None:

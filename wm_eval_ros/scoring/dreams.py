@@ -8,7 +8,14 @@ from typing import Any
 
 from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.records import MetricValue, Verdict
-from wm_eval_ros.scoring.conditions import obstacle, other_differences, require_one_task, unmet
+from wm_eval_ros.scoring.conditions import (
+    DREAM,
+    obstacle,
+    other_differences,
+    plant_kind,
+    require_one_task,
+    unmet,
+)
 from wm_eval_ros.scoring.dream_figures import ALPHA, Rates, success_figures
 from wm_eval_ros.scoring.evidence import Evidence, merge, repeated_seeds
 from wm_eval_ros.scoring.pairs import match
@@ -20,8 +27,6 @@ from wm_eval_ros.scoring.success import binary
 CORRELATION_SCHEMA = 1
 #: fewer policies than this say nothing about how a dream ranks
 MIN_POLICIES = 5
-#: plug-in name of the plant
-DREAM = 'dream'
 _FEW = f'fewer than {MIN_POLICIES} policies'
 _PLANT = frozenset({'plant'})
 
@@ -134,7 +139,7 @@ def correlate(
 
 def is_dream(side: Evidence) -> bool:
     """Say whether a run's world was a model."""
-    return bool(_plant(side).get('kind') == DREAM)
+    return plant_kind(side.manifest) == DREAM
 
 
 def _plant(side: Evidence) -> dict[str, Any]:

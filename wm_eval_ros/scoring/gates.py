@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wm_eval_ros.config.gate import Against, Gate, GateProfile
+from wm_eval_ros.config.gate import Against, Gate, GateProfile, REAL_PLANTS
 from wm_eval_ros.config.schema import did_you_mean
 from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.metrics.base import missing
 from wm_eval_ros.metrics.definitions import DEFINITIONS, family
 from wm_eval_ros.records import Interval, MetricValue, Verdict
+from wm_eval_ros.scoring.conditions import plant_kind, STIMULUS, whereabouts
 from wm_eval_ros.scoring.needed import Needed, needed
 from wm_eval_ros.scoring.scorecard import clean, Scorecard, value_json
 from wm_eval_ros.stats.quantile import RECORD_MORE
@@ -21,6 +22,16 @@ GATES_SCHEMA = 1
 #: worst first
 SEVERITY = (Verdict.ERROR, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
 _NS_PER_MS = 1e6
+#: families that tell something where nothing moves: times, and what they cost
+OF_TIMING = frozenset({
+    'plan_latency', 'plan_latency_warmup', 'decision_latency', 'sense_to_act', 'reaction_time',
+    'deadline_miss_rate', 'longest_miss_run', 'miss_runs', 'slots', 'release_jitter',
+    'release_drift', 'command_period_error', 'round_trip', 'round_trip_warmup',
+    'answers_unjoined', 'commands_unreceived', 'stimuli_unanswered', 'one_way_out',
+    'one_way_back', 'interval', 'clock_offset', 'clock_round_trip', 'staleness',
+    'samples_unused', 'samples_superseded', 'samples_lost', 'real_time_factor',
+    'real_time_factor_slowest', 'model_calls', 'flops', 'cpu_time', 'energy', 'peak_memory',
+    'cost_per_hour'})
 #: figures named where another was meant
 _MOST_NAMED = 8
 
@@ -83,8 +94,10 @@ def evaluate(profile: GateProfile, card: Scorecard) -> GateReport:
     """
     Hold every gate of a profile against a scorecard.
 
-    Where a condition of the profile (clock, deadline, period) does not hold, the run answers
-    another question: the condition is an ERROR and no gate is held against its figures.
+    Where a condition of the profile (clock, deadline, period, plant) does not hold, the run
+    answers another question: the condition is an ERROR and no gate is held against its figures.
+
+    Where nothing moves, on the plant `stimulus`, no figure but one of timing is held.
 
     A figure of a defined family that the scorecard does not hold, because the run had nothing to
     take it of, is no evidence.
@@ -103,8 +116,17 @@ def evaluate(profile: GateProfile, card: Scorecard) -> GateReport:
         gates = tuple(GateResult(g.name, Verdict.INCONCLUSIVE, why, g, figures[g.metric])
                       for g in profile.gates)
     else:
-        gates = tuple(hold(gate, figures[gate.metric]) for gate in profile.gates)
+        still = plant_kind(card.manifest) == STIMULUS
+        gates = tuple(_of_no_world(gate, figures[gate.metric])
+                      if still and family(gate.metric) not in OF_TIMING
+                      else hold(gate, figures[gate.metric]) for gate in profile.gates)
     return GateReport(profile, (*conditions, *gates))
+
+
+def _of_no_world(gate: Gate, value: MetricValue) -> GateResult:
+    why = (f'not held: nothing moves on the plant {STIMULUS}, so it tells of times alone; record '
+           'a run in a world')
+    return GateResult(gate.name, Verdict.INCONCLUSIVE, why, gate, value)
 
 
 def _absent(profile: GateProfile, name: str, figures: Mapping[str, MetricValue]) -> MetricValue:
@@ -170,7 +192,8 @@ def hold_conditions(profile: GateProfile, manifest: Mapping[str, Any]) -> Iterab
     """
     Yield what the profile asks of the run itself.
 
-    :param manifest: with `clock`, `deadline_ns` and `period_ns`; empty where none was recorded
+    :param manifest: with `clock`, `deadline_ns`, `period_ns` and the plant's settings; empty where
+        none was recorded
     """
     if profile.clock is not None:
         found = manifest.get('clock')
@@ -183,6 +206,22 @@ def hold_conditions(profile: GateProfile, manifest: Mapping[str, Any]) -> Iterab
             yield _condition(name, f'at most {limit:g} ms',
                              None if ns is None else f'{ns / _NS_PER_MS:g} ms',
                              ns is not None and ns <= limit * _NS_PER_MS)
+    yield from _hold_plant(profile, manifest)
+
+
+def _hold_plant(profile: GateProfile, manifest: Mapping[str, Any]) -> Iterable[GateResult]:
+    """Yield what is to be said of the plant: nothing where it is one of the real ones."""
+    kind, asked = plant_kind(manifest), ', '.join(profile.plants)
+    shown = kind + (f' ({whereabouts(manifest)})' if whereabouts(manifest) else '')
+    if not kind:
+        yield GateResult('plant', Verdict.INCONCLUSIVE, f'one of {asked} is asked; no plant was '
+                         'recorded, so it is not known')
+    elif kind not in profile.plants:
+        yield GateResult('plant', Verdict.ERROR, f'{shown}, where the profile takes {asked}: '
+                         'figures of such a run answer another question; record one as asked, or '
+                         f'name {kind} in `plants` of the profile')
+    elif kind not in REAL_PLANTS:
+        yield GateResult('plant', Verdict.PASS, f'{shown}, which the profile takes')
 
 
 def _condition(name: str, asked: str, found: str | None, holds: bool) -> GateResult:
