@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 import json
 from pathlib import Path
 from types import ModuleType
@@ -231,6 +232,48 @@ def test_equally_named_systems_are_told_apart_by_their_settings() -> None:
     other = {**MANIFEST['settings'], 'planner': {'samples': 128}}
     titles = [s.title for s in compare([system('S'), system('S', settings=other)]).sides]
     assert titles == ['cem, model reacher (samples=64)', 'cem, model reacher (samples=128)']
+
+
+def titles_of(*planners: dict[str, Any], **changes: Any) -> list[str]:
+    return [side.title for side in compare([
+        system('S', settings={**MANIFEST['settings'], 'planner': each}, **changes)
+        for each in planners]).sides]
+
+
+def test_what_tells_most_systems_apart_is_named_first_and_is_never_cut() -> None:
+    few = {'budget_ms': 35.0, 'deadline_ms': 50.0, 'horizon': 12, 'samples': 8}
+    assert titles_of(few, {**few, 'samples': 16}, {**few, 'samples': 32, 'budget_ms': 20.0,
+                                                  'deadline_ms': 40.0, 'horizon': 8}) == [
+        'cem, model reacher (samples=8, budget_ms=35.0, deadline_ms=50.0)',
+        'cem, model reacher (samples=16, budget_ms=35.0, deadline_ms=50.0)',
+        'cem, model reacher (samples=32, budget_ms=20.0, deadline_ms=40.0)']
+
+
+def test_more_than_three_settings_are_named_where_only_all_of_them_tell_apart() -> None:
+    grid = [{key: int(key in chosen) for key in 'abcd'}
+            for n in range(5) for chosen in combinations('abcd', n)]
+    titles = titles_of(*grid)
+    assert len(set(titles)) == 16
+
+
+def test_systems_that_differ_in_a_term_of_the_objective_alone_are_told_apart() -> None:
+    term = {'features': ['x'], 'target': ['0'], 'weight': 1.0}
+    titles = titles_of({'objective': [term]}, {'objective': [{**term, 'weight': 2.0}]})
+    assert titles == ['cem, model reacher (objective[0].weight=1.0)',
+                      'cem, model reacher (objective[0].weight=2.0)']
+
+
+def test_two_models_of_one_name_are_told_apart_by_their_weights() -> None:
+    sides = [system('S', model={'name': 'reacher', 'sha256': sha * 64}) for sha in 'ab']
+    assert [s.title for s in compare(sides).sides] == [
+        'cem, model reacher (weights=aaaaaaaaaaaa...)',
+        'cem, model reacher (weights=bbbbbbbbbbbb...)']
+
+
+def test_a_comparison_within_a_dream_says_so() -> None:
+    dreamed = {**MANIFEST['settings'], 'plant': {'kind': 'dream', 'model': 'rssm'}}
+    found = compare([system('S', settings=dreamed), system('S', settings=dreamed)])
+    assert found.notes[:2] == ('A was run in the dream of rssm', 'B was run in the dream of rssm')
 
 
 def test_an_oracle_against_a_learned_model_gives_the_planning_gap() -> None:

@@ -55,6 +55,20 @@ def test_a_dream_that_wins_the_same_episodes_is_perfect() -> None:
     assert [p.real.value for p in found.pairs] == [1.0, 0.8, 0.6, 0.4, 0.2, 0.0]
 
 
+def test_policies_that_differ_in_much_are_still_told_apart_by_their_titles() -> None:
+    def planned(samples: int, won: int, *, dream: bool) -> Evidence:
+        made = side(samples, won, dream=dream)
+        planner = {'samples': samples, 'budget_ms': 35.0 + (samples > 8), 'deadline_ms': 50.0 + (
+            samples > 8), 'horizon': 12 + (samples > 8)}
+        made.manifest['settings'] = {**made.manifest['settings'], 'planner': planner}
+        return made
+    found = correlate(*([planned(s, w, dream=dream) for s, w in WORLD.items()]
+                        for dream in (False, True)))
+    assert len({p.title for p in found.pairs}) == len(WORLD)
+    assert found.pairs[0].title == ('cem, model r (samples=128, budget_ms=36.0, '
+                                    'deadline_ms=51.0)')
+
+
 def test_the_figures_are_those_worked_out_by_hand() -> None:
     # the dream swaps the two best: 16 <-> 20, and gives the rest 2 more of 20
     found = both({4: 2, 8: 6, 16: 10, 32: 14, 64: 20, 128: 16})

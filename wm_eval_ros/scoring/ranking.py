@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 import string
 from typing import Any
@@ -20,6 +20,7 @@ from wm_eval_ros.scoring.conditions import (
     other_differences,
     require_one_task,
     unmet,
+    whereabouts,
 )
 from wm_eval_ros.scoring.contrast import decide, measure, Measured, Question
 from wm_eval_ros.scoring.effects import measures
@@ -36,6 +37,13 @@ _THE_MODEL = ('model', 'model_sha256')
 GAP = 'counterfactual_planning_gap'
 _ONLY_CARD = ('only its scorecard is there: differences of latencies, CPU time and prediction '
               'have no interval; give the bag')
+#: settings that tell equally named systems apart are named up to so many, more only if needed
+_MOST_TOLD = 3
+#: fact of a side: the hash of its model's weights
+_WEIGHTS = 'weights'
+#: named only where nothing readable tells as much
+_HASHES = (_WEIGHTS, 'model_sha256', 'policy_sha256')
+_HASH_LENGTH = 64
 _MODEL_KEYS = ('name', 'version', 'sha256', 'family')
 
 
@@ -181,20 +189,67 @@ def _told(value: MetricValue, own: Evidence) -> MetricValue:
 
 
 def title(own: Evidence, every: Sequence[Evidence]) -> str:
-    """Name planner and model; the settings that tell equally named ones apart follow."""
+    """
+    Name planner and model; of equally named systems also the settings that tell them apart.
+
+    Those that tell most of them apart stand first, as many as are needed, and up to three.
+    """
     name = _name(own)
-    same = [e for e in every if e is not own and _name(e) == name]
-    keys = sorted({key for other in same
-                   for key in differences(_planner(own), _planner(other))})
-    told = [f'{key}={_planner(own).get(key)}' for key in keys
-            if not isinstance(_planner(own).get(key), (dict, list))][:3]
+    alike = [e for e in every if _name(e) == name]
+    facts = _facts(own)
+    told = [f'{key}={_brief(facts.get(key))}' for key in _telling(list(map(_facts, alike)))]
     return f'{name} ({", ".join(told)})' if told else name
+
+
+def _telling(sides: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the keys that tell sides apart, those that part the most of them first."""
+    texts = [{key: str(value) for key, value in side.items()} for side in sides]
+    left = {key for side in texts for key in side
+            if len({other.get(key) for other in texts}) > 1}
+    apart: list[tuple[str | None, ...]] = [() for _ in sides]
+    chosen: list[str] = []
+    while left:
+        parted = {key: len({(*a, t.get(key)) for a, t in zip(apart, texts, strict=True)})
+                  for key in left}
+        best = min(left, key=lambda key: (-parted[key], key in _HASHES, key))
+        more = parted[best] > len(set(apart))
+        if not more and (len(chosen) >= _MOST_TOLD or best in _HASHES):
+            break
+        apart = [(*a, t.get(best)) for a, t in zip(apart, texts, strict=True)]
+        chosen.append(best)
+        left.discard(best)
+    return chosen
 
 
 def _name(side: Evidence) -> str:
     planner = str(side.manifest.get('planner') or 'unknown planner')
     model = (side.manifest.get('model') or {}).get('name')
     return f'{planner}, model {model}' if model else planner
+
+
+def _brief(value: Any) -> str:
+    """Return a setting as it is, a hash by its beginning."""
+    text = str(value)
+    return f'{text[:12]}...' if len(text) == _HASH_LENGTH and text.isalnum() else text
+
+
+def _facts(side: Evidence) -> dict[str, Any]:
+    """Return what makes a policy, by dotted key: its planner's settings, its model's weights."""
+    found = dict(_leaves(_planner(side)))
+    weights = (side.manifest.get('model') or {}).get('sha256')
+    return {**found, _WEIGHTS: weights} if weights else found
+
+
+def _leaves(value: Any, at: str = '') -> Iterator[tuple[str, Any]]:
+    """Yield key and value of all that is no mapping and no list of such."""
+    if isinstance(value, Mapping):
+        for key, entry in value.items():
+            yield from _leaves(entry, f'{at}.{key}' if at else str(key))
+    elif isinstance(value, (list, tuple)) and any(isinstance(e, Mapping) for e in value):
+        for number, entry in enumerate(value):
+            yield from _leaves(entry, f'{at}[{number}]')
+    else:
+        yield at, value
 
 
 def _planner(side: Evidence) -> dict[str, Any]:
@@ -210,7 +265,8 @@ def _manifest(manifest: dict[str, Any]) -> dict[str, Any]:
 
 def _notes(names: str, evidence: Sequence[Evidence], asked: Question) -> list[str]:
     """Say in what the systems differ beyond planner and model."""
-    notes = []
+    notes = [f'{name} was run {where}' for name, side in zip(names, evidence, strict=True)
+             if (where := whereabouts(side.manifest))]
     for (a, first), (b, second) in combinations(zip(names, evidence, strict=True), 2):
         for condition, text in unmet(first, second).items():
             waived = ' (asked to be compared across)' if condition in asked.waived else ''
