@@ -9,7 +9,7 @@ from torch import nn
 from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.models.adapters.adapter import Layout
-from wm_eval_ros.models.adapters.tdmpc2 import Tdmpc2
+from wm_eval_ros.models.adapters.tdmpc2 import _generators_kept, Tdmpc2
 from wm_eval_ros.models.conformance import check_world_model
 from wm_eval_ros.models.protocol import Decodes, Proposes
 
@@ -83,6 +83,45 @@ def test_the_policy_prior_draws_from_the_generator_it_is_given(scenario: Scenari
     mean = model.upstream.pi(z, None)[1]['mean']
     # the median of a squashed Gaussian is its squashed mean
     assert torch.allclose(draws.median(0).values, mean, atol=0.1)
+
+
+def test_what_is_proposed_is_given_back_as_what_the_policy_said(scenario: Scenario) -> None:
+    upstream = Standin(actions=4)
+    # of a block of two steps: mean of the first, then of the second; hardly any noise
+    upstream._pi = nn.Linear(8, 8)
+    upstream._pi.weight.data.zero_()
+    upstream._pi.bias.data = torch.tensor([0.5, -0.25, 0.9, 0.9, *[-20.0] * 4])
+    # the limits are -2 to 4 and 0 to 1
+    layout = Layout(device='cpu', action_block=2, action_mean=(1.0, 0.5), action_scale=(2.0, 1.0))
+    model = Tdmpc2(scenario, upstream, layout, name='m')
+    found = model.propose(torch.zeros(3, 8), torch.zeros(0),
+                          generator=torch.Generator().manual_seed(0))
+    said = torch.tanh(torch.tensor([0.5, -0.25]))
+    assert found.shape == (3, 2)
+    # 0.462 of 2 about 1 is 1.924, of -2 to 4; -0.245 of 1 about 0.5 is 0.255, of 0 to 1
+    assert found[0].tolist() == pytest.approx([0.308, -0.490], abs=1e-3)
+    assert torch.allclose(model._commands(found), torch.cat([said, said]).expand(3, -1), atol=1e-6)
+
+
+def test_what_the_policy_wants_beyond_the_limits_is_cut_off(scenario: Scenario) -> None:
+    layout = Layout(device='cpu', action_mean=(0.0, 0.0), action_scale=(100.0, 100.0))
+    model = Tdmpc2(scenario, Standin(), layout, name='m')
+    found = model.propose(torch.randn(50, 8), torch.zeros(0),
+                          generator=torch.Generator().manual_seed(0))
+    assert bool((found.abs() <= 1).all())
+
+
+@pytest.mark.parametrize(('device', 'want'), [
+    ('cpu', {'devices': []}),
+    ('cuda:1', {'devices': [torch.device('cuda:1')], 'device_type': 'cuda'}),
+])
+def test_the_generator_of_its_device_is_kept_as_well(
+    device: str, want: dict[str, object], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: dict[str, object] = {}
+    monkeypatch.setattr(torch.random, 'fork_rng', lambda **named: asked.update(named))
+    _generators_kept(torch.device(device))
+    assert asked == want
 
 
 def test_a_readout_makes_it_decode(scenario: Scenario) -> None:

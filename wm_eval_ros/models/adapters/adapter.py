@@ -108,6 +108,20 @@ class Adapter:
             given = _standard(given, self.layout.action_mean, self.layout.action_scale)
         return self._there(torch.cat([given] * self.layout.action_block, -1))
 
+    def _from_upstream(self, given: torch.Tensor) -> torch.Tensor:
+        """
+        Return the commands in [-1, 1] that upstream's own stand for, (..., A * block) to (..., A).
+
+        The other way round than :meth:`_commands`. A command is held over a block, so the first
+        step's is what counts; what lies outside the command's limits is cut off.
+        """
+        found = here(given)[..., :self.spec.action_dim]
+        if self.layout.action_mean:
+            found = (found * torch.tensor(self.layout.action_scale)
+                     + torch.tensor(self.layout.action_mean))
+            found = (found - self._low) / (self._high - self._low) * 2.0 - 1.0
+        return found.clamp(-1.0, 1.0)
+
     def _numbers(self, obs: torch.Tensor) -> torch.Tensor:
         """Return the numbers of observations, (B, F) to (B, N)."""
         given = obs[:, :self._count].to(torch.float32)

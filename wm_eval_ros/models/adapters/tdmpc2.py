@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -60,11 +61,20 @@ class Tdmpc2(Adapter):
         """
         Draw one command of the policy prior for each latent, (B, D) to (B, A).
 
-        The prior is a Gaussian squashed by tanh. Upstream draws from the global generator: its
-        draw is not used, and that generator is left as it was.
+        The prior is a Gaussian squashed by tanh, over actions as the layout has them; of a block
+        of them the first step's is taken. Upstream draws from the global generators: its draw is
+        not used, and they are left as they were.
         """
-        with torch.random.fork_rng(devices=[]):
+        with _generators_kept(torch.device(self.layout.device)):
             info = self.upstream.pi(self._there(z), self._task)[1]
         mean, scale = here(info['mean']), here(info['log_std']).exp()
         noise = torch.randn(mean.shape, generator=generator)
-        return torch.tanh(mean.clamp(-1 + 1e-6, 1 - 1e-6).atanh() + scale * noise)
+        return self._from_upstream(
+            torch.tanh(mean.clamp(-1 + 1e-6, 1 - 1e-6).atanh() + scale * noise))
+
+
+def _generators_kept(device: torch.device) -> AbstractContextManager[None]:
+    """Leave the global generators of the CPU and of a GPU as they were."""
+    if device.type not in ('cuda', 'xpu'):
+        return torch.random.fork_rng(devices=[])
+    return torch.random.fork_rng(devices=[device], device_type=device.type)
