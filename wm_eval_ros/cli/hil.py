@@ -24,6 +24,7 @@ from wm_eval_ros.errors import (
     EXIT_INCONCLUSIVE,
     EXIT_PASS,
 )
+from wm_eval_ros.plants.load import make_plant
 from wm_eval_ros.wire import topics
 
 if TYPE_CHECKING:
@@ -102,10 +103,10 @@ def main(args: argparse.Namespace) -> int:
     """Run the verb."""
     points = points_of(args)
     scenarios = [scenario_for(args, point) for point in points]
-    for scenario in scenarios[:1]:
-        check_names(scenario)
-        if 'planner' in args.devices and not args.elsewhere:
-            check_planners(scenario)
+    check_names(scenarios[0])
+    make_plant(scenarios[0])
+    if 'planner' in args.devices and not args.elsewhere:
+        check_planners(scenarios[0])
     folder = args.out or default_folder(f'hil_{scenarios[0].name}')
     require_new(folder)
     found = []

@@ -1,0 +1,128 @@
+"""Points, table and verdict of a latency test; one of an echo on the graph."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip('rclpy')
+
+from wm_eval_ros.cli import hil
+from wm_eval_ros.cli.hil import device_of, Point, points_of, scenario_for, table, verdict_of
+from wm_eval_ros.cli.main import main, parser
+from wm_eval_ros.errors import ConfigError, EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_PASS
+
+
+def asked(*words: str) -> argparse.Namespace:
+    return parser('hil').parse_args(['hil', 'hil', *words])
+
+
+def test_each_list_is_varied_with_the_first_of_the_others() -> None:
+    found = points_of(asked('--devices', 'planner', '--rates', '10', '100', '--payloads', 'state',
+                            '64x64', '--loads', '0', '2'))
+    assert found == [Point('planner', 10.0, 'state', 0), Point('planner', 100.0, 'state', 0),
+                     Point('planner', 10.0, '64x64', 0), Point('planner', 10.0, 'state', 2)]
+    both = points_of(asked())
+    assert [p.device for p in both] == ['echo', 'planner']
+    assert both[0].rate_hz == 100.0, 'the scenario says so'
+
+
+@pytest.mark.parametrize(('words', 'says'), [
+    (['--seconds', '0'], '--seconds 0'), (['--seconds', 'nan'], '--seconds nan'),
+    (['--payloads', '64'], '--payloads 64'), (['--payloads', '64x64:bmp'], 'jpeg or :png'),
+    (['--loads', '-1'], '--loads -1'), (['--loads', '99999'], '--loads 99999'),
+    (['--rates', '0'], '--rates 0'), (['--rates', 'nan'], '--rates nan'),
+    (['--elsewhere'], '2 points asked for'),
+    (['--elsewhere', '--devices', 'echo', '--loads', '1'], 'belongs on the device'),
+])
+def test_what_is_no_point_is_refused_in_one_line(words: list[str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        points_of(asked(*words))
+
+
+@pytest.mark.parametrize('words', [
+    ['hil', 'nope'], ['hil', 'hil', '--set', 'planner.model=nope'],
+    ['hil', 'hil', '--payloads', '5x5'], ['hil', 'hil', '--set', 'plant.link=maybe'],
+    ['hil', 'hil', '--domain', '999'], ['hil', 'hil', '--set', 'plant.task=nope'],
+])
+def test_bad_input_ends_with_one_line_and_leaves_no_folder(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, '--out', str(tmp_path / 'out')]) == 2
+    told = capsys.readouterr().err.strip().splitlines()
+    assert len(told) == 1
+    assert told[0].startswith('wm-eval hil: ')
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_payload_is_an_image_that_the_echo_answers() -> None:
+    args = asked('--seconds', '7')
+    point = Point('echo', 200.0, '640x480:jpeg', 0)
+    plant = scenario_for(args, point).plant
+    assert (plant.camera_width, plant.camera_height, plant.camera_encoding) == (640, 480, 'jpeg')
+    assert (plant.camera_hz, plant.observation_hz, plant.time_limit_s) == (30.0, 200.0, 7.0)
+    assert (plant.kind, plant.link) == ('stimulus', True)
+    assert device_of(point, args).echo == 'camera/image_raw/compressed'
+    assert device_of(Point('echo', 1.0, 'state', 0), args).echo == ''
+    assert device_of(Point('planner', 1.0, '64x64', 0), args).echo is None
+    world = asked('--world')
+    assert scenario_for(world, Point('echo', 1.0, 'state', 0)).plant.kind == 'stimulus', 'its own'
+
+
+def point(device: str, high: float | None) -> dict[str, Any]:
+    p99 = {'value': 1.0, 'n': 400} | ({} if high is None else {'low': 0.5, 'high': high})
+    return {'device': device, 'rate_hz': 100.0, 'payload': 'state', 'load': 0,
+            'folder': f'{device}_{high}', 'figures': {'p99': p99}}
+
+
+@pytest.mark.parametrize(('points', 'code', 'says'), [
+    ([point('planner', 30.0)], EXIT_PASS, '30.00 ms at most'),
+    ([point('planner', 30.0), point('planner', 41.0)], EXIT_FAIL, '41.00 ms at planner_41.0'),
+    ([point('planner', None), point('planner', 3.0)], EXIT_INCONCLUSIVE, 'measure longer'),
+    ([point('planner', None), point('planner', 41.0)], EXIT_FAIL, '41.00'),
+    ([point('planner', 30.0), point('echo', 99.0)], EXIT_PASS, '30.00'),
+    ([point('echo', 99.0)], EXIT_FAIL, '99.00'),
+])
+def test_the_verdict_goes_by_the_limit_of_the_planners_p99(
+    points: list[dict[str, Any]], code: int, says: str
+) -> None:
+    _, sentence, found = verdict_of(points, 40.0)
+    assert found == code
+    assert says in sentence
+    assert verdict_of(points, None)[2] == EXIT_PASS
+
+
+def test_the_table_has_intervals_and_dashes() -> None:
+    text = table([point('planner', 30.0), {**point('echo', None), 'figures': {}}])
+    assert '1.00 [0.50, 30.00]' in text
+    assert len({line.count('|') for line in text.splitlines()}) == 1
+
+
+@pytest.mark.slow
+def test_an_echo_is_timed_on_the_graph(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / 'out'
+    assert main(['hil', 'hil', '--devices', 'echo', '--seconds', '5', '--payloads', 'state',
+                 '64x64', '--out', str(out), '--json']) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert json.loads((out / 'hil.json').read_text()) == found
+    state, image = found['points']
+    assert state['figures']['p50']['value'] < 50.0
+    assert state['figures']['p50']['n'] > 200
+    assert 'misses' not in state['figures'], 'an echo keeps no schedule'
+    assert 'stimuli_unanswered[/proposed/joint_command]' in state['more']
+    clock = state['more']['clock_offset[planner]']
+    assert clock['low'] <= 0.0 <= clock['high'], 'one machine, one clock'
+    assert 50 < image['figures']['p50']['n'] < 160, '30 images a second'
+    for each in found['points']:
+        assert (out / each['folder'] / 'bag' / 'metadata.yaml').is_file()
+        # what was live is what the bag says
+        live = (out / each['folder'] / 'live.json').read_text()
+        assert json.loads(live)['values'] == json.loads(
+            (out / each['folder'] / 'score' / 'scorecard.json').read_text())['values']
+    assert hil.COLUMNS.keys() >= state['figures'].keys()
