@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 
 from wm_eval_ros.models.protocol import (
     Decodes,
+    Differentiable,
+    DifferentiableUncertainty,
+    EncodesGoal,
+    KnowsConstraints,
     KnowsDivergence,
     KnowsSpread,
     KnowsUncertainty,
+    KnowsValue,
     Latent,
+    Proposes,
+    Rewards,
     WorldModel,
     WorldModelSpec,
 )
@@ -151,30 +158,114 @@ def _abilities(case: _Case, out: Latent) -> Iterator[str]:
             yield (f'decode returns shape {tuple(decoded.shape)}; it must be '
                    f'({batch}, {horizon}, {features})')
     if isinstance(model, KnowsUncertainty):
-        yield from _figure('uncertainty', (batch, horizon), model.uncertainty(z, actions),
-                           model.uncertainty(z, actions),
-                           model.uncertainty(z[:1], actions[:1]))
+        yield from _head('uncertainty', (batch, horizon),
+                         lambda rows: model.uncertainty(z[rows], actions[rows]), doubt=True)
     if isinstance(model, KnowsSpread):
-        yield from _figure('spread', tuple(out.shape), model.spread(z, actions),
-                           model.spread(z, actions), model.spread(z[:1], actions[:1]))
+        yield from _head('spread', tuple(out.shape),
+                         lambda rows: model.spread(z[rows], actions[rows]), doubt=True)
     if isinstance(model, KnowsDivergence):
         action = actions[:, 0]
         seen = model.encode(case.obs.flip(0), z, action)
-        yield from _figure('divergence', (batch,), model.divergence(z, action, seen),
-                           model.divergence(z, action, seen),
-                           model.divergence(z[:1], action[:1], seen[:1]))
+        yield from _head('divergence', (batch,),
+                         lambda rows: model.divergence(z[rows], action[rows], seen[rows]),
+                         doubt=True)
+    yield from _twins(case, out)
+    yield from _heads(case, out)
+    if isinstance(model, Proposes):
+        yield from _proposals(model, z)
 
 
-def _figure(
-    name: str, shape: tuple[int, ...], value: torch.Tensor, again: torch.Tensor, one: torch.Tensor
+def _twins(case: _Case, out: Latent) -> Iterator[str]:
+    """Check what gradients and compiled rollouts are made of against what is planned with."""
+    model, z, actions = case.model, case.z, case.actions
+    if isinstance(model, Differentiable):
+        if not (_alike(model.rolled(z, actions), out)
+                and _alike(model.rolled(z[:1], actions), model.predict(z[:1], actions))):
+            yield 'rolled does not give what predict gives'
+        with torch.inference_mode(False), torch.enable_grad():
+            asked = actions.clone().requires_grad_(True)
+            if not model.rolled(z.clone(), asked).requires_grad:
+                yield 'rolled lets no gradient through to the actions'
+    if isinstance(model, DifferentiableUncertainty):
+        rollout, doubt = model.rolled_with_uncertainty(z, actions)
+        if not _alike(rollout, out):
+            yield 'rolled_with_uncertainty does not give what predict gives'
+        if not isinstance(model, KnowsUncertainty):
+            yield 'the model has rolled_with_uncertainty, and no uncertainty'
+        elif not _alike(doubt, model.uncertainty(z, actions)):
+            yield 'rolled_with_uncertainty does not give what uncertainty gives'
+
+
+def _heads(case: _Case, out: Latent) -> Iterator[str]:
+    """Check the terms of an objective that a model gives, see ``planner.goal_weight`` and on."""
+    model, obs, z, actions = case.model, case.obs, case.z, case.actions
+    batch, horizon = actions.shape[:2]
+    if isinstance(model, EncodesGoal):
+        width = _width(model.encode_goal(obs))
+        yield from _head('encode_goal', (batch, width), lambda rows: model.encode_goal(obs[rows]))
+        yield from _head('code', (batch, width), lambda rows: model.code(z[rows]))
+        yield from _head('code', (batch, horizon, width), lambda rows: model.code(out[rows]))
+    if isinstance(model, Rewards):
+        taken_in = torch.cat([z[:, None], out[:, :-1]], 1)
+        yield from _head('rewards', (batch, horizon),
+                         lambda rows: model.rewards(taken_in[rows], actions[rows]))
+    if isinstance(model, KnowsValue):
+        yield from _head('value', (batch,), lambda rows: model.value(z[rows]))
+    if isinstance(model, KnowsConstraints):
+        width = _width(model.constraints(z))
+        yield from _head('constraints', (batch, width), lambda rows: model.constraints(z[rows]))
+        yield from _head('constraints', (batch, horizon, width),
+                         lambda rows: model.constraints(out[rows]))
+
+
+def _proposals(model: Proposes, z: Latent) -> Iterator[str]:
+    """Check what is drawn by a policy prior: of commands, by the generator that it is given."""
+    spec: WorldModelSpec = model.spec  # type: ignore[attr-defined]
+    goal = _random_goal(spec, torch.Generator().manual_seed(2))
+    kept = torch.get_rng_state()
+    one, again = (model.propose(z, goal, generator=torch.Generator().manual_seed(1))
+                  for _ in range(2))
+    shape = (len(z), spec.action_dim)
+    if tuple(one.shape) != shape or not bool((one.abs() <= 1).all()):
+        yield f'propose must give {shape}, finite and in [-1, 1]'
+    elif not torch.equal(one, again):
+        yield 'propose gives two answers for one input and one seed'
+    if not torch.equal(kept, torch.get_rng_state()):
+        yield 'propose draws from the global generator; use the one it is given'
+
+
+def _random_goal(spec: WorldModelSpec, rng: torch.Generator) -> torch.Tensor:
+    """Return a goal vector of the interface, (G,)."""
+    goal, image = spec.interface.goal, spec.interface.goal_image
+    numbers = torch.randn(0 if goal is None else len(joined_names([goal])), generator=rng)
+    return torch.cat([numbers, torch.rand(0 if image is None else image.size, generator=rng)])
+
+
+def _head(
+    name: str, shape: tuple[int, ...], ask: Callable[[slice], torch.Tensor], *, doubt: bool = False
 ) -> Iterator[str]:
-    """Check a figure that grows with doubt: its shape, its values, and that it is reproducible."""
-    if tuple(value.shape) != shape or not bool((value >= 0).all() and value.isfinite().all()):
-        yield f'{name} must be {shape}, finite and nowhere negative'
-    elif not torch.equal(value, again):
+    """
+    Check what is asked of rows: its shape, its values, and that it is reproducible.
+
+    :param ask: returns it of some rows of the case
+    :param doubt: it grows with doubt, from 0
+    """
+    value = ask(slice(None))
+    good = tuple(value.shape) == shape and bool(value.isfinite().all())
+    if not good or (doubt and not bool((value >= 0).all())):
+        yield f'{name} must be {shape}, finite{" and nowhere negative" if doubt else ""}'
+    elif not torch.equal(value, ask(slice(None))):
         yield f'{name} gives two answers for one input'
-    elif not _close(one, value[:1]):
+    elif not _close(ask(slice(1)), value[:1]):
         yield f'the {name} of one row depends on the other rows of the batch'
+
+
+def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.shape == other.shape and _close(one, other)
+
+
+def _width(found: torch.Tensor) -> int:
+    return found.shape[-1] if found.ndim == 2 else 1
 
 
 @torch.inference_mode()

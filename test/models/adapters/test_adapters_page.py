@@ -58,6 +58,9 @@ def test_the_example_of_tdmpc2_hands_on_what_it_imports(
         def next(self, z: torch.Tensor, a: torch.Tensor, task: object) -> torch.Tensor:
             return (z + a.sum(-1, keepdim=True)).tanh()
 
+        def pi(self, z: torch.Tensor, task: object) -> tuple[None, dict[str, torch.Tensor]]:
+            return None, {'mean': z[:, :2].tanh(), 'log_std': torch.zeros(len(z), 2)}
+
     own = ModuleType('my_tdmpc2')
     own.agent, own.readout = ModuleType('agent'), lambda z: z   # type: ignore[attr-defined]
     own.agent.model = Model()
