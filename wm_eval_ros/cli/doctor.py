@@ -22,6 +22,7 @@ from wm_eval_ros.nodes.topic_list import ALL_NODES
 
 EXAMPLE = """example:
   wm-eval doctor --json
+  wm-eval doctor --realtime
 """
 #: module -> (distribution, what needs it, extra)
 MODULES = {
@@ -57,6 +58,8 @@ class Finding:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
     parser.epilog = EXAMPLE
+    parser.add_argument('--realtime', action='store_true',
+                        help='look instead at what on this machine spoils a latency')
     parser.add_argument('--json', action='store_true', help='print the findings as JSON')
 
 
@@ -64,6 +67,9 @@ def main(args: argparse.Namespace) -> int:
     """Run the verb; exit code 1 where something is missing."""
     looks: list[Callable[[], list[Finding]]] = [
         _python, _modules, _ros, _messages, _security, _rendering, _clocks, _threads, _domain]
+    if args.realtime:
+        from wm_eval_ros.cli import doctor_realtime
+        looks = [_threads, doctor_realtime.findings]
     findings = [finding for look in looks for finding in look()]
     if args.json:
         print(json.dumps([asdict(f) for f in findings], indent=2))

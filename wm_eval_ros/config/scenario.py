@@ -206,6 +206,12 @@ class Scenario:
     episodes: int = setting(20, doc='number of episodes', low=1, high=1000000)
     realtime_priority: bool = setting(
         False, doc='in realtime, run plant, supervisor and planner under SCHED_FIFO where allowed')
+    lock_memory: bool = setting(
+        False, doc='in realtime, keep plant, supervisor and planner in memory (mlockall) where '
+        'allowed')
+    pinned_cpus: tuple[int, ...] = setting(
+        (), doc="in realtime, processors that are the planner's, where another is left for the "
+        'other nodes of its host; empty: none')
     baselines: tuple[str, ...] = setting(
         (), doc='planners run on the same starts beside the first')
     interface: Interface = setting(doc='topics of state, goal and command')
@@ -234,14 +240,19 @@ class Scenario:
         self._require_camera()
         if self.plant.kind == 'hardware' and self.clock is not ClockMode.REALTIME:
             raise ConfigError(f'clock: {self.clock}; a robot does not wait, only realtime will do')
+        if len(set(self.pinned_cpus)) < len(self.pinned_cpus) or any(
+                cpu < 0 for cpu in self.pinned_cpus):
+            raise ConfigError(f'pinned_cpus: {list(self.pinned_cpus)}; give numbers from 0 on, '
+                              'each once')
         if self.plant.link and (self.clock is not ClockMode.REALTIME
                                 or self.plant.kind == 'hardware'):
             raise ConfigError('plant.link: it times a device against a plant of this host; set '
                               'clock realtime, and a plant that sends samples itself')
         self._require_dreamer()
-        if self.planner.elites > self.planner.samples:
-            raise ConfigError(f'planner.elites: {self.planner.elites} of '
-                              f'{self.planner.samples} samples; at most all of them')
+        if self.planner.budget_ms > self.planner.deadline_ms:
+            raise ConfigError(f'planner.budget_ms: {self.planner.budget_ms:g}; at most '
+                              f'planner.deadline_ms, {self.planner.deadline_ms:g}: both count '
+                              'from when the slot is due, and what is planned later is LATE')
 
     def _require_dreamer(self) -> None:
         """Refuse a dream without a model, and settings of a dream where there is none."""

@@ -43,7 +43,9 @@ def host_facts() -> dict[str, Any]:
     import torch
     return {
         'machine': platform.machine(), 'kernel': platform.release(), 'cpu': cpu_name(),
-        'cores': len(os.sched_getaffinity(0)), 'python': platform.python_version(),
+        'cores': len(os.sched_getaffinity(0)), 'governor': _governor(),
+        'container': any(Path(p).exists() for p in ('/.dockerenv', '/run/.containerenv')),
+        'locked_kib': _locked_kib(), 'python': platform.python_version(),
         'rmw': get_rmw_implementation_identifier(), 'device': 'cpu', 'scheduling': _scheduling(),
         'ros_distro': os.environ.get('ROS_DISTRO', 'wheels'),
         'torch': torch.__version__, 'torch_threads': torch.get_num_threads(),
@@ -79,6 +81,21 @@ def engine_facts(engine: str) -> dict[str, Any]:
         return {engine: version(engine)}
     except PackageNotFoundError:
         return {engine: 'not installed'}
+
+
+def _governor() -> str:
+    """Return what sets the clock of the processors; empty where the kernel shows none."""
+    return ', '.join(sorted({path.read_text(encoding='ascii').strip() for path in Path(
+        '/sys/devices/system/cpu').glob('cpu[0-9]*/cpufreq/scaling_governor')}))
+
+
+def _locked_kib() -> int:
+    """Return how much of this process is locked in memory [KiB]."""
+    try:
+        lines = Path('/proc/self/status').read_text(encoding='ascii').splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith('VmLck:')), 0)
 
 
 def _scheduling() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 import contextlib
+import ctypes
 import faulthandler
 import gc
 import os
@@ -35,6 +36,8 @@ SWITCH_S = 0.0005
 #: real-time priorities, the one nearest to the actuators first; nodes not named have none
 PRIORITIES = {'plant': 12, 'command_relay': 11, 'perturb_relay': 11, 'supervisor': 11,
               'planner': 10}
+#: MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT: what is touched stays, what is only reserved costs nothing
+_LOCK = 1 | 2 | 4
 #: somebody may go on publishing for ever [s]
 DRAIN_S = 3.0
 #: longest the middleware may take to go away once a node's work is done and its files are closed:
@@ -125,19 +128,35 @@ def settle(name: str, scenario: Scenario) -> None:
     """
     Make the process ready for its loop: no long collections, quick hand-over, priority if asked.
 
-    Without the permission for real-time priority (CAP_SYS_NICE, or `rtprio` in limits.conf) the
-    process keeps the one it has; the manifest says which.
+    Without the permission (CAP_SYS_NICE or `rtprio`, `memlock` in limits.conf) the process keeps
+    what it has; the manifest says which.
     """
     gc.collect()
     gc.freeze()
     sys.setswitchinterval(SWITCH_S)
-    priority = PRIORITIES.get(name)
-    if priority is None or not scenario.realtime_priority:
+    if scenario.clock is not ClockMode.REALTIME:
         return
-    if scenario.clock is ClockMode.REALTIME:
+    _pin(name, frozenset(scenario.pinned_cpus))
+    priority = PRIORITIES.get(name)
+    if priority is None:
+        return
+    if scenario.lock_memory:
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).mlockall(_LOCK)
+    if scenario.realtime_priority:
         with contextlib.suppress(OSError, AttributeError):
             for thread in os.listdir('/proc/self/task'):
                 os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
+
+
+def _pin(name: str, pinned: frozenset[int]) -> None:
+    """Keep the planner on its processors and every other node off them, where both are left."""
+    with contextlib.suppress(OSError, AttributeError):
+        allowed = os.sched_getaffinity(0)
+        own = allowed & pinned if name == 'planner' else allowed - pinned
+        if pinned and own and own != allowed:
+            for thread in os.listdir('/proc/self/task'):
+                os.sched_setaffinity(int(thread), own)
 
 
 def make_executor(name: str, *, needs_info: bool = False) -> Any:
