@@ -102,7 +102,7 @@ def test_every_verb_and_its_options_exist(path: Path) -> None:
             assert verb in VERBS, line
             known = {o for action in options(verb) for o in action.option_strings} | {'--help'}
             own = rest.split('#')[0].split('wm-eval')[0]
-            asked = set(re.findall(r'(?<!\S)\[?(--[a-z-]+)', own))
+            asked = set(re.findall(r'(?<!\S)\[?(--[a-z0-9-]+)', own))
             assert asked <= known, line
 
 

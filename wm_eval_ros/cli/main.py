@@ -33,6 +33,7 @@ VERBS: dict[str, tuple[str, str]] = {
     'fidelity': ('fidelity', 'ask the model of a recorded run again: errors, commands, ranking'),
     'replay-decision': ('replay_decision', 'plan a recorded slot again and compare'),
     'sweep': ('sweep', 'vary one setting over runs: planning horizon, latency, sample efficiency'),
+    'latency-curve': ('latency_curve', 'success over injected latency, against that of a board'),
     'red-team': ('red_team', 'search for the mildest perturbation that breaks the task'),
     'learning-curve': ('learning_curve', 'success over the environment steps of training'),
     'shadow': ('shadow', 'compare the proposals of a shadow run with what really drove'),

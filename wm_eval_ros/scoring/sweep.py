@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -163,16 +163,19 @@ def place(key: str, value: Any, model: Mapping[str, Any]) -> float | None:
 
 
 def make_sweep(
-    key: str, cards: Sequence[tuple[str, Scorecard]], bound: float = BOUND
+    key: str, cards: Sequence[tuple[str, Scorecard]], bound: float = BOUND,
+    also: Collection[str] = (),
 ) -> Sweep:
     """
     Make a sweep of scored runs.
 
     :param cards: path of each bag, relative to sweep.json, and its scorecard
     :param bound: success that a value must keep, for :func:`~.curves.falls_below`
+    :param also: settings that follow the varied one, by dotted key
     :raises BagError: the runs differ in more than the varied setting, or one value comes twice
     """
-    conditions = [condition(card, key) for _, card in cards]
+    conditions = [{name: value for name, value in condition(card, key).items()
+                   if name not in also} for _, card in cards]
     for (bag, _), own in zip(cards, conditions, strict=True):
         odd = sorted(k for k in own.keys() | conditions[0].keys()
                      if own.get(k) != conditions[0].get(k))
