@@ -39,6 +39,10 @@ class MissingExtraError(WmEvalError):
     """An optional dependency is not installed; the message names the extra."""
 
 
+class PluginError(WmEvalError):
+    """A plug-in raised something of its own while it was loaded or made."""
+
+
 class BagError(WmEvalError):
     """A bag that cannot be read, or does not hold what was asked of it."""
 

@@ -7,7 +7,14 @@ from typing import Any, cast
 from wm_eval_ros import plugins
 from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.errors import CheckpointError
-from wm_eval_ros.models.checkpoint import find_checkpoint, GROUP, load_checkpoint, SPEC
+from wm_eval_ros.models.checkpoint import (
+    find_checkpoint,
+    GROUP,
+    load_checkpoint,
+    load_spec,
+    SPEC,
+)
+from wm_eval_ros.models.policy import POLICY
 from wm_eval_ros.models.protocol import WorldModel
 
 
@@ -20,6 +27,8 @@ def load_model(scenario: Scenario) -> WorldModel:
 
     :raises CheckpointError: there is none of that name, or it does not fit the scenario
     :raises ConfigError: the family cannot serve this scenario
+    :raises MissingExtraError: the family needs a package that is not installed
+    :raises PluginError: the family raised something else
     """
     settings = scenario.planner
     try:
@@ -28,7 +37,13 @@ def load_model(scenario: Scenario) -> WorldModel:
         if settings.model in plugins.names(GROUP):
             return _without_checkpoint(scenario)
         raise
-    return load_checkpoint(folder, interface=scenario.interface, sha256=settings.model_sha256)
+    family = load_spec(folder).family
+    if family == POLICY:
+        raise CheckpointError(f'{settings.model!r} is a policy, not a world model; name it in '
+                              'planner.policy, for planner.planner policy_prior or best_of_n')
+    with plugins.making(GROUP, family):
+        return load_checkpoint(folder, interface=scenario.interface,
+                               sha256=settings.model_sha256)
 
 
 def _without_checkpoint(scenario: Scenario) -> WorldModel:
@@ -37,7 +52,8 @@ def _without_checkpoint(scenario: Scenario) -> WorldModel:
     if not hasattr(family, 'for_scenario'):
         raise CheckpointError(f'planner.model: {name!r} is a family of models, not one of them; '
                               f'name a checkpoint of it, a folder with {SPEC}')
-    model = cast('WorldModel', family.for_scenario(scenario))
+    with plugins.making(GROUP, name):
+        model = cast('WorldModel', family.for_scenario(scenario))
     if pin and pin.lower() != model.spec.sha256:
         raise CheckpointError(f'planner.model_sha256: {pin[:16]}... is not that of {name!r}; '
                               'leave the pin empty')

@@ -9,6 +9,9 @@ from wm_eval_ros import plugins
 from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.plants.protocol import Plant
 
+#: entry-point group of the plants
+GROUP = 'wm_eval_ros.plants'
+
 
 def make_plant(scenario: Scenario) -> Plant:
     """
@@ -19,9 +22,10 @@ def make_plant(scenario: Scenario) -> Plant:
     :raises WmEvalError: there is none of that name, or it cannot serve this scenario
     """
     settings = scenario.plant
-    kind: Any = plugins.load('wm_eval_ros.plants', settings.kind)
-    made = (kind.for_scenario(scenario) if hasattr(kind, 'for_scenario') else
-            kind(task=settings.task, interface=scenario.interface))
+    kind: Any = plugins.load(GROUP, settings.kind)
+    with plugins.making(GROUP, settings.kind):
+        made = (kind.for_scenario(scenario) if hasattr(kind, 'for_scenario') else
+                kind(task=settings.task, interface=scenario.interface))
     return cast('Plant', made)
 
 

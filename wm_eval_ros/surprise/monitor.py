@@ -114,7 +114,14 @@ def make_detectors(names: Iterable[str]) -> list[Detector]:
 
     :raises UnknownNameError: nobody registered one
     """
-    return [plugins.load(GROUP, name)() for name in names]
+    return [_made(name) for name in names]
+
+
+def _made(name: str) -> Detector:
+    kind = plugins.load(GROUP, name)
+    with plugins.making(GROUP, name):
+        made: Detector = kind()
+    return made
 
 
 def rescored(cycles: Iterable[CycleRecord], fold: SurpriseFold) -> Iterable[CycleRecord]:
