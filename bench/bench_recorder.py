@@ -139,7 +139,7 @@ def process_use(pid: int) -> dict[str, float]:
 def loop_block(recorder: bool, episodes: int, folder: Path) -> dict[str, float]:
     """Run Reacher once and return the live figures of its loop."""
     chosen = _graph.scenario('reacher', 'noop', episodes=episodes, planner__period_ms=20.0,
-                             planner__deadline_ms=20.0, **{
+                             planner__deadline_ms=20.0, planner__budget_ms=14.0, **{
                                  key.replace('.', '__'): v for key, v in ANY_SPACE.items()})
     made = graph.GraphRun(folder)
     nodes, listeners = (tuple(n for n in names if recorder or n != 'recorder')

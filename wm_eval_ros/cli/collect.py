@@ -12,7 +12,7 @@ import numpy as np
 
 from wm_eval_ros.cli.graph import GraphRun
 from wm_eval_ros.cli.overrides import add_overrides, scenario_of
-from wm_eval_ros.cli.run import default_folder, execute
+from wm_eval_ros.cli.run import check, default_folder, execute
 from wm_eval_ros.config.scenario import PlannerSettings, Scenario
 from wm_eval_ros.records import ClockMode
 
@@ -40,10 +40,14 @@ def main(args: argparse.Namespace) -> int:
     args.clock = args.clock or ClockMode.LOCKSTEP.value
     scenario = scenario_of(args)
     folder = args.out or default_folder(f'collect_{scenario.name}')
-    run = GraphRun(folder)
     trace = folder / 'latency_ms.txt'
+    explored = exploring(scenario, args.model, trace)
+    # the trace is not there yet: it is written once nothing else is refused
+    check(dataclasses.replace(explored, planner=dataclasses.replace(explored.planner,
+                                                                    latency_trace='')))
+    run = GraphRun(folder)
     write_trace(trace, scenario.seed)
-    execute(run, exploring(scenario, args.model, trace), args.domain)
+    execute(run, explored, args.domain)
     if args.json:
         print(json.dumps({'bag': str(run.bag), 'episodes': scenario.episodes,
                           'seed': scenario.seed}))

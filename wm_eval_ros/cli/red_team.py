@@ -59,8 +59,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run the verb."""
     from wm_eval_ros.cli.red_team_search import Search
-    from wm_eval_ros.cli.run import default_folder
+    from wm_eval_ros.cli.run import check_names, check_planners, default_folder
     scenario = _scenario(args)
+    check_names(scenario)
+    check_planners(scenario)
     attack, nominal = _attack(args, scenario)
     plan = _plan(args, scenario)
     _require_supported(nominal, attack)

@@ -58,10 +58,7 @@ def main(args: argparse.Namespace) -> int:
     if profile is not None:
         require_conditions(profile, scenario)
     baselines = scenario.baselines if args.baselines else ()
-    check_names(scenario, baselines)
-    check_planners(scenario, baselines)
-    check_plant(scenario)
-    check_seal(scenario)
+    check(scenario, baselines)
     folder = args.out or default_folder(scenario.name)
     execute(GraphRun(folder), scenario, args.domain)
     cards = []
@@ -82,19 +79,35 @@ def main(args: argparse.Namespace) -> int:
     return code
 
 
+def check(scenario: Scenario, baselines: Sequence[str] = ()) -> None:
+    """
+    Refuse what a node would refuse, before anything is started or written.
+
+    :raises WmEvalError: the first that would be refused
+    """
+    check_names(scenario, baselines)
+    check_planners(scenario, baselines)
+    check_plant(scenario)
+    check_seal(scenario)
+
+
 def check_names(scenario: Scenario, baselines: Sequence[str] = ()) -> None:
     """
-    Refuse plug-ins nobody registered before anything is started.
+    Refuse plug-ins nobody registered, and settings that a planner cannot search by.
 
     :raises UnknownNameError: naming the key and what is known
-    :raises ConfigError: a perturbation with parameters or topics that it does not have
+    :raises ConfigError: a perturbation with parameters or topics that it does not have, or
+        settings of a planner that contradict each other
     """
+    from wm_eval_ros.planning.load import check_settings
     asked = [('plant.kind', 'wm_eval_ros.plants', scenario.plant.kind),
              ('planner.planner', 'wm_eval_ros.planners', scenario.planner.planner),
              *(('baselines', 'wm_eval_ros.planners', name) for name in baselines)]
     for key, group, name in asked:
         if name not in (known := plugins.names(group)):
             raise UnknownNameError(f'{key}: no {name!r}{did_you_mean(name, known)}')
+    for planner in (scenario, *(with_planner(scenario, name) for name in baselines)):
+        check_settings(planner.planner)
     for each in scenario.perturbations:
         catalogue.check(each.name, each.parameters)
     if scenario.plant.kind != 'hardware':
@@ -106,27 +119,35 @@ def check_planners(scenario: Scenario, baselines: Sequence[str] = ()) -> None:
     """
     Make planners and detectors as their node will: what it would refuse is refused at once.
 
-    :raises WmEvalError: the model or planner that cannot be made, the calibration that is not for
-        this run
+    :raises WmEvalError: the model or planner that cannot be made, the trace of latencies that
+        cannot be read, the calibration that is not for this run
     """
     from wm_eval_ros.models.load import load_model
+    from wm_eval_ros.planning.charge import read_trace
+    from wm_eval_ros.planning.load import make_planner
     from wm_eval_ros.surprise.assemble import detector_of
     for each in (scenario, *(with_planner(scenario, name) for name in baselines)):
         settings = each.planner
         model = load_model(each) if settings.model else None
-        plugins.load('wm_eval_ros.planners', settings.planner)(settings, model, each.interface)
+        make_planner(settings, model, each.interface)
+        if settings.latency_trace:
+            read_trace(Path(settings.latency_trace))
         detector_of(each, '' if model is None else model.spec.sha256)
 
 
 def check_plant(scenario: Scenario) -> None:
     """
-    Make a dream as its node will: what it would refuse is refused at once.
+    Make the plant as its node will, and let go of it: what it would refuse is refused at once.
 
-    :raises WmEvalError: the model is not there, or cannot be the world of this scenario
+    A robot is not touched.
+
+    :raises WmEvalError: there is no such task, or the model of a dream cannot be its world
     """
-    if scenario.plant.model:
+    if scenario.plant.kind != 'hardware':
         from wm_eval_ros.plants.load import make_plant
-        make_plant(scenario)
+        close = getattr(make_plant(scenario), 'close', None)
+        if close is not None:
+            close()
 
 
 def check_seal(scenario: Scenario) -> None:

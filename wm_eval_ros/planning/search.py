@@ -83,12 +83,8 @@ class SearchPlanner:
         interface: Interface,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        if 'elites' in self.uses and settings.elites > settings.samples:
-            raise ConfigError(f'planner.elites: {settings.elites} of {settings.samples} samples')
+        self.require(settings)
         self._repeat = settings.action_repeat
-        if settings.horizon % self._repeat:
-            raise ConfigError(f'planner.action_repeat: {self._repeat}; planner.horizon, '
-                              f'{settings.horizon} steps, must be a multiple of it')
         self._imagine = Imagination(self.name, settings, model, interface)
         if 'gradient_steps' in self.uses:
             self._imagine.require_gradients(self.name)
@@ -98,6 +94,21 @@ class SearchPlanner:
         #: what is planned where nothing else is, (A,): 0 in the command's own units
         self._rest = command_at_rest(interface.command)
         self.reset(0)
+
+    @classmethod
+    def require(cls, settings: PlannerSettings) -> None:
+        """
+        Refuse settings that contradict each other in this planner, whatever the model.
+
+        :raises ConfigError: more elites than samples, or a horizon that is no multiple of the
+            action repeat
+        """
+        if 'elites' in cls.uses and settings.elites > settings.samples:
+            raise ConfigError(f'planner.elites: {settings.elites} of {settings.samples} samples; '
+                              'at most all of them')
+        if settings.horizon % settings.action_repeat:
+            raise ConfigError(f'planner.action_repeat: {settings.action_repeat}; planner.horizon, '
+                              f'{settings.horizon} steps, must be a multiple of it')
 
     def reset(self, seed: int) -> None:
         """Forget the warm start; seed the planner's own generator."""

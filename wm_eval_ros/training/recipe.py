@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wm_eval_ros import plugins
 from wm_eval_ros.config.scenario import config_folder, find_scenario, load_scenario, Scenario
 from wm_eval_ros.config.schema import did_you_mean, setting
 from wm_eval_ros.config.yaml_file import load_settings
 from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.models.protocol import WorldModel
 from wm_eval_ros.planning.baselines import ExplorePlanner
+from wm_eval_ros.planning.load import check_settings, make_planner
 from wm_eval_ros.plants.load import make_plant
 from wm_eval_ros.records import EventKind
 from wm_eval_ros.training.settings import Progress, TrainSettings
@@ -96,7 +96,8 @@ class RecipeRunner:
         """
         Make the plant.
 
-        :raises ConfigError: no such scenario, or observations older than its period
+        :raises ConfigError: no such scenario, observations older than its period, or settings
+            that its planner cannot search by
         """
         self._recipe = recipe
         self._scenario: Scenario = load_scenario(find_scenario(recipe.scenario))
@@ -104,6 +105,7 @@ class RecipeRunner:
         if recipe.age_ms > period_ms:
             raise ConfigError(f'age_ms: {recipe.age_ms:g}; at most planner.period_ms of the '
                               f'scenario {recipe.scenario}, {period_ms:g}')
+        check_settings(self._scenario.planner)
         self._plant = make_plant(self._scenario)
 
     def gather(self, name: str, say: Callable[[str], Progress]) -> Dataset:
@@ -136,8 +138,7 @@ class RecipeRunner:
     def trial(self, model: WorldModel, progress: Progress) -> list[Outcome]:
         """Run the scenario's planner on starts that were never trained on."""
         recipe, settings = self._recipe, self._scenario.planner
-        planner = plugins.load('wm_eval_ros.planners', settings.planner)(
-            settings, model, self._scenario.interface)
+        planner = make_planner(settings, model, self._scenario.interface)
         seeds = range(recipe.trial_seed, recipe.trial_seed + recipe.trial_episodes)
         low_ms = min(max(TRIAL_LOW_MS, recipe.latency_low_ms), recipe.latency_high_ms)
         return rollout_episodes(
