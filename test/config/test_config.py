@@ -105,7 +105,9 @@ def test_unknown_scenario_lists_the_shipped_ones() -> None:
 
 
 @pytest.mark.parametrize(('key', 'value', 'says'), [
-    ('planner.elites', 65, 'planner.elites'),
+    ('planner.budget_ms', 50.1, 'planner.budget_ms: 50.1; at most planner.deadline_ms, 50'),
+    ('planner.deadline_ms', 20.0, 'planner.budget_ms: 35; at most planner.deadline_ms, 20'),
+    ('planner.model', None, "expected a string, found nothing; write '' for an empty one"),
     ('interface.command.low', [0.0], 'interface.command.low'),
     ('interface.command.low', [2.0, 2.0], 'below its high'),
     ('plant.time_limit_s', 0.0, 'plant.time_limit_s'),
@@ -117,6 +119,12 @@ def test_contradictions_name_file_and_key(key: str, value: object, says: str) ->
     with pytest.raises(ConfigError, match=says) as caught:
         load_scenario(path, {key: value})
     assert str(path) in str(caught.value)
+
+
+def test_settings_that_only_some_planners_heed_are_left_to_the_planners() -> None:
+    found = load_scenario(find_scenario('reacher'), {
+        'planner.planner': 'random_shooting', 'planner.samples': 4, 'planner.budget_ms': 50.0})
+    assert found.planner.elites > found.planner.samples
 
 
 def test_every_setting_has_a_description() -> None:

@@ -257,7 +257,8 @@ def test_it_proposes_to_best_of_n(folder: Path, with_goal: Interface) -> None:
 
 @pytest.mark.parametrize(('changes', 'error', 'says'), [
     pytest.param({'policy': ''}, ConfigError, 'wm-eval distill', id='none'),
-    pytest.param({'policy': '/nowhere/at/all'}, CheckpointError, 'no checkpoint', id='nowhere'),
+    pytest.param({'policy': '/nowhere/at/all'}, CheckpointError,
+                 'planner.policy: no policy .*wm-eval distill', id='nowhere'),
     pytest.param({'period_ms': 20.0}, CheckpointError, 'every 50 ms', id='other-period'),
     pytest.param({'policy_sha256': '0' * 64}, CheckpointError, 'sha256', id='other-weights'),
     pytest.param({'policy': 'reacher'}, CheckpointError, 'trained', id='a-world-model'),
@@ -274,11 +275,18 @@ def test_a_world_model_is_no_policy_and_a_policy_no_world_model(folder: Path) ->
     from wm_eval_ros.config.scenario import find_scenario, load_scenario
     from wm_eval_ros.errors import WmEvalError
     from wm_eval_ros.models.checkpoint import load_checkpoint
+    from wm_eval_ros.models.load import load_model
     reacher = load_scenario(find_scenario('reacher')).interface
     with pytest.raises(CheckpointError, match='not a policy'):
         load_policy('reacher', reacher)
     with pytest.raises(WmEvalError, match='policy'):
         load_checkpoint(folder)
+    for planned in ({'planner.model': str(folder)}, {'planner.model': str(folder / 'spec.json')}):
+        scenario = load_scenario(find_scenario('reacher'), {**planned, 'planner.model_sha256': ''})
+        with pytest.raises(CheckpointError, match=r'is a policy, .*planner\.policy'):
+            load_model(scenario)
+    with pytest.raises(CheckpointError, match="no policy '/nowhere'"):
+        pinned_policy(settings(Path('/nowhere')))
 
 
 def test_another_goal_or_model_is_refused(

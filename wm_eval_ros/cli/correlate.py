@@ -43,7 +43,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                              'fail if below')
     parser.add_argument('--across', metavar='CONDITION', action='append', default=[],
                         help='pair across a condition that differs: clock, time_limit, period, '
-                             'deadline or perturbations')
+                             'deadline, plant (always paired across), perturbations or '
+                             'processor')
     parser.add_argument('--no-depth', action='store_true',
                         help='do not put the simulator beside the dreams: needs no torch and no '
                              'MuJoCo')

@@ -148,6 +148,9 @@ def _scalar(hint: Any, raw: object, where: str) -> Any:
         return value
     if hint is Any or (isinstance(raw, hint) and not (hint is int and isinstance(raw, bool))):
         return raw
+    if raw is None:
+        empty = "; write '' for an empty one" if hint is str else ''
+        raise ConfigError(f'{where}: expected {_name(hint)}, found nothing{empty}')
     raise ConfigError(f'{where}: expected {_name(hint)}, found {_kind(raw)} {shown(raw)}')
 
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import nn
 
+from wm_eval_ros.config.bounded import shown
 from wm_eval_ros.config.interface import Interface
 from wm_eval_ros.errors import CheckpointError
 from wm_eval_ros.models.architecture import Architecture, parse_architecture, require_interface
-from wm_eval_ros.models.checkpoint import find_checkpoint, load_as
+from wm_eval_ros.models.checkpoint import find_checkpoint, load_as, shipped_checkpoints
 from wm_eval_ros.models.network import dense
 from wm_eval_ros.models.protocol import WorldModelSpec
 
@@ -115,7 +117,7 @@ def load_policy(name_or_path: str, interface: Interface, sha256: str = '') -> Po
     :param sha256: hash the weights must have; empty: not pinned
     :raises CheckpointError: any check failed
     """
-    folder = find_checkpoint(name_or_path)
+    folder = find_policy(name_or_path)
     # it is asked of numbers, whatever a model sees or is read out to besides
     asked = replace(interface, images=(), unseen=())
     found = cast('Policy', load_as(_only_policies, folder, interface=asked, sha256=sha256))
@@ -125,6 +127,22 @@ def load_policy(name_or_path: str, interface: Interface, sha256: str = '') -> Po
         raise CheckpointError(f'{folder}: distilled for a goal of {", ".join(mine) or "nothing"}, '
                               f'the scenario has {", ".join(theirs) or "none"}; distil it anew')
     return found
+
+
+def find_policy(name_or_path: str) -> Path:
+    """
+    Return the folder of a policy; none ships.
+
+    :raises CheckpointError: there is none
+    """
+    try:
+        there = Path(name_or_path).exists() or name_or_path in shipped_checkpoints()
+    except (OSError, ValueError):
+        there = True  # what finds it says why it cannot look
+    if not there:
+        raise CheckpointError(f'planner.policy: no policy {shown(name_or_path)}; name a folder '
+                              'that `wm-eval distill` wrote')
+    return find_checkpoint(name_or_path)
 
 
 def _only_policies(spec: WorldModelSpec) -> Any:

@@ -9,8 +9,8 @@ import torch
 from wm_eval_ros.config.interface import Interface
 from wm_eval_ros.config.scenario import PlannerSettings
 from wm_eval_ros.errors import CheckpointError
-from wm_eval_ros.models.checkpoint import find_checkpoint, load_spec
-from wm_eval_ros.models.policy import load_policy, Policy
+from wm_eval_ros.models.checkpoint import load_spec
+from wm_eval_ros.models.policy import find_policy, load_policy, Policy
 from wm_eval_ros.models.protocol import Decodes, Latent, Proposes, WorldModel
 
 
@@ -77,7 +77,7 @@ def pinned_policy(settings: PlannerSettings) -> PlannerSettings:
     """
     if not settings.policy or settings.policy_sha256:
         return settings
-    return replace(settings, policy_sha256=load_spec(find_checkpoint(settings.policy)).sha256)
+    return replace(settings, policy_sha256=load_spec(find_policy(settings.policy)).sha256)
 
 
 def prior_of(
