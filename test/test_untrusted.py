@@ -25,7 +25,7 @@ ONLY_IN = {'json.loads': 'config/json_text.py', 'json.load': '', 'yaml.parse':
 #: what is read is of this package itself: what a node of ours says, what was just written, and its
 #: own package.xml
 OWN = {('cli/processes.py', 'json.loads'), ('report/exports/audit.py', 'json.loads'),
-       ('nodes/manifest.py', 'ElementTree.parse')}
+       ('config/software.py', 'ElementTree.parse')}
 
 
 #: the one module that opens files of another project, by torch's loader of weights alone
