@@ -99,7 +99,50 @@ def test_a_model_that_solves_nothing_is_inconclusive(
     assert (report['smallest'] is None) or solved
 
 
+@pytest.fixture
+def bag(outcome_bag: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    """Write the bag of a run of reacher; its manifest names the shipped model."""
+    from wm_eval_ros.config.scenario import find_scenario, load_scenario
+    from wm_eval_ros.config.schema import to_plain
+    from wm_eval_ros.models.checkpoint import find_checkpoint, load_spec
+
+    def write(sha256: str = '', **overrides: Any) -> Path:
+        scenario = load_scenario(find_scenario('reacher'), {'seed': 1003, **overrides})
+        spec = load_spec(find_checkpoint('reacher'))
+        return outcome_bag(tmp_path / 'run' / 'bag', 'S', settings=to_plain(scenario), model={
+            'name': spec.name, 'sha256': sha256 or spec.sha256, 'family': spec.family})
+    return write
+
+
+def test_a_bag_gives_the_model_the_scenario_and_the_starts(
+    bag: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip('mujoco')
+    words = [*QUICK, '--episodes', '5', '--json']
+    assert main(['quantize', str(bag(**{'planner.samples': 32})), *words]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report['scenario'], report['samples']) == ('reacher', 32)
+    assert report['seeds'][0] == 1003
+    assert report['model']['name'] == 'reacher'
+
+
+@pytest.mark.parametrize(('sha256', 'overrides', 'words', 'says'), [
+    pytest.param('0' * 64, {}, [], 'no checkpoint here has the sha256', id='other-model'),
+    pytest.param('', {}, ['--scenario', 'reacher'], 'a bag has its own', id='two-scenarios'),
+    pytest.param('', {'planner.delay_steps': 2}, [], 'delay_steps: 2', id='in-flight'),
+])
+def test_a_bag_that_cannot_be_tried_gets_one_line(
+    bag: Callable[..., Path], capsys: pytest.CaptureFixture[str], sha256: str,
+    overrides: dict[str, Any], words: list[str], says: str,
+) -> None:
+    assert main(['quantize', str(bag(sha256, **overrides).parent), *words]) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert len(said.strip().splitlines()) == 1
+
+
 @pytest.mark.parametrize(('words', 'says'), [
+    pytest.param([''], "no checkpoint ''", id='empty'),
     pytest.param(['nothing'], "no checkpoint 'nothing'", id='no-model'),
     pytest.param(['reachr'], "did you mean 'reacher'", id='misspelt'),
     pytest.param(['x.pt'], 'can run code', id='pickle'),

@@ -18,6 +18,7 @@ from wm_eval_ros.config.scenario import find_scenario, load_scenario, PlannerSet
 from wm_eval_ros.errors import CheckpointError, ConfigError
 from wm_eval_ros.models.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from wm_eval_ros.models.compiled import RANGES
+from wm_eval_ros.models.conformance import check_world_model
 from wm_eval_ros.models.load import load_model
 from wm_eval_ros.models.modules import modules_of
 from wm_eval_ros.records import ClockMode, EventKind
@@ -44,7 +45,11 @@ from wm_eval_ros.training.quantize_trial import (
     timing_of,
     try_grid,
 )
-from wm_eval_ros.training.trajectory import Trajectory
+from wm_eval_ros.training.settings import FAMILIES, TrainSettings
+from wm_eval_ros.training.trainer import train
+from wm_eval_ros.training.trajectory import Dataset, Trajectory
+
+QUICK = TrainSettings(steps=200, hidden=32, batch=64, unroll=3, context=4, members=2)
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -252,7 +257,7 @@ def result(cell: Cell, won: int, rank: float | None, bytes_: int, n: int = 20) -
     """Return a cell that solves the first so many of n episodes, all of them fp32's."""
     solved = tuple(i < won for i in range(n))
     driven = Driven(solved, (1.0,) * n, (0.0,) * n, 0, clopper_pearson(won, n), Estimate(None),
-                    Estimate(None))
+                    Estimate(None), Estimate(None), 0)
     return CellResult(cell, bytes_, 0, driven, paired_difference(0, n - won, n), 0, n - won,
                       Imagined(rank, rank, 40, None, None, None, None, 0))
 
@@ -299,6 +304,19 @@ def test_failures_come_after_every_success_in_the_order_that_cost_is_held_agains
     assert found.cost_failure.value == pytest.approx(2**-0.5, abs=1e-6)
 
 
+def test_what_failures_cost_is_also_held_against_the_slots_that_all_episodes_have() -> None:
+    # a failure that lingers where it is cheap is cheap in the mean, and was dear at first
+    ends = [(EventKind.SUCCESS, 2), (EventKind.SUCCESS, 2), (EventKind.TIMEOUT, 6),
+            (EventKind.SUCCESS, 3)]
+    found = _driven([outcome(*e) for e in ends],
+                    [[2.0, 2.0], [3.0, 1.9], [5.0, 4.0, 0.0, 0.0, 0.0, 0.0], [2.0, 2.0, 2.0]],
+                    50_000_000)
+    assert found.early_slots == 2
+    assert found.cost_failure.value is not None
+    assert found.early_failure.value is not None
+    assert found.cost_failure.value < 0 < found.early_failure.value
+
+
 @pytest.mark.parametrize('kind', ['SUCCESS', 'TIMEOUT'])
 def test_where_all_episodes_end_alike_there_is_no_correlation_but_a_reason(kind: str) -> None:
     found = _driven([outcome(EventKind[kind], 3 + i) for i in range(6)],
@@ -324,9 +342,10 @@ def test_a_scenario_that_the_loop_cannot_follow_is_refused(
         require_tryable(replace(reacher, planner=replace(reacher.planner, **changes)))
 
 
-def test_a_robot_is_refused(reacher: Scenario) -> None:
-    with pytest.raises(ConfigError, match='hardware'):
-        require_tryable(replace(reacher, plant=replace(reacher.plant, kind='hardware')))
+@pytest.mark.parametrize('kind', ['hardware', 'replay', 'stimulus'])
+def test_what_is_no_simulator_is_refused(reacher: Scenario, kind: str) -> None:
+    with pytest.raises(ConfigError, match=kind):
+        require_tryable(replace(reacher, plant=replace(reacher.plant, kind=kind)))
 
 
 def test_the_latency_is_the_declared_one_or_that_of_the_trace(
@@ -340,6 +359,24 @@ def test_the_latency_is_the_declared_one_or_that_of_the_trace(
     assert latency() == (15_000_000, 15_000_000)
     assert latency(latency_ms=-1.0) == (10_000_000, 40_000_000)
     assert latency(latency_trace=str(tmp_path / 'trace')) == (8_000_000, 30_000_000)
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_every_family_is_rounded_and_imagines_worse_with_fewer_bits(
+    family: str, linear_world: Dataset
+) -> None:
+    model = train(linear_world, replace(QUICK, family=family), 'linear').model
+    grid = cells(model, ['int8', 'int2'], ['all'], GRANULARITIES)
+    far = {cell: errors(quantized(model, cell), linear_world.trajectories[:8]) for cell in grid}
+    exact = far[grid[0]][0]
+    assert exact is not None
+    for granularity in GRANULARITIES:
+        eight, two = (far[Cell(bits, 'all', granularity)][0] for bits in ('int8', 'int2'))
+        assert eight == pytest.approx(exact, rel=0.2)
+        assert two is not None
+        assert two > exact
+    assert all(size(model, cell)[0] < size(model, grid[0])[0] for cell in grid[1:])
+    assert check_world_model(quantized(model, grid[-1])) == []
 
 
 @pytest.fixture(scope='module')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 import sys
@@ -145,7 +145,7 @@ def _saved(name: str, grid: Sequence[Cell]) -> Cell | None:
 def _found(args: argparse.Namespace) -> tuple[Scenario, TrainedModel, list[str]]:
     """Return scenario, model, and what to know about them."""
     from wm_eval_ros.models.checkpoint import find_checkpoint, load_checkpoint, load_spec
-    bag = _bag(Path(args.model))
+    bag = _bag(Path(args.model)) if args.model else None
     if bag is not None:
         if args.scenario:
             raise ConfigError('--scenario: a bag has its own; name the model instead of the bag')
@@ -190,7 +190,7 @@ def _of_run(path: Path) -> tuple[Scenario, TrainedModel, list[str]]:
 
 
 def _scenario_for(spec: WorldModelSpec, name: str, where: str) -> Scenario:
-    """Return the scenario named, or the shipped one that is of this model or fits it alone."""
+    """Return the scenario named, or the shipped one of its name, or that alone fits it."""
     from wm_eval_ros.config.scenario import (
         config_folder,
         find_scenario,
@@ -202,7 +202,7 @@ def _scenario_for(spec: WorldModelSpec, name: str, where: str) -> Scenario:
     shipped = [load_scenario(path)
                for path in sorted((config_folder() / SCENARIO_FOLDER).glob('*.yaml'))]
     fits = [s for s in shipped if _fits(spec, s, where)]
-    own = [s for s in fits if s.planner.model == spec.name]
+    own = [s for s in fits if s.name in _names(spec.name, spec.provenance)]
     if len(own or fits) == 1:
         return (own or fits)[0]
     which = ', '.join(s.name for s in fits)
@@ -210,11 +210,22 @@ def _scenario_for(spec: WorldModelSpec, name: str, where: str) -> Scenario:
                                       'fits no shipped scenario') + '; name one with --scenario')
 
 
+def _names(name: str, provenance: Mapping[str, Any]) -> set[str]:
+    """Return the names of a model and of those it was rounded from."""
+    found, made = {name}, provenance.get('quantized')
+    while isinstance(made, dict):
+        found.add(str(made.get('source_name')))
+        made = made.get('source_quantized')
+    return found
+
+
 def _fits(spec: WorldModelSpec, scenario: Scenario, where: str) -> bool:
     from wm_eval_ros.models.checkpoint import check_interface
+    from wm_eval_ros.training.quantize_trial import require_tryable
     try:
+        require_tryable(scenario)
         check_interface(spec, scenario.interface, where)
-    except CheckpointError:
+    except (CheckpointError, ConfigError):
         return False
     mine, theirs = spec.interface, scenario.interface
     return (len(mine.images), len(mine.unseen)) == (len(theirs.images), len(theirs.unseen))

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from wm_eval_ros.training.quantize_trial import Questions
 
 HEAD = ('cell', 'bytes', 'of fp32', 'success', '95 %', '- fp32', '95 %', 'rank', 'least',
-        'cost ~ failure', 'cost ~ time', 'error, 1', 'error, last', 'latency [ms]')
+        'cost ~ failure', 'early', 'cost ~ time', 'error, 1', 'error, last', 'latency [ms]')
 #: columns set flush right
-RIGHT = (1, 2, 3, 5, 7, 8, 11, 12)
+RIGHT = (1, 2, 3, 5, 7, 8, 12, 13)
 COLUMNS = """\
 rank, least: Spearman's correlation of the costs of candidates with those of fp32, median and
 smallest over states of the fp32 episodes; cost ~ failure, cost ~ time: that of an episode's mean
-cost with failure, and with the time to success, failures last; error: root mean square after one
-step and after the last, in standard deviations of the features; latency: of a batch of candidates,
-where an engine computes so."""
+cost with failure (early: over the slots that all episodes of the cell have), and with the time to
+success, failures last; error: root mean square after one step and after the last, in standard
+deviations of the features; latency: of a batch of candidates, where an engine computes so."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,8 @@ def _row(result: CellResult, trial: Trial) -> list[str]:
         f'[{driven.success.low:.2f}, {driven.success.high:.2f}]',
         '' if own else f'{off.value:+.2f}', '' if own else f'[{off.low:+.2f}, {off.high:+.2f}]',
         '' if own else number(asked.rank, 4), '' if own else number(asked.rank_min, 4),
-        _correlation(driven.cost_failure), _correlation(driven.cost_time),
+        _correlation(driven.cost_failure), _correlation(driven.early_failure),
+        _correlation(driven.cost_time),
         number(asked.error_first, 3), number(asked.error_last, 3),
         ', '.join(f'{t.engine} {t.batch_ms:.2f}' for t in result.latency) or '–']
 
@@ -166,6 +167,7 @@ def _cell(result: CellResult, trial: Trial) -> dict[str, Any]:
                        'lost': result.lost, 'falls': result.falls},
         'rank': {'median': asked.rank, 'least': asked.rank_min, 'states': asked.states},
         'cost_failure': driven.cost_failure._asdict(), 'cost_time': driven.cost_time._asdict(),
+        'early_failure': {**driven.early_failure._asdict(), 'slots': driven.early_slots},
         'error': {'first': asked.error_first, 'last': asked.error_last,
                   'persistence_first': asked.still_first, 'persistence_last': asked.still_last,
                   'steps': asked.steps},

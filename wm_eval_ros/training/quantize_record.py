@@ -89,6 +89,10 @@ class Driven:
     #: success, failures last: above 0 where what the model finds dear goes wrong
     cost_failure: Estimate
     cost_time: Estimate
+    #: the first of them over the slots alone that every episode of the cell has, and how many: a
+    #: failure lasts longer, and its late slots may be cheap because it lingers near the goal
+    early_failure: Estimate
+    early_slots: int
 
 
 @dataclass(frozen=True)

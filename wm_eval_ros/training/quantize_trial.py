@@ -51,6 +51,8 @@ from wm_eval_ros.training.trajectory import Trajectory
 #: reports (steps done, steps in all, a few words)
 Progress = Callable[[int, int, str], None]
 
+#: plants without a world that could be driven here
+_NOT_SIMULATED = ('hardware', 'replay', 'stimulus')
 #: latency of a command where the scenario has that of its own machine [ms], as recipes try models
 _DRAWN_MS = (10.0, 40.0)
 #: imagined steps of the second error
@@ -104,9 +106,9 @@ def require_tryable(scenario: Scenario) -> None:
 
     :raises ConfigError: a robot, a goal seen in an image, or commands in flight
     """
-    if scenario.plant.kind == 'hardware':
-        raise ConfigError(f'scenario {scenario.name!r}: plant.kind is hardware; cells are tried '
-                          'in a simulator, name a scenario that has one')
+    if scenario.plant.kind in _NOT_SIMULATED:
+        raise ConfigError(f'scenario {scenario.name!r}: plant.kind is {scenario.plant.kind}; '
+                          'cells are tried in a simulator, name a scenario that has one')
     if scenario.interface.goal_image is not None:
         raise ConfigError(f'scenario {scenario.name!r}: its goal is an image, which is not drawn '
                           'in process')
@@ -264,14 +266,19 @@ def _driven(outcomes: Sequence[Outcome], costs: Sequence[Sequence[float]], perio
     known = np.isfinite(mean)
     cost = np.array(mean)[known]
     failed = ~np.array(solved)[known]
+    alike = ('all of them solved' if not failed.any() else
+             'none of them solved' if failed.all() else '')
+    slots = min(len(c) for c in costs)
+    early = np.array([_mean_finite(c[:slots]) for c in costs])
+    begun = np.isfinite(early)
     # a failure comes after every success, whenever it ended
     order = np.where(failed, np.inf, np.array(took)[known])
     order = np.where(np.isinf(order), 1.0 + 2.0 * max(took), order)
     return Driven(solved, took, mean, sum(o.nonfinite for o in outcomes),
                   clopper_pearson(sum(solved), len(solved)),
-                  _told(cost, failed.astype(float), 'all of them solved' if not failed.any() else
-                        'none of them solved' if failed.all() else ''),
-                  _told(cost, order, 'none of them solved' if failed.all() else ''))
+                  _told(cost, failed.astype(float), alike),
+                  _told(cost, order, alike if failed.all() else ''),
+                  _told(early[begun], 1.0 - np.array(solved, float)[begun], alike), slots)
 
 
 def _told(cost: Floats, outcome: Floats, alike: str) -> Estimate:
