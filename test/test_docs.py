@@ -148,6 +148,16 @@ def test_the_command_line_page_has_every_option(verb: str) -> None:
     assert written <= known
 
 
+def test_the_command_line_page_lists_every_verb_in_its_table() -> None:
+    head = text_of(ROOT / 'docs' / 'cli.md').partition('## Exit codes')[0]
+    assert not [verb for verb in VERBS if f'| [`{verb}`](#{verb}) |' not in head]
+
+
+def test_the_readme_lists_every_page() -> None:
+    table = section(text_of(ROOT / 'README.md'), 'Documentation')
+    assert not [page.name for page in ROOT.glob('docs/*.md') if f'(docs/{page.name})' not in table]
+
+
 def test_the_command_line_page_has_every_exit_code() -> None:
     from wm_eval_ros import errors
     page = section(text_of(ROOT / 'docs' / 'cli.md'), 'Exit codes')

@@ -37,6 +37,7 @@ MODULES = {
     'cryptography': ('cryptography', 'signatures of the audit trail', 'audit'),
     'cv2': ('opencv-python-headless', 'compressed camera images', 'vision'),
     'plotly': ('plotly', 'the HTML report', 'report'),
+    'openvino': ('openvino', 'compiled rollouts, planner.engine openvino', 'fast'),
 }
 #: what a short sleep may last longer before it is called coarse [ns]
 COARSE_SLEEP_NS = 2_000_000
