@@ -85,6 +85,14 @@ def test_bags_alone_give_the_curve_and_the_setting_that_was_varied(
                  id='latency-in-realtime'),
     pytest.param(['reacher', '--vary', 'planner.horizon=5,6', '--bound', '1'], '--bound',
                  id='bound'),
+    pytest.param(['reacher', '--vary', 'planner.horizon=5,6', '--vary', 'planner.horizon=7,8'],
+                 'given twice', id='key-twice'),
+    pytest.param(['reacher', '--vary', 'planner.horizon=5,6', '--vary', 'seed=1,2'],
+                 'one task and clock mode on the same starts', id='second-is-fixed'),
+    pytest.param(['reacher', '--vary', 'planner.horizon=5,6', '--vary', 'planner.latency_ms=1,2'],
+                 'charged in lockstep only', id='second-is-latency-in-realtime'),
+    pytest.param(['reacher', '--clock', 'lockstep', '--vary', 'planner.period_ms=25,50'],
+                 'planner.period_ms is 25', id='a-period-that-is-not-the-models'),
     pytest.param(['--bags', 'nowhere'], 'no such file', id='no-bag'),
     pytest.param(['--bags', 'nowhere', '--vary', 'a=1,2'], 'the values are in the bags',
                  id='values-with-bags'),
@@ -146,6 +154,33 @@ def test_finished_points_are_kept_and_new_values_are_added(
     assert [(p['value'], p['bag'], p['success']['value']) for p in data['points']] == [
         (3, 'points/horizon_3/bag', 0.5), (5, 'points/horizon_5/bag', pytest.approx(5 / 6)),
         (9, 'points/horizon_9/bag', pytest.approx(2 / 6))]
+
+
+def test_several_settings_are_varied_in_every_combination(
+    graph: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip('torch')
+    out = ['--out', str(tmp_path / 's')]
+    vary = ['--vary', 'planner.samples=16,8', '--vary', 'planner.horizon=3,12']
+    assert main([*RUN, *vary, *out]) == 0
+    assert graph == ['samples_16_horizon_3', 'samples_16_horizon_12', 'samples_8_horizon_3',
+                     'samples_8_horizon_12']
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[0] == 'planner.samples,planner.horizon'
+    assert lines[1].split()[-3:] == ['CPU', '[ms]', 'efficient']
+    # of 6 starts 3 at a horizon of 3 and 5 at one of 12; a decision takes 8 ms in each
+    words = [line.split() for line in lines[3:7]]
+    assert [(*each[:4], 'yes' in each) for each in words] == [
+        ('8,', '3', '6', '0.5', False), ('8,', '12', '6', '0.833', True),
+        ('16,', '3', '6', '0.5', False), ('16,', '12', '6', '0.833', True)]
+    data = json.loads((tmp_path / 's' / 'sweep.json').read_text())
+    assert [p['value'] for p in data['points']] == [[8, 3], [8, 12], [16, 3], [16, 12]]
+    bags = [str(p) for p in (tmp_path / 's').glob('points/*/bag')]
+    keys = ['--vary', 'planner.samples', '--vary', 'planner.horizon']
+    assert main(['sweep', '--bags', *bags, *keys, '--json', *out]) == 0
+    assert json.loads(capsys.readouterr().out) == data
+    assert main(['sweep', '--bags', *bags]) == 2
+    assert 'planner.horizon, planner.samples' in capsys.readouterr().err
 
 
 def test_an_interrupted_point_is_set_aside_and_run_again(

@@ -45,3 +45,20 @@ def test_success_and_what_stands_beside_it_are_drawn_over_the_values(
 
 def test_a_setting_without_a_reading_leads_with_success() -> None:
     assert '<h1>planner.samples: 3 values</h1>' in page(sweep('planner.samples'))
+
+
+def test_success_is_drawn_against_computing_time_with_what_nothing_beats(
+        elements: type, figures_of: Callable[[str], dict[str, Any]]) -> None:
+    points = [Point([samples, 8], None, {s: s < won for s in range(20)}, (), f'{samples}/bag',
+                    None, (), MetricValue('cpu_time.mean', ms, 'ms', 99, Interval(ms - 1, ms + 1)))
+              for samples, ms, won in ((64, 9.0, 10), (16, 3.0, 10), (32, 6.0, 20))]
+    text = page(assemble('planner.samples,planner.horizon', 'reacher', 'lockstep', points))
+    figure = figures_of(text)['frontier']['']
+    assert [(t['name'], t['x'], t['y']) for t in figure['data']] == [
+        ('efficient', [3.0, 6.0], [0.5, 1.0]), ('others', [9.0], [0.5])]
+    assert figure['data'][0]['error_x']['array'] == [1.0, 1.0]
+    assert figure['title'] == 'Success against computing time, n = 3 settings'
+    assert figures_of(text)['success']['']['data'][0]['x'] == ['16, 8', '32, 8', '64, 8']
+    assert '<b>32, 8</b>' in text and '<h1>compute_at_bound: 6 ms' in text
+    found = elements(text)
+    assert {link for link in found.links if link[1:] not in found.ids} == set()

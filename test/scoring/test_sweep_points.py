@@ -49,7 +49,9 @@ def test_points_come_in_the_order_of_the_setting_with_success_and_its_interval(
     assert (success.value, success.n) == (0.5, 20)
     assert success.interval is not None
     assert success.interval.method == 'Clopper-Pearson'
-    assert [(v.name, v.value) for v in sweep.figures] == [('planning_horizon', 10)]
+    # the planner of the scene takes 8 ms of CPU time
+    assert [(v.name, v.value) for v in sweep.figures] == [
+        ('planning_horizon', 10), ('compute_at_bound', 8.0)]
     assert (sweep.scenario, sweep.clock, sweep.notes) == ('reacher', 'realtime', ())
     assert any(v.name == 'time_to_success.median' for v in sweep.points[0].values)
 

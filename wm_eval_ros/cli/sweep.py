@@ -1,8 +1,10 @@
-"""`wm-eval sweep`: one setting varied, one run a value, and what the curve of success says."""
+"""`wm-eval sweep`: settings varied, one run a value, and what the curve of success says."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 import re
 import sys
@@ -18,10 +20,13 @@ if TYPE_CHECKING:
 
 EXAMPLE = """example:
   wm-eval sweep cartpole --vary planner.horizon=4,8,12,16,20 --clock lockstep --out runs/horizon
+  wm-eval sweep cartpole --vary planner.samples=16,64 --vary planner.horizon=8,12,20 \
+      --clock lockstep --out runs/compute
   wm-eval sweep --bags runs/horizon/points/*/bag
 
-runs the scenario once a value on the same starts; run again with the same --out to go on where it
-was interrupted. The second form recomputes everything from the bags alone.
+runs the scenario once a value, of several settings once a combination, on the same starts; run
+again with the same --out to go on where it was interrupted. The last form recomputes everything
+from the bags alone.
 exit: 0 done, 2 bad input, 4 a node died, 74 a result could not be written."""
 #: where the points of a sweep lie below its folder
 POINTS = 'points'
@@ -34,13 +39,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLE
     add_overrides(parser, optional=True,
                   out='folder of the results; finished points in it are kept')
-    parser.add_argument('--vary', default='', metavar='KEY=V1,V2,...',
-                        help='setting to vary, by its dotted key, and its values; with --bags the '
-                             'key alone, which may be left out')
+    parser.add_argument('--vary', action='append', default=[], metavar='KEY=V1,V2,...',
+                        help='setting to vary, by its dotted key, and its values; given more than '
+                             'once: every combination; with --bags the key alone, which may be '
+                             'left out where one setting differs')
     parser.add_argument('--bags', type=Path, nargs='+', default=[], metavar='BAG',
-                        help='instead of a scenario: bags of runs that differ in one setting')
+                        help='instead of a scenario: bags of runs that differ in what is varied')
     parser.add_argument('--bound', type=float, default=0.8,
-                        help='success that an injected latency or a severity must leave')
+                        help='success that an injected latency, a severity or a saving of '
+                             'computing time must leave')
     parser.add_argument('--json', action='store_true', help='print the sweep as JSON')
 
 
@@ -63,8 +70,9 @@ def from_runs(args: argparse.Namespace) -> Sweep:
     from wm_eval_ros.cli.run import default_folder
     from wm_eval_ros.cli.sweep_runs import run_points
     from wm_eval_ros.scoring.sweep import make_sweep
-    key, values = parse_vary(args.vary)
-    wanted = _wanted(args, key, values)
+    axes = [parse_vary(text) for text in args.vary or ['']]
+    wanted = _wanted(args, axes)
+    key = wanted[0].key
     if args.out is None:
         args.out = default_folder(f'sweep_{wanted[0].scenario.name}')
     require_own_folder(args.out, key)
@@ -88,18 +96,27 @@ def require_own_folder(folder: Path, key: str) -> None:
         raise ConfigError(f'{folder}: holds a sweep over {other}; name another --out')
 
 
-def _wanted(args: argparse.Namespace, key: str, values: list[object]) -> list[Wanted]:
+def _wanted(args: argparse.Namespace, axes: Sequence[tuple[str, list[object]]]) -> list[Wanted]:
     """Return the run of each value, everything checked before the first one starts."""
     from wm_eval_ros.cli.sweep_runs import Wanted
-    if key in FIXED:
-        raise ConfigError(f'--vary {key}: a sweep is of one task and clock mode on the same '
-                          'starts; run them apart and `wm-eval compare` them')
+    keys = [key for key, _ in axes]
+    for key in keys:
+        if key in FIXED:
+            raise ConfigError(f'--vary {key}: a sweep is of one task and clock mode on the same '
+                              'starts; run them apart and `wm-eval compare` them')
+        if keys.count(key) > 1:
+            raise ConfigError(f'--vary {key}: given twice; name all its values at once')
     wanted: list[Wanted] = []
-    for value in values:
-        label = re.sub(r'[^A-Za-z0-9._-]+', '_', f'{key.rpartition(".")[2]}_{value}')
+    for values in product(*(values for _, values in axes)):
+        chosen = dict(zip(keys, values, strict=True))
+        label = re.sub(r'[^A-Za-z0-9._-]+', '_', '_'.join(
+            f'{key.rpartition(".")[2]}_{value}' for key, value in chosen.items()))
         if any(label == other.label for other in wanted):
-            raise ConfigError(f'--vary {key}: {value!r} is there twice, or named like another')
-        wanted.append(Wanted(label, f'{key} = {value}', key, scenario_of(args, {key: value})))
+            shown = ', '.join(map(repr, values))
+            raise ConfigError(f'--vary {",".join(keys)}: {shown} is there twice, or named like '
+                              'another')
+        title = ', '.join(f'{key} = {value}' for key, value in chosen.items())
+        wanted.append(Wanted(label, title, ','.join(keys), scenario_of(args, chosen)))
     return wanted
 
 
@@ -107,16 +124,17 @@ def from_bags(args: argparse.Namespace) -> Sweep:
     """Read everything off bags."""
     from wm_eval_ros.cli.reading import score_bag
     from wm_eval_ros.scoring.sweep import make_sweep, varied
-    if '=' in args.vary:
-        raise ConfigError(f'--vary {args.vary}: with --bags name the key alone; the values are in '
-                          'the bags')
+    odd = next((text for text in args.vary if '=' in text), None)
+    if odd is not None:
+        raise ConfigError(f'--vary {odd}: with --bags name the key alone; the values are in the '
+                          'bags')
     cards = [(bag, score_bag(bag)) for bag in args.bags]
-    key = args.vary
+    key = ','.join(args.vary)
     if not key:
         found = varied([card for _, card in cards])
         if len(found) != 1:
-            raise ConfigError(f'--bags: the runs differ in {", ".join(found) or "no setting"}; a '
-                              'sweep varies one: name it with --vary KEY')
+            raise ConfigError(f'--bags: the runs differ in {", ".join(found) or "no setting"}; '
+                              'name what was varied with --vary KEY, once for each')
         key = found[0]
     here = args.out or Path()
     return make_sweep(key, [(relative(bag, here), card) for bag, card in cards], args.bound)

@@ -49,9 +49,11 @@ def table(sweep: Sweep) -> str:
     """Return points and figures as text."""
     beside = [n for n in _BESIDE if any(_figure(p.values, n) for p in sweep.points)]
     steps = ['steps'] if sweep.key == MODEL else []
-    head = [sweep.key, *steps, 'n', 'success', '95 %', *(_BESIDE[n] for n in beside)]
-    rows = [head, *(_row(p, bool(steps), beside) for p in sweep.points)]
-    right = [0, *range(1, 3 + len(steps)), *range(4 + len(steps), len(head))]
+    spent = ['CPU [ms]', 'efficient'] if any(p.cpu is not None for p in sweep.points) else []
+    head = [sweep.key, *steps, 'n', 'success', '95 %', *(_BESIDE[n] for n in beside), *spent]
+    rows = [head, *([*_row(p, bool(steps), beside), *_cost(p, yes)[:len(spent)]]
+                    for p, yes in zip(sweep.points, sweep.frontier, strict=True))]
+    right = [0, *range(1, 3 + len(steps)), *range(4 + len(steps), len(head) - bool(spent))]
     text = [f'{sweep.scenario}, {sweep.clock}', aligned(rows, right)]
     if sweep.figures:
         text += ['', aligned([['figure', 'value', 'unit', 'n', 'interval'],
@@ -66,8 +68,12 @@ def _row(point: Point, steps: bool, beside: Iterable[str]) -> list[str]:
     low_high = '' if success.interval is None else (
         f'{success.interval.low:.3f} … {success.interval.high:.3f}')
     others = (_figure(point.values, name) for name in beside)
-    return [str(point.value), *where, str(success.n), number(success.value, 3), low_high,
+    return [point.text, *where, str(success.n), number(success.value, 3), low_high,
             *(number(v.value if v else None, 3) for v in others)]
+
+
+def _cost(point: Point, efficient: bool | None) -> list[str]:
+    return [number(point.cpu.value if point.cpu else None, 3), 'yes' if efficient else '']
 
 
 def _line(value: MetricValue) -> list[str]:

@@ -9,13 +9,13 @@ import sys
 
 from wm_eval_ros.cli.graph import GraphRun
 from wm_eval_ros.cli.reading import score_bag
-from wm_eval_ros.cli.run import check_names, execute
+from wm_eval_ros.cli.run import check_names, check_planners, execute
 from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.config.schema import to_plain
 from wm_eval_ros.errors import BagError, ConfigError
 from wm_eval_ros.records import ClockMode
 from wm_eval_ros.scoring.scorecard import clean, Scorecard
-from wm_eval_ros.scoring.sweep import flat, LATENCY
+from wm_eval_ros.scoring.sweep import flat, keys_of, LATENCY
 
 #: reason of an ABORT that ended the run, not an episode
 _STOPPED = 'stopped'
@@ -28,7 +28,7 @@ class Wanted:
     #: names its folder
     label: str
     title: str
-    #: dotted key of the varied setting
+    #: dotted key of the varied setting; of several, with commas between
     key: str
     scenario: Scenario
 
@@ -63,23 +63,20 @@ def run_points(
 
 def check_points(wanted: Sequence[Wanted]) -> None:
     """
-    Refuse what would fail in the middle of a sweep: names, models, a latency nobody charges.
+    Refuse what would fail in the middle of a sweep: names, planners, a latency nobody charges.
 
-    :raises ConfigError: the first point that cannot be run
+    :raises WmEvalError: the first point that cannot be run
     """
     seen: set[object] = set()
     for point in wanted:
         scenario = point.scenario
         check_names(scenario)
-        if point.key == LATENCY and scenario.clock is not ClockMode.LOCKSTEP:
+        if LATENCY in keys_of(point.key) and scenario.clock is not ClockMode.LOCKSTEP:
             raise ConfigError(f'{LATENCY}: charged in lockstep only, the clock is '
                               f'{scenario.clock}; add --clock lockstep')
-        planner = scenario.planner
-        model = (planner.model, planner.model_sha256, planner.period_ms, planner.latency_ms)
-        if planner.model and model not in seen:
-            from wm_eval_ros.models.load import load_model
-            load_model(scenario)
-            seen.add(model)
+        if scenario.planner not in seen:
+            check_planners(scenario)
+            seen.add(scenario.planner)
 
 
 def finished(folder: Path, scenario: Scenario) -> Scorecard | None:

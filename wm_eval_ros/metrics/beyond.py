@@ -11,6 +11,8 @@ SWEEP = {
     'severity_at_bound': 'Smallest severity of a perturbation at which success is below the '
                          'bound.',
     'severity_robustness': 'Area under success over the severity, divided by its range.',
+    'compute_at_bound': 'Least CPU time of a decision, of the settings tried, at which success is '
+                        'at the bound.',
     'sample_efficiency': 'Environment steps of training until the lower 95 % bound of success '
                          'reaches 0.8 of the asymptote.',
     'success_asymptote': 'Success at the most environment steps tried.',

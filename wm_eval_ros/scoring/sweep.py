@@ -1,4 +1,4 @@
-"""A sweep: one setting varied over runs that share everything else, and what its curve says."""
+"""A sweep: settings varied over runs that share everything else, and what the curve says."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from wm_eval_ros.scoring.curves import (
     sample_efficiency,
     Success,
 )
+from wm_eval_ros.scoring.frontier import COMPUTE, compute_at_bound, COST, efficient, Spent
 from wm_eval_ros.scoring.scorecard import (
     canonical,
     clean,
@@ -45,7 +46,7 @@ _LABELS = ('name', 'description', 'episodes', 'baselines')
 class Point:
     """One value of the varied setting, and what the run with it gave."""
 
-    #: the setting's value, as the manifest has it
+    #: the setting's value, as the manifest has it; of several settings a list of theirs
     value: Any
     #: place on the axis: the value, or a model's environment steps; None where there is none
     x: float | None
@@ -59,6 +60,14 @@ class Point:
     model: Mapping[str, Any] | None = None
     #: outcomes of decided episodes whose seed is not known: they have no partner elsewhere
     seedless: tuple[bool, ...] = ()
+    #: CPU time of a decision, a figure of the host; None where the setting does not change it
+    cpu: MetricValue | None = None
+
+    @property
+    def text(self) -> str:
+        """Return the value for reading."""
+        several = isinstance(self.value, (list, tuple))
+        return ', '.join(map(str, self.value)) if several else str(self.value)
 
     @property
     def success(self) -> MetricValue:
@@ -71,6 +80,7 @@ class Point:
 class Sweep:
     """Points in ascending order of their place, and the figures read off their curve."""
 
+    #: dotted key of the varied setting; of several, with commas between
     key: str
     scenario: str
     #: clock mode of every point, or how an in-process trial kept time
@@ -81,11 +91,20 @@ class Sweep:
     notes: tuple[str, ...] = ()
     schema_version: int = SWEEP_SCHEMA
 
+    @property
+    def frontier(self) -> tuple[bool | None, ...]:
+        """Say of each point whether it is Pareto-efficient; None: cost or success unknown."""
+        spent = [_spent(p) for p in self.points]
+        found = iter(efficient([(s.cpu_ms, s.won / s.n) for s in spent if s is not None]))
+        return tuple(None if s is None else next(found) for s in spent)
+
     def to_dict(self) -> dict[str, Any]:
         """Return it in JSON's own types."""
+        points = [{**_point_json(p), **({} if p.cpu is None else {'efficient': yes})}
+                  for p, yes in zip(self.points, self.frontier, strict=True)]
         return {
             'schema_version': self.schema_version, 'key': self.key, 'scenario': self.scenario,
-            'clock': self.clock, 'points': [_point_json(p) for p in self.points],
+            'clock': self.clock, 'points': points,
             'figures': [value_json(v) for v in self.figures], 'notes': list(self.notes)}
 
     def to_json(self) -> str:
@@ -107,13 +126,15 @@ def sweep_from_json(data: Mapping[str, Any]) -> Sweep:
         check_types(point, typed.POINT, 'a point')
         for trial in point['episodes']:
             check_types(trial, typed.TRIAL, 'an episode', {'seed'})
-    for value in (*data['figures'], *(v for p in data['points'] for v in p['values'])):
+    spent = [p['cpu'] for p in data['points'] if p.get('cpu') is not None]
+    for value in (*data['figures'], *(v for p in data['points'] for v in p['values']), *spent):
         check_types(value, typed.FIGURE, 'a figure', typed.NULLABLE)
     points = tuple(Point(
         p['value'], p['x'],
         {e['seed']: e['success'] for e in p['episodes'] if e['seed'] is not None},
         tuple(value_from_json(v) for v in p['values']), p['bag'], p['model'],
-        tuple(e['success'] for e in p['episodes'] if e['seed'] is None))
+        tuple(e['success'] for e in p['episodes'] if e['seed'] is None),
+        None if p.get('cpu') is None else value_from_json(p['cpu']))
         for p in data['points'])
     return Sweep(data['key'], data['scenario'], data['clock'], points,
                  tuple(value_from_json(v) for v in data['figures']),
@@ -123,23 +144,39 @@ def sweep_from_json(data: Mapping[str, Any]) -> Sweep:
 def _point_json(point: Point) -> dict[str, Any]:
     episodes = [{'seed': s, 'success': w} for s, w in (
         *sorted(point.outcomes.items()), *((None, w) for w in point.seedless))]
+    cost = {} if point.cpu is None else {'cpu': value_json(point.cpu)}
     return {'value': clean(point.value), 'x': clean(point.x), 'bag': point.bag,
             'model': clean(point.model), 'success': value_json(point.success),
-            'episodes': episodes, 'values': [value_json(v) for v in point.values]}
+            'episodes': episodes, 'values': [value_json(v) for v in point.values], **cost}
+
+
+def keys_of(key: str) -> list[str]:
+    """Return the dotted keys of a sweep."""
+    return key.split(',')
+
+
+def _spent(point: Point) -> Spent | None:
+    """Return what success costs at a point, None where either is not known."""
+    if point.cpu is None or point.cpu.value is None or point.success.n == 0:
+        return None
+    return Spent(point.cpu.value, sum(point.outcomes.values()) + sum(point.seedless),
+                 point.success.n)
 
 
 def point_of(card: Scorecard, key: str, bag: str) -> Point:
     """
     Make the point of a scored run.
 
-    :param key: dotted key of the varied setting
+    :param key: dotted key of the varied setting, or several with commas between
     :param bag: path of its bag, relative to sweep.json
     :raises BagError: the manifest holds no such setting, or a start was run more than once
     """
     settings = flat(card.manifest.get('settings') or {})
-    if key not in settings:
-        raise BagError(f'{bag}: no setting {key!r} in its manifest')
-    value = settings[key]
+    keys = keys_of(key)
+    absent = next((k for k in keys if k not in settings), None)
+    if absent is not None:
+        raise BagError(f'{bag}: no setting {absent!r} in its manifest')
+    value = settings[key] if len(keys) == 1 else [settings[k] for k in keys]
     facts = card.manifest.get('model') or {}
     model = {name: facts[name] for name in ('name', 'sha256', 'family', 'transitions')
              if name in facts}
@@ -152,8 +189,9 @@ def point_of(card: Scorecard, key: str, bag: str) -> Point:
                      if s is not None and n > 1)
         raise BagError(f'{bag}: seed {twice} stands more than once; a sweep takes each start once '
                        'a value: record the point anew, or leave it out')
+    cpu = next((v for v in card.host if v.name == COST), None)
     return Point(value, place(key, value, model), outcomes, card.values, bag, model or None,
-                 seedless)
+                 seedless, cpu if COMPUTE & set(keys) else None)
 
 
 def place(key: str, value: Any, model: Mapping[str, Any]) -> float | None:
@@ -202,15 +240,30 @@ def assemble(
     twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
     if twice is not None:
         raise BagError(f'{key} is {twice} in two of the runs; give each value once')
-    ordered = sorted(points, key=lambda p: (p.x is None, p.x or 0.0, canonical(p.value)))
+    ordered = sorted(points, key=lambda p: (p.x is None, p.x or 0.0, _rank(p.value),
+                                            canonical(p.value)))
     return Sweep(key, scenario, clock, tuple(ordered), figures(key, ordered, bound),
                  (*notes, *_shared_places(ordered)))
+
+
+def _rank(value: Any) -> tuple[tuple[bool, float], ...]:
+    """Return what puts values of several settings in order, numbers by their size."""
+    if not isinstance(value, (list, tuple)):
+        return ()
+    return tuple((False, float(v)) if isinstance(v, (int, float)) else (True, 0.0)
+                 for v in value)
 
 
 def figures(key: str, points: Sequence[Point], bound: float = BOUND) -> tuple[MetricValue, ...]:
     """Return what is read off the curve of this setting; nothing for one without a reading."""
     if key == MODEL:
         return _efficiency(points)
+    spent = [s for p in points if (s := _spent(p)) is not None]
+    return (*_curve_figures(key, points, bound),
+            *((compute_at_bound(spent, bound),) if spent else ()))
+
+
+def _curve_figures(key: str, points: Sequence[Point], bound: float) -> tuple[MetricValue, ...]:
     curve = [Success(p.x, p.outcomes, p.seedless) for p in points
              if p.x is not None and (p.outcomes or p.seedless)]
     if key == HORIZON:
@@ -268,7 +321,8 @@ def condition(card: Scorecard, key: str) -> dict[str, Any]:
     """Return what two runs of a sweep must have in common, by dotted key."""
     manifest = card.manifest
     own = {'clock': str(manifest.get('clock', '')), **flat(manifest.get('settings') or {})}
-    dropped = {key, *_LABELS, 'seed', *(['planner.model_sha256'] if key == MODEL else [])}
+    keys = keys_of(key)
+    dropped = {*keys, *_LABELS, 'seed', *(['planner.model_sha256'] if MODEL in keys else [])}
     return {name: value for name, value in own.items() if name not in dropped}
 
 
@@ -297,7 +351,7 @@ def _notes(cards: Sequence[Scorecard], points: Sequence[Point]) -> list[str]:
     if len(set(seeds)) > 1:
         shared = len(frozenset.intersection(*seeds))
         found.append(f'not all seeds were decided at every point: {shared} are shared by all')
-    helped = [(p.value, n) for card, p in zip(cards, points, strict=True)
+    helped = [(p.text, n) for card, p in zip(cards, points, strict=True)
               if (n := sum(e.helped for e in card.episodes))]
     found += [f'success at {value} counts {n} episodes in which somebody but the planner drove '
               'as well; unaided_success_rate does not' for value, n in helped]
