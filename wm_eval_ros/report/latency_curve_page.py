@@ -38,12 +38,25 @@ def success(curve: LatencyCurve) -> Drawn:
     if isinstance(found, Absent):
         return found
     marks = Marks().horizontal(curve.bound, f'bound {curve.bound:g}', LIMIT)
-    for fit in curve.fits:
+    for count, fit in enumerate(curve.fits):
         if (at := fit.board.p99_ms) is not None:
-            marks.vertical(at, f'{escape(fit.board.name)}: p99 {number(at)} ms', INK)
+            marks.vertical(at, f'{escape(_short(fit.board.name))}: p99 {number(at)} ms', INK)
+            # one below the other, clear of what is read off the curve
+            marks.annotations[-1] |= {'y': max(0.1, 0.7 - 0.08 * count), 'xanchor': 'left',
+                                      'xshift': 3}
     figure = {**found.layout, 'shapes': [*found.layout['shapes'], *marks.shapes],
               'annotations': [*found.layout['annotations'], *marks.annotations]}
     return replace(found, layout=figure)
+
+
+def _short(name: str) -> str:
+    """
+    Return the end of a path.
+
+    >>> _short('runs/board/bag'), _short('as given')
+    ('board/bag', 'as given')
+    """
+    return '/'.join(name.split('/')[-2:])
 
 
 def _body(curve: LatencyCurve, drawn: Mapping[str, Mapping[str, Drawn]], title: str) -> str:

@@ -191,5 +191,6 @@ def _open(board: Board, bracket: Bracket) -> str:
                 'run more episodes')
     if held is None:
         return f'{where}, and below {lost:g} ms no latency that was tried is known to hold'
-    return (f'{where}, and what the task bears lies between {held:g} and {lost:g} ms: try '
-            'latencies between them')
+    inside = held < board.low_ms and board.high_ms < lost
+    return (f'{where}, and what the task bears lies between {held:g} and {lost:g} ms: '
+            f'{"try latencies between them" if inside else "record more on the board"}')

@@ -169,7 +169,8 @@ def make_curve(cards: Sequence[tuple[str, Scorecard]], bound: float = BOUND, *,
         for at, (p, own) in enumerate(zip(sweep.points, every, strict=True)))
     period = float(settings[0].get('planner.period_ms') or 0.0)
     return LatencyCurve(sweep, bound, strict, bool(changed), period, points, bracket,
-                        notes=_notes(points, bracket, bound, strict=strict))
+                        notes=(*_notes(points, bracket, bound, strict=strict),
+                               *_driven([card for _, card in cards], settings)))
 
 
 def _require_declared(bag: str, card: Scorecard, settings: Mapping[str, Any]) -> None:
@@ -229,6 +230,19 @@ def change(point: Success, first: Success) -> MetricValue:
     method = 'Tango, pairs of one seed' if paired else 'Agresti-Caffo'
     n = common if paired else min(point.n, first.n)
     return MetricValue(name, found.value, '1', n, Interval(found.low, found.high, 0.95, method))
+
+
+def _driven(cards: Sequence[Scorecard], settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say where somebody but the planner drove in episodes that were lost."""
+    found = []
+    for own, card in sorted(zip((float(s[LATENCY]) for s in settings), cards, strict=True),
+                            key=lambda each: each[0]):
+        lost = [e for e in card.episodes if e.decided and e.outcome != 'success']
+        if count := sum(e.aided is True for e in lost):
+            found.append(f'at {own:g} ms somebody but the planner drove in {count} of {len(lost)} '
+                         'episodes that were lost: the supervisor may have ended them, not the '
+                         'plan')
+    return found
 
 
 def _notes(points: Sequence[CurvePoint], bracket: Bracket, bound: float, *, strict: bool
