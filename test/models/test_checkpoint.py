@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import dataclasses
+import errno
 import hashlib
 import json
 from pathlib import Path
@@ -50,6 +51,32 @@ def test_comes_back_to_the_bit(checkpoint: Path, model: Any, interface: Interfac
     assert loaded.spec == dataclasses.replace(model.spec, sha256=pin)
     z, actions = torch.randn(4, 5), torch.rand(4, 6, 2)
     assert torch.equal(loaded.predict(z, actions), model.predict(z, actions))
+
+
+@pytest.mark.parametrize('cut', ['model.safetensors', 'spec.json', 'card.md'])
+@pytest.mark.parametrize('there', [False, True])
+def test_what_cannot_be_written_whole_leaves_nothing_and_can_be_repeated(
+        cut: str, there: bool, model: Any, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    write, folder = Path.write_bytes, tmp_path / 'a' / 'b'
+    if there:
+        folder.mkdir(parents=True)
+
+    def full(path: Path, data: bytes) -> int:
+        if path.name == cut:
+            write(path, data[:10])
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        return write(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, 'write_bytes', full)
+        with pytest.raises(OSError, match='No space left'):
+            module.save_checkpoint(folder, model.spec, model.tensors, '# card')
+    assert [p for p in tmp_path.rglob('*') if p.is_file()] == []
+    assert (tmp_path / 'a').exists() is folder.exists() is there
+    module.save_checkpoint(folder, model.spec, model.tensors, '# card')
+    assert {p.name for p in folder.iterdir()} == {'model.safetensors', 'spec.json', 'card.md'}
+    assert [p.name for p in folder.parent.iterdir()] == ['b']
 
 
 def test_saving_twice_gives_the_same_bytes(checkpoint: Path, model: Any, tmp_path: Path) -> None:

@@ -10,12 +10,15 @@ so that the hash of the weights, which a scenario pins, covers both. Nothing is 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 import hashlib
 import json
 import math
+import os
 from pathlib import Path
 import re
+import shutil
 from typing import Any, cast
 
 import torch
@@ -100,11 +103,12 @@ def save_checkpoint(
     folder: Path, spec: WorldModelSpec, tensors: dict[str, torch.Tensor], card: str = ''
 ) -> WorldModelSpec:
     """
-    Write a checkpoint.
+    Write a checkpoint, all of it or nothing.
 
     :param spec: its ``sha256`` is replaced by that of the weights written
     :returns: the spec as written
     :raises CheckpointError: the spec holds what would not be read back, such as NaN
+    :raises OSError: it cannot be written; what was there before is as it was
     """
     from safetensors.torch import save
     data = save({name: value.contiguous() for name, value in sorted(tensors.items())},
@@ -112,12 +116,38 @@ def save_checkpoint(
     spec = replace(spec, sha256=hashlib.sha256(data).hexdigest())
     text = json.dumps({'schema': SPEC_SCHEMA, **to_plain(spec)}, indent=1, ensure_ascii=False)
     parse_json(text, f'{folder / SPEC}', CheckpointError)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / WEIGHTS).write_bytes(data)
-    (folder / SPEC).write_text(text + '\n', encoding='utf-8')
-    if card:
-        (folder / CARD).write_text(card, encoding='utf-8')
+    files = {WEIGHTS: data, SPEC: f'{text}\n'.encode(), CARD: card.encode()}
+    write_whole(folder, {name: content for name, content in files.items() if content})
     return spec
+
+
+def write_whole(folder: Path, files: Mapping[str, bytes]) -> None:
+    """
+    Write files into a folder, which is made, or nothing where one of them cannot be written.
+
+    They are written beside, or within a folder that is there, and renamed at the end.
+
+    :raises OSError: it cannot be written; neither files nor folders made for them are left
+    """
+    home = folder if folder.is_dir() else folder.parent
+    beside = home / f'.{folder.name}.{os.getpid()}'
+    made = [path for path in (beside, *beside.parents) if not path.exists()]
+    try:
+        beside.mkdir(parents=True)
+        for name, content in files.items():
+            (beside / name).write_bytes(content)
+        if home == folder:
+            for name in files:
+                (beside / name).replace(folder / name)
+            beside.rmdir()
+        else:
+            beside.rename(folder)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        with suppress(OSError):  # somebody else put something there: it stays
+            for path in made[1:]:
+                path.rmdir()
+        raise
 
 
 def load_spec(folder: Path) -> WorldModelSpec:
