@@ -88,3 +88,21 @@ def test_a_map_that_does_not_fit_is_refused_with_the_reason(
 ) -> None:
     with pytest.raises(ConfigError, match=re.escape(what)):
         build(RobotMap, {**PLAIN, **changes}, 'mine.yaml')
+
+
+@pytest.mark.parametrize('name', ['ros2_control_trajectory', 'ros2_control_forward', 'diff_drive',
+                                  'diff_drive_unstamped', 'turtlebot3'])
+def test_a_command_of_a_map_is_written_as_the_controller_reads_it(name: str) -> None:
+    pytest.importorskip('rclpy')
+    import numpy as np
+
+    from wm_eval_ros.nodes.ros import message_type
+    from wm_eval_ros.wire.fields import CommandWriter
+    command = load_map(name).interface.command
+    writer = CommandWriter(command, message_type)
+    wanted = np.array(command.low) / 2
+    message = writer.write(message_type(command.type)(), wanted)
+    assert writer.read(message).tolist() == pytest.approx(wanted.tolist())
+    if name == 'ros2_control_trajectory':
+        assert message.joint_names == ['shoulder_pan_joint', 'shoulder_lift_joint']
+        assert len(message.points) == 1
