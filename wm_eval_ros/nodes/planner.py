@@ -18,7 +18,6 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.node import Node
 from rclpy.utilities import get_rmw_implementation_identifier
 
-from wm_eval_ros import plugins
 from wm_eval_ros.config.scenario import config_folder, PlannerSettings
 from wm_eval_ros.config.schema import setting
 from wm_eval_ros.errors import ConfigError, FieldPathError, RunError, WmEvalError
@@ -35,6 +34,7 @@ from wm_eval_ros.nodes.transport import without_shared_memory
 from wm_eval_ros.planning.charge import LatencyCharge
 from wm_eval_ros.planning.decision import Decider, Inputs
 from wm_eval_ros.planning.episodes import Episodes
+from wm_eval_ros.planning.load import make_planner
 from wm_eval_ros.planning.realtime import RealtimeSlots
 from wm_eval_ros.planning.slot_mark import Mark, SlotMark
 from wm_eval_ros.planning.slots import ChargedSlots, SlotWork
@@ -178,10 +178,9 @@ class PlannerNode(LifecycleNode):
         import torch
         torch.set_num_threads(self._settings.torch_threads)
         interface = self.scenario.interface
-        kind = plugins.load('wm_eval_ros.planners', self._settings.planner)
         self._model = self._load_model() if self._settings.model else None
         self._faults = PlannerFaults(self.scenario)
-        planner = StruckPlanner(kind(self._settings, self._model, interface),
+        planner = StruckPlanner(make_planner(self._settings, self._model, interface),
                                 self._faults.strike)
         self._decider = Decider(interface, self._model, planner,
                                 stale_ns=round(self._settings.stale_ms * 1e6),
