@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 import contextlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 import json
 import os
 from pathlib import Path
@@ -28,7 +28,7 @@ import yaml
 from wm_eval_ros.cli import graph
 from wm_eval_ros.config.scenario import find_scenario, load_scenario
 from wm_eval_ros.config.schema import to_plain
-from wm_eval_ros.metrics.base import Floats
+from wm_eval_ros.metrics.base import Floats, Ints
 from wm_eval_ros.metrics.clock import offset_of
 from wm_eval_ros.metrics.link import at_stamp
 from wm_eval_ros.metrics.table import Run
@@ -80,11 +80,17 @@ class Clock:
     ahead_ns: int = 0
     #: what it gains [us a second]
     ppm: float = 0.0
+    #: since when it does [ns, steady]
+    since_ns: int = field(default_factory=time.monotonic_ns)
+
+    def off_ns(self, steady_ns: Ints) -> Floats:
+        """Return how far it is ahead at times of the steady clock [ns], shape (N,)."""
+        return self.ahead_ns + 1e-6 * self.ppm * (steady_ns - self.since_ns)
 
     def environment(self, library: Path) -> dict[str, str]:
         """Return the variables of the device's processes."""
         return {'LD_PRELOAD': str(library), 'CLOCK_OFF_NS': str(self.ahead_ns),
-                'CLOCK_OFF_PPM': repr(self.ppm), 'CLOCK_OFF_SINCE_NS': str(time.monotonic_ns())}
+                'CLOCK_OFF_PPM': repr(self.ppm), 'CLOCK_OFF_SINCE_NS': str(self.since_ns)}
 
 
 @dataclass(frozen=True)
@@ -274,20 +280,22 @@ def _last_words(folder: Path) -> str:
                      for log in sorted(folder.glob('*.log')))
 
 
-def true_ms(run: Run, ahead_ns: int) -> tuple[dict[str, Floats], dict[str, Floats]]:
+def true_ms(run: Run, clock: Clock) -> tuple[dict[str, Floats], dict[str, Floats]]:
     """
     Return what messages took from middleware to middleware, by what the clocks really say.
 
-    :param ahead_ns: what the device's clock is ahead
+    :param clock: of the device
     :returns: of each topic, out and back [ms]
     """
     link, out = run.link, {}
     for topic, used in run.inputs.items():
         at = at_stamp(link.sent[topic], used['stamp'])
-        taken = used['received'][at >= 0] - ahead_ns - link.sent[topic]['source'][at[at >= 0]]
-        out[topic] = np.asarray(taken / 1e6)
-    return out, {topic: np.asarray((rows['received'] - rows['source'] + ahead_ns) / 1e6)
-                 for topic, rows in link.received.items()}
+        sent = link.sent[topic][at[at >= 0]]
+        taken = used['received'][at >= 0] - sent['source']
+        out[topic] = np.asarray(taken - clock.off_ns(sent['steady'])) / 1e6
+    return out, {
+        topic: (rows['received'] - rows['source'] + clock.off_ns(rows['steady'])) / 1e6
+        for topic, rows in link.received.items()}
 
 
 def uncertainty_ms(run: Run) -> float:

@@ -64,5 +64,5 @@ def timed(two_hosts: ModuleType, tmp_path: Path) -> Callable[..., Timed]:
             hosts.cut()
         scored = read(bag)
         return Timed(scored, hosts.frames(0), hosts.frames(1),
-                     *two_hosts.true_ms(scored.run, clock.ahead_ns))
+                     *two_hosts.true_ms(scored.run, clock))
     return run

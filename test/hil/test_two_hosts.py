@@ -97,6 +97,23 @@ def test_lopsided_ways_deceive_the_offset_by_no_more_than_is_stated(
     assert within(true_ms, back)
 
 
+def test_a_clock_that_drifts_by_more_than_a_round_trip_hides_is_followed(
+    timed: Callable[..., Any], two_hosts: ModuleType, way: Any,
+) -> None:
+    # 15 ms from the first questions to the last: more than any one offset would explain
+    wire, clock = way(delay_ms=2.0), two_hosts.Clock(HALF_S, ppm=900.0)
+    found = timed('echo', wire, wire, clock, plant__time_limit_s=17.0,
+                  plant__observation_hz=50.0, **PATIENT)
+    card, link = found.scored.card, found.scored.run.link
+    back, offset = card[f'one_way_back[{ANSWER}].p50'], card['clock_offset[planner]']
+    assert offset.interval is not None
+    assert 'it moved by +1' in offset.interval.method
+    off_ms = clock.off_ns(link.received[ANSWER]['steady']) / 1e6
+    # the answers lie between the first and the last questions
+    assert offset.interval.low <= off_ms.min() <= off_ms.max() <= offset.interval.high
+    assert within(float(np.median(found.true_back_ms[ANSWER])), back)
+
+
 def test_clocks_known_too_poorly_give_no_one_way_time_and_say_so(
     timed: Callable[..., Any], two_hosts: ModuleType, way: Any,
 ) -> None:

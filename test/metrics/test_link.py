@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import random
 from types import ModuleType
 
 import pytest
 
 from wm_eval_ros.metrics.link import WARMUP
+from wm_eval_ros.records import ClockExchange, CycleRecord, LinkEvent, LinkKind, Record
 from wm_eval_ros.scoring.scorecard import Scorecard
 from wm_eval_ros.scoring.scorer import score
 
@@ -55,6 +57,49 @@ def test_without_clocks_or_with_poor_ones_there_is_no_one_way_time(scenes: Modul
     assert poor[f'one_way_back[{scenes.ANSWER}]'].value is None
     assert 'more than 10% of the deadline' in poor[f'one_way_back[{scenes.ANSWER}]'].why
     assert poor[f'round_trip[{scenes.ANSWER}].p50'].value == pytest.approx(8.0)
+
+
+def test_one_way_times_are_corrected_by_what_a_drifting_clock_was_ahead_then(
+    scenes: ModuleType
+) -> None:
+    records = scenes.link_run()
+    begin = records[2].ref.stamp_ns
+
+    def drifted(at_ns: int) -> int:
+        return round((at_ns - begin) * 4e-4)
+
+    def exchange(at_ns: int) -> ClockExchange:
+        there = at_ns + scenes.MS // 4
+        return ClockExchange('planner', at_ns, there + scenes.AHEAD + drifted(there),
+                             there + scenes.AHEAD + drifted(there), at_ns + scenes.MS // 2)
+
+    def late(record: Record) -> Record:
+        """Let the device's clock gain 0.4 ms a second, 8 ms over the run."""
+        if isinstance(record, LinkEvent) and record.kind is LinkKind.RECEIVED:
+            ref = record.ref
+            moved = drifted(ref.received_ns)
+            return replace(record, ref=replace(ref, source_ns=ref.source_ns + moved))
+        if isinstance(record, CycleRecord):
+            inputs = tuple(replace(i, received_ns=i.received_ns + drifted(i.source_ns))
+                           for i in record.inputs)
+            return replace(record, inputs=inputs)
+        return record
+
+    asked = [exchange(begin + burst * 10 * 10**9 + k * scenes.MS)
+             for burst in range(3) for k in range(20)]
+    card = score([*(late(r) for r in records), *asked])
+    for name, want in (('one_way_out[/joint_states]', 2.0),
+                       (f'one_way_back[{scenes.ANSWER}]', 1.0)):
+        # the same at the begin and at the end
+        assert card[f'{name}.p50'].value == pytest.approx(want, abs=0.02)
+        assert card[f'{name}.max'].value == pytest.approx(want, abs=0.02)
+    # set in between: nothing is told
+    stepped = [replace(x, server_receive_ns=x.server_receive_ns + 10**9,
+                       server_send_ns=x.server_send_ns + 10**9) for x in asked[20:]]
+    refused = score([*(late(r) for r in records), *asked[:20], *stepped])
+    why = refused[f'one_way_back[{scenes.ANSWER}]'].why
+    assert 'a clock was set meanwhile' in why
+    assert 'take the round trip' in why
 
 
 def test_commands_that_never_came_are_counted(scenes: ModuleType) -> None:

@@ -17,7 +17,7 @@ from wm_eval_ros.metrics.base import (
     share,
     Values,
 )
-from wm_eval_ros.metrics.clock import clock_values, Offset, offset_of
+from wm_eval_ros.metrics.clock import clock_values, Offset, offset_of, was_set
 from wm_eval_ros.metrics.dependence import by_episode_or_block, cluster_distribution
 from wm_eval_ros.metrics.link_log import Link
 from wm_eval_ros.metrics.rows import NO_STAMP, Rows
@@ -149,31 +149,37 @@ def _out(topic: str, sent: Rows, run: Run, clock: Offset | None, limit_ns: float
         return ()
     at = at_stamp(sent, used['stamp'])
     on = (at >= 0) & (used['received'] != NEVER_NS)
-    return _one_way(name, used['received'][on] - sent['source'][at[on]], clock, limit_ns, -1)
+    source = sent['source'][at[on]]
+    return _one_way(name, used['received'][on] - source, source, clock, limit_ns, -1)
 
 
 def _back(topic: str, rows: Rows, clock: Offset | None, limit_ns: float) -> Values:
     """Return device to host."""
     on = (rows['source'] != NEVER_NS) & (rows['received'] != NEVER_NS)
-    return _one_way(f'one_way_back[{topic}]', (rows['received'] - rows['source'])[on], clock,
+    received = rows['received'][on]
+    return _one_way(f'one_way_back[{topic}]', received - rows['source'][on], received, clock,
                     limit_ns, 1)
 
 
-def _one_way(name: str, taken: Ints, clock: Offset | None, limit_ns: float, sign: int) -> Values:
+def _one_way(name: str, taken: Ints, times: Ints, clock: Offset | None, limit_ns: float,
+             sign: int) -> Values:
     """
     Return one-way times, corrected and with the uncertainty of the clocks in every interval.
 
     :param taken: by the two clocks as they are [ns], shape (N,)
+    :param times: when, by the host's system clock [ns], shape (N,)
     :param sign: of the device's offset in what is added
     """
     if clock is None:
         return (missing(name, 'ms', _NO_CLOCK),)
+    if clock.set_ns:
+        return (missing(name, 'ms', f'{was_set(clock)}; take the round trip'),)
     if clock.uncertainty_ns > limit_ns:
         return (missing(name, 'ms', 'the clocks are known to '
                         f'{clock.uncertainty_ns / NS_PER_MS:.3g} ms only, more than '
                         f'{LARGEST:.0%} of the deadline; take the round trip'),)
     half = clock.uncertainty_ns / NS_PER_MS
-    corrected = np.asarray(taken + sign * clock.offset_ns, np.float64) / NS_PER_MS
+    corrected = (taken + sign * clock.at(times)) / NS_PER_MS
     found = _clustered(name, np.asarray(corrected, np.float64),
                        'no message can be followed from one side to the other')
     return tuple(_widened(v, half) for v in found)
