@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from wm_eval_ros.cli import hil
+from wm_eval_ros.config.scenario import find_scenario, load_scenario
 from wm_eval_ros.records import MetricValue
 
 pytestmark = pytest.mark.slow
@@ -79,7 +81,11 @@ def test_a_planner_behind_a_wire_is_timed_both_ways(
         assert value == pytest.approx(float(np.median(true_ms)), abs=half_ms), name
     assert within(ahead_ns / 1e6, card['clock_offset[planner]'])
     assert (card[f'round_trip[{ANSWER}].p50'].value or 0.0) > 2 * (DELAY_MS - 1.0)
-    assert card[f'answers_unjoined[{ANSWER}]'].value == 0.0
+    # records of slots are lost as well: that of the last one may be repaired too late, and no
+    # later one is delivered before it
+    unjoined = card[f'answers_unjoined[{ANSWER}]']
+    assert unjoined.value is not None
+    assert unjoined.value < 0.3 * unjoined.n
 
 
 def test_lopsided_ways_deceive_the_offset_by_no_more_than_is_stated(
@@ -151,6 +157,27 @@ def test_what_the_wire_lost_is_unanswered_and_what_it_reordered_is_joined(
     sent = dict(zip(link.sent[SAMPLES[0]]['stamp'], link.sent[SAMPLES[0]]['steady'], strict=True))
     taken = [row['steady'] - sent[row['stamp']] for row in link.received[ANSWER]]
     assert min(taken) >= 4_000_000
+
+
+def test_what_never_came_to_a_planner_is_unused_and_its_commands_are_joined(
+    timed: Callable[..., Any], two_hosts: ModuleType, way: Any,
+) -> None:
+    # one sample a slot: with nothing lost next to none would be unused
+    found = timed('planner', way(delay_ms=2.0, loss=0.1), way(delay_ms=2.0), two_hosts.Clock(),
+                  plant__time_limit_s=8.0, plant__observation_hz=20.0, **PATIENT)
+    card = found.scored.card
+    assert found.out.lost > 0
+    for topic in SAMPLES:
+        unused = card[f'samples_unused[{topic}]'].value
+        assert unused is not None
+        assert unused > 0
+    # which of them the device got, nobody on the host knows: `wm-eval hil` does not tell
+    more = hil.row(hil.Point('planner', 20.0, 'state', 0), load_scenario(find_scenario('hil')),
+                   card)['more']
+    assert f'samples_unused[{SAMPLES[0]}]' in more
+    assert not [name for name in more if name.startswith(('samples_superseded', 'samples_lost'))]
+    # the way back loses nothing
+    assert card[f'answers_unjoined[{ANSWER}]'].value == 0.0
 
 
 def test_the_verb_measures_a_device_elsewhere(

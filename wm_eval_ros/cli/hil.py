@@ -212,7 +212,8 @@ def row(point: Point, scenario: Scenario, card: Scorecard) -> dict[str, Any]:
         if value is not None and not (column in _PLAIN and point.device == 'echo'):
             figures[column] = plain(value)
     inputs = {name: plain(value) for name, value in known.items() if name.startswith(
-        ('staleness[', 'samples_superseded[', 'samples_lost[', 'one_way_out[', 'clock_offset[',
+        # not what became of the unused: the recorder of the host hears what the device never got
+        ('staleness[', 'samples_unused[', 'one_way_out[', 'clock_offset[',
          'commands_unreceived[', 'stimuli_unanswered[', 'interval['))}
     host = card.manifest.get('host') or card.provenance.get('host') or {}
     return {'device': point.device, 'rate_hz': point.rate_hz, 'payload': point.payload,
