@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from wm_eval_ros.cli import outputs
-from wm_eval_ros.cli.outputs import require_writable
-from wm_eval_ros.errors import ConfigError
+from wm_eval_ros.cli.outputs import copy_folder, require_writable, writing
+from wm_eval_ros.errors import ConfigError, RecordingError
 
 
 @pytest.mark.parametrize('name', ['there', 'new', 'new/and/deeper'])
@@ -51,3 +51,23 @@ def test_one_that_nothing_can_be_written_into_is_refused(
     with pytest.raises(ConfigError, match='No space left'):
         require_writable(tmp_path / 'new')
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(('error', 'why'), [
+    (OSError(28, 'No space left on device'), 'No space left on device'),
+    (OSError('of no number'), 'of no number')])
+def test_why_a_folder_cannot_be_written_is_said(error: OSError, why: str) -> None:
+    with pytest.raises(RecordingError, match=rf'a/b: cannot be written \({why}\)'), \
+            writing(Path('a/b')):
+        raise error
+
+
+def test_a_copy_that_fails_names_the_cause(tmp_path: Path) -> None:
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'a' / 'file').write_text('x')
+    copy_folder(tmp_path / 'a', tmp_path / 'b')
+    assert (tmp_path / 'b' / 'file').read_text() == 'x'
+    (tmp_path / 'a' / 'gone').symlink_to('nowhere')
+    with pytest.raises(OSError, match='No such file or directory') as raised:
+        copy_folder(tmp_path / 'a', tmp_path / 'c')
+    assert 'No such file or directory' in (raised.value.strerror or '')

@@ -152,9 +152,9 @@ def test_equal_stamps_of_a_free_run(
 def test_bags_are_joined_and_their_episodes_kept_apart(
     write_bag: Callable[..., Path], make_cycle: Make, run_info: RunInfo
 ) -> None:
-    states = [(50.0 * i, float(i), 0.0) for i in range(3)]
     cycles = [make_cycle(i, 50 * i, inputs=used(50 * i)) for i in range(3)]
-    bags = [write_bag(name, run_info, states, [(5.0, 0.0)], cycles) for name in ('a', 'b')]
+    bags = [write_bag(name, run_info, [(50.0 * i, float(i + at), 0.0) for i in range(3)],
+                      [(5.0, 0.0)], cycles) for at, name in enumerate(('a', 'b'))]
     data = load_dataset(bags)
     assert data.episodes == 2
     assert data.sources == ('a', 'b')

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+import shutil
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from wm_eval_ros.planning.decision import Decider, Inputs, Reading
 from wm_eval_ros.planning.policy_prior import PolicyPriorPlanner
 from wm_eval_ros.planning.prior import pinned_policy
 from wm_eval_ros.records import CycleRecord, CycleStatus, InputRef, RunInfo
-from wm_eval_ros.training.decisions import Decisions, read_decisions
+from wm_eval_ros.training.decisions import Decisions, NOT_SEARCHING, read_decisions
 from wm_eval_ros.training.distill import distill, DistillResult, DistillSettings
 from wm_eval_ros.training.replan import Ticks
 
@@ -332,19 +333,63 @@ def bag(write_bag: Callable[..., Path], make_cycle: Callable[..., CycleRecord],
     cycles[6] = dataclasses.replace(cycles[6], status=CycleStatus.SKIPPED, action=())
     cycles[7] = dataclasses.replace(cycles[7], observation=(0.1,))
     cycles[8] = dataclasses.replace(cycles[8], observation=(float('nan'), 0.0))
-    return write_bag('bag', run_info, [(50.0 * k, 0.1 * k, 0.0) for k in range(10)],
+    return write_bag('bag', dataclasses.replace(run_info, planner='cem'),
+                     [(50.0 * k, 0.1 * k, 0.0) for k in range(10)],
                      [(50.0 * k + 5, -1.0) for k in range(10)], cycles)
 
 
-def test_decisions_are_the_slots_with_a_command_and_all_it_was_decided_from(bag: Path) -> None:
-    found = read_decisions([bag, bag])
+@pytest.fixture
+def driven_by(write_bag: Callable[..., Path], make_cycle: Callable[..., CycleRecord],
+              run_info: RunInfo) -> Callable[..., Path]:
+    """Return what writes three decisions of a planner."""
+    def write(name: str, planner: str, at: float = 0.0) -> Path:
+        cycles = [make_cycle(k, 50 * k, observation=(at + k, 0.0), action=(-1.0,))
+                  for k in range(3)]
+        return write_bag(name, dataclasses.replace(run_info, planner=planner),
+                         [(50.0 * k, at + k, 0.0) for k in range(3)],
+                         [(50.0 * k + 5, -1.0) for k in range(3)], cycles)
+    return write
+
+
+def test_decisions_are_the_slots_with_a_command_and_all_it_was_decided_from(
+    bag: Path, driven_by: Callable[..., Path],
+) -> None:
+    found = read_decisions([bag, driven_by('more', 'cem', 7.0)])
     assert found.feature_names == NAMES
-    assert found.planners == ('explore',)
-    one = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.9]
-    assert found.inputs[:, 0].tolist() == pytest.approx(one + one)
+    assert found.planners == ('cem',)
+    assert found.inputs[:, 0].tolist() == pytest.approx(
+        [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.9, 7.0, 8.0, 9.0])
     # in halves of the range of -2 to 2
-    assert found.actions[:, 0].tolist() == [-0.5, 1.0, *[-0.5] * 5] * 2
-    assert found.episodes.tolist() == [0, 0, 0, 0, 0, 1, 1, 2, 2, 2, 2, 2, 3, 3]
+    assert found.actions[:, 0].tolist() == [-0.5, 1.0, *[-0.5] * 8]
+    assert found.episodes.tolist() == [0, 0, 0, 0, 0, 1, 1, 2, 2, 2]
+
+
+@pytest.mark.parametrize('planner', sorted(NOT_SEARCHING))
+def test_what_does_not_search_is_no_teacher(
+    planner: str, driven_by: Callable[..., Path], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bag = driven_by('bag', planner)
+    assert main(['distill', str(bag), '--out', str(tmp_path / 'p')]) == 2
+    error = capsys.readouterr().err
+    assert f'{bag}: was driven by {planner}, which does not search' in error
+    assert error.count('\n') == 1
+
+
+def test_several_teachers_are_not_mixed(driven_by: Callable[..., Path]) -> None:
+    bags = [driven_by('a', 'cem'), driven_by('b', 'cem', 5.0), driven_by('c', 'mcts', 9.0)]
+    with pytest.raises(BagError, match=r'c: was driven by mcts, .*a by cem; .*one planner'):
+        read_decisions(bags)
+
+
+def test_the_same_decisions_are_not_taken_twice(bag: Path, tmp_path: Path) -> None:
+    again = tmp_path / 'x' / '..' / 'bag'
+    (tmp_path / 'x').mkdir()
+    with pytest.raises(BagError, match=f'{again}: is given twice, first as {bag}; .* double'):
+        read_decisions([bag, again])
+    shutil.copytree(bag, tmp_path / 'copy')
+    with pytest.raises(BagError, match=f'copy: is given twice, first as {bag}; .* double'):
+        read_decisions([bag, tmp_path / 'copy'])
 
 
 def test_a_bag_without_decisions_is_refused(
@@ -362,7 +407,9 @@ def test_the_verb_writes_a_policy_that_loads_and_says_what_it_is(
     assert main(['distill', str(bag), '--out', str(out), '--steps', '20', '--json']) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report['decisions'], report['episodes'], report['name']) == (7, 2, 'policy')
-    assert 'cloned from the planner explore' in (out / 'card.md').read_text()
+    card = (out / 'card.md').read_text()
+    assert 'cloned from the planner cem' in card
+    assert f'Made by `wm-eval distill {bag} --steps 20 --out {out}`' in card
     assert load_policy(str(out), interface, report['sha256']).spec.sha256 == report['sha256']
     assert main(['distill', str(bag), '--out', str(out)]) == 2
     assert str(out) in capsys.readouterr().err

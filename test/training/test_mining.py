@@ -7,6 +7,7 @@ from dataclasses import replace
 import json
 import math
 from pathlib import Path
+import shutil
 from typing import Any
 
 from hypothesis import given
@@ -163,6 +164,26 @@ def test_what_a_fallback_executed_is_the_command_of_its_slots(shifted: Path) -> 
     assert (entry['first_slot'], entry['last_slot'], entry['seed']) == (4, 6, 3)
     assert entry['reasons'] == {'surprise': 9.0}
     assert found.manifest['bags'][0]['run_id'] == 'r'
+
+
+def test_a_bag_is_not_mined_twice_nor_a_copy_of_it(
+        shifted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / 'link').symlink_to(shifted)
+    shutil.copytree(shifted, tmp_path / 'copy')
+    for again in ('shifted', 'link', 'copy'):
+        second = tmp_path / again
+        assert main(['mine', str(shifted), str(second), '--out', str(tmp_path / 'out')]) == 2
+        error = capsys.readouterr().err
+        assert f'{second}: is given twice' in error
+        assert error.count('\n') == 1
+        assert not (tmp_path / 'out').exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_a_bag_is_read(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / 'file').write_text('')
+    assert main(['mine', str(tmp_path / 'none'), '--out', str(tmp_path / 'file' / 'x')]) == 2
+    assert 'file/x: cannot be written' in capsys.readouterr().err
 
 
 def test_equal_bags_are_mined_to_equal_bytes(shifted: Path, tmp_path: Path) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+import shlex
 from typing import Any, TYPE_CHECKING
 
-from wm_eval_ros.cli.outputs import require_writable
+from wm_eval_ros.cli.outputs import require_writable, writing
 from wm_eval_ros.cli.overrides import require_new
 from wm_eval_ros.cli.train import phase_progress, use_threads
-from wm_eval_ros.errors import EXIT_PASS, RecordingError
+from wm_eval_ros.errors import EXIT_PASS
 
 if TYPE_CHECKING:
     from wm_eval_ros.training.distill import DistillResult, DistillSettings
@@ -22,13 +23,15 @@ EXAMPLE = """example:
       --set planner.policy=models/reacher-policy --out runs/policy
 
 exit: 0 written, 2 a bag was refused or holds no decision to learn from, 74 not written."""
+#: settings that have an option of their own
+OPTIONS = ('steps', 'hidden', 'seed')
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's options."""
     parser.epilog = EXAMPLE
     parser.add_argument('bags', metavar='BAG', type=Path, nargs='+',
-                        help='bags of runs of one scenario, under the planner to be cloned')
+                        help='bags of runs of one scenario, under the one planner to be cloned')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR',
                         help='folder of the policy; must be new or empty')
     parser.add_argument('--name', default='', help='name of the policy; default: the folder name')
@@ -51,7 +54,8 @@ def main(args: argparse.Namespace) -> int:
     from wm_eval_ros.training.distill import distill
     data = read_decisions(args.bags)
     name = args.name or args.out.resolve().name
-    report = _write(args.out, distill(data, settings, name, phase_progress('distilling')))
+    result = distill(data, settings, name, phase_progress('distilling'))
+    report = _write(args.out, result, command_of(args))
     print(json.dumps(report, indent=1) if args.json else text(report))
     return EXIT_PASS
 
@@ -60,33 +64,46 @@ def _settings(args: argparse.Namespace) -> DistillSettings:
     """Return the settings of the options, checked as a file's are."""
     from wm_eval_ros.config.schema import build
     from wm_eval_ros.training.distill import DistillSettings
-    names = ('steps', 'hidden', 'seed')
-    given = {n: getattr(args, n) for n in names if getattr(args, n) is not None}
+    given = {n: getattr(args, n) for n in OPTIONS if getattr(args, n) is not None}
     return build(DistillSettings, given, 'command line')
 
 
-def _write(folder: Path, result: DistillResult) -> dict[str, Any]:
+def command_of(args: argparse.Namespace) -> str:
+    """Return the command that makes the policy again."""
+    words = ['wm-eval', 'distill', *map(str, args.bags)]
+    for name, default in (*((n, None) for n in OPTIONS), ('threads', 1), ('name', '')):
+        if (value := getattr(args, name)) != default:
+            words += [f'--{name}', str(value)]
+    return shlex.join([*words, '--out', str(args.out)])
+
+
+def _write(folder: Path, result: DistillResult, command: str) -> dict[str, Any]:
     from wm_eval_ros.models.checkpoint import save_checkpoint
     policy = result.policy
-    try:
-        spec = save_checkpoint(folder, policy.spec, dict(policy.net.state_dict()), card(result))
-    except OSError as error:
-        raise RecordingError(f'{folder}: cannot be written ({error.strerror or error}); '
-                             'choose another --out') from None
+    with writing(folder):
+        spec = save_checkpoint(folder, policy.spec, dict(policy.net.state_dict()),
+                               card(result, command))
     return {'folder': str(folder), 'name': spec.name, 'sha256': spec.sha256,
             'planners': spec.provenance['planners'], 'episodes': result.episodes,
             'decisions': result.decisions, 'rmse': result.rmse, 'steps': result.steps,
             'seconds': round(result.seconds, 1)}
 
 
-def card(result: DistillResult) -> str:
-    """Return the card of a policy, in Markdown."""
+def card(result: DistillResult, command: str) -> str:
+    """
+    Return the card of a policy, in Markdown.
+
+    :param command: the command that made it
+    """
     spec = result.policy.spec
     made = spec.provenance
     return f"""# {spec.name}
 
 A policy cloned from the planner {', '.join(made['planners'])}: {len(spec.feature_names)} features
 and the goal to {spec.action_dim} command fields, every {spec.dt_s * 1000:g} ms.
+
+Made by `{command}`, {result.steps} gradient steps, seed {made['settings']['seed']}, torch
+{made['torch_version']}, wm_eval_ros {made['package_version']}.
 
 {result.decisions} decisions of {result.episodes} episodes ({', '.join(made['sources'])}). On
 episodes held out its commands differ from the planner's by {result.rmse:.3f} of their standard

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
+from wm_eval_ros.cli.outputs import require_writable
 from wm_eval_ros.cli.overrides import require_new
 from wm_eval_ros.errors import EXIT_PASS
 
@@ -49,6 +50,7 @@ def main(args: argparse.Namespace) -> int:
     from wm_eval_ros.training.mining import mine
     settings = _settings(args)
     require_new(args.out)
+    require_writable(args.out)
     found = mine(args.bags, settings)
     sha256 = write_mined(args.out, found.data, found.manifest)
     report = summary(found.manifest, args.out, sha256)

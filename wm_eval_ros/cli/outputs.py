@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+import errno
 from pathlib import Path
+import shutil
 import sys
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
@@ -18,12 +20,13 @@ if TYPE_CHECKING:
     from wm_eval_ros.scoring.sweep import Sweep
 
 
-def require_writable(folder: Path) -> None:
+def require_writable(folder: Path, option: str = '--out') -> None:
     """
     Refuse a folder that could not be written, before the work whose result it is to hold.
 
     It is made, written to, and removed again with all that was made for it.
 
+    :param option: that named it
     :raises ConfigError: it cannot be made, or nothing can be written into it
     """
     made: list[Path] = []
@@ -31,7 +34,7 @@ def require_writable(folder: Path) -> None:
         for path in reversed((folder, *folder.parents)):
             if path.is_file():
                 raise ConfigError(f'{folder}: cannot be written ({path} is a file); '
-                                  'choose another --out')
+                                  f'choose another {option}')
             if not path.is_dir():
                 path.mkdir()
                 made.append(path)
@@ -39,11 +42,36 @@ def require_writable(folder: Path) -> None:
             probe.write(b'0')
     except OSError as error:
         raise ConfigError(f'{folder}: cannot be written ({error.strerror or error}); '
-                          'choose another --out') from None
+                          f'choose another {option}') from None
     finally:
         with suppress(OSError):  # somebody else put something there: it stays
             for path in reversed(made):
                 path.rmdir()
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """
+    Say in one line why a folder cannot be written.
+
+    :raises RecordingError: the system refused to
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RecordingError(f'{folder}: cannot be written ({error.strerror or error})') from None
+
+
+def copy_folder(source: Path, to: Path) -> None:
+    """
+    Copy a folder to a place that is not there.
+
+    :raises OSError: it cannot be copied; of several files the reason of the first
+    """
+    try:
+        shutil.copytree(source, to)
+    except shutil.Error as error:
+        raise OSError(errno.EIO, str(error.args[0][0][2])) from None
 
 
 def write(found: Scored, folder: Path, baselines: Sequence[Scorecard] = (),
@@ -78,12 +106,10 @@ def write_files(folder: Path, files: Mapping[str, str]) -> list[Path]:
 
     :raises RecordingError: it cannot be written
     """
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             (folder / name).write_text(text, encoding='utf-8')
-    except OSError as error:
-        raise RecordingError(f'{folder}: cannot be written ({error.strerror})') from None
     return [folder / name for name in files]
 
 

@@ -18,6 +18,7 @@ from wm_eval_ros.errors import BagError, ConfigError, FieldPathError
 from wm_eval_ros.planning.scaling import to_unit
 from wm_eval_ros.records import CycleRecord, CycleStatus, RunInfo
 from wm_eval_ros.training.columns import Columns
+from wm_eval_ros.training.distinct import require_different_contents, require_different_places
 from wm_eval_ros.training.mined import is_mined, read_mined
 from wm_eval_ros.training.trajectory import Dataset, merge, Trajectory
 from wm_eval_ros.wire.codec import cycle_from_msg, CYCLE_TYPE, run_info_from_json, stamp_ns
@@ -74,15 +75,18 @@ def load_dataset(paths: Sequence[Path]) -> Dataset:
     """
     Read the training data of one or more bags of runs, or folders that `wm-eval mine` wrote.
 
-    :raises BagError: no bag of a run, no usable slot, or bags of different interfaces
+    :raises BagError: no bag of a run, no usable slot, bags of different interfaces, or one of them
+        twice
     """
     if not paths:
         raise BagError('no bag given; `wm-eval collect` records some')
+    require_different_places(paths)
     parts = [read_mined(path) if is_mined(path) else _of_bag(path) for path in paths]
     for path, part in zip(paths, parts, strict=True):
         if part.interface != parts[0].interface or part.dt_s != parts[0].dt_s:
             raise BagError(f'{path}: another interface or period than {paths[0]}; '
                            'train on bags of one scenario')
+    require_different_contents(paths, [part.sha256 for part in parts])
     return merge(parts)
 
 

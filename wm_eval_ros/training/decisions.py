@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+import hashlib
 from pathlib import Path
 
 import torch
@@ -14,7 +15,11 @@ from wm_eval_ros.errors import BagError
 from wm_eval_ros.planning.scaling import to_unit
 from wm_eval_ros.records import CycleRecord, CycleStatus
 from wm_eval_ros.training.dataset import read_recording, run_info_of
+from wm_eval_ros.training.distinct import require_different_contents, require_different_places
 from wm_eval_ros.wire.fields import feature_names, joined_names
+
+#: planners whose commands follow no search: there is nothing of a model in them
+NOT_SEARCHING = frozenset({'explore', 'hold', 'noop', 'policy_prior', 'random'})
 
 
 @dataclass(frozen=True)
@@ -36,14 +41,24 @@ class Decisions:
     sources: tuple[str, ...]
     planners: tuple[str, ...]
 
+    @property
+    def sha256(self) -> str:
+        """Hash of all that is learnt from."""
+        found = hashlib.sha256()
+        for values in (self.inputs, self.actions, self.episodes):
+            found.update(values.numpy().tobytes())
+        return found.hexdigest()
+
 
 def read_decisions(paths: Sequence[Path]) -> Decisions:
     """
     Read the slots in which a command was decided, and whose record holds all it was decided from.
 
-    :raises BagError: no bag of a run, none such slot, bags of different interfaces, or a goal or
-        observation that is an image: no record of a slot holds one
+    :raises BagError: no bag of a run, none such slot, bags of different interfaces, one of them
+        twice, a planner that does not search or several planners, or a goal or observation that is
+        an image: no record of a slot holds one
     """
+    require_different_places(paths)
     parts: list[Decisions] = []
     for path in paths:
         part = _of_bag(path)
@@ -53,6 +68,8 @@ def read_decisions(paths: Sequence[Path]) -> Decisions:
         parts.append(part)
     if not parts:
         raise BagError('no bag given; `wm-eval run` records some')
+    require_different_contents(paths, [part.sha256 for part in parts])
+    _require_one_teacher(paths, [part.planners[0] for part in parts])
     first, offset, episodes = parts[0], 0, []
     for part in parts:
         episodes.append(part.episodes + offset)
@@ -62,6 +79,17 @@ def read_decisions(paths: Sequence[Path]) -> Decisions:
         torch.cat([p.actions for p in parts]), torch.cat(episodes),
         tuple(s for p in parts for s in p.sources),
         tuple(sorted({name for p in parts for name in p.planners})))
+
+
+def _require_one_teacher(paths: Sequence[Path], planners: Sequence[str]) -> None:
+    """Refuse what a policy has nothing to learn from, and a mean of several planners."""
+    for path, name in zip(paths, planners, strict=True):
+        if name in NOT_SEARCHING:
+            raise BagError(f'{path}: was driven by {name}, which does not search, so its commands '
+                           'are none to be learnt; distil from runs of a planner that does')
+        if name != planners[0]:
+            raise BagError(f'{path}: was driven by {name}, {paths[0]} by {planners[0]}; distil '
+                           'from bags of one planner')
 
 
 def _of_bag(path: Path) -> Decisions:

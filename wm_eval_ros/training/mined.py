@@ -41,23 +41,23 @@ def is_mined(path: Path) -> bool:
 
 def write_mined(folder: Path, data: Dataset, manifest: Mapping[str, Any]) -> str:
     """
-    Write a data set; equal contents are equal bytes.
+    Write a data set, all of it or nothing; equal contents are equal bytes.
 
     :param manifest: what :func:`~wm_eval_ros.training.mining.mine` says of it
     :returns: sha256 of the manifest, which holds that of the windows
     :raises RecordingError: the folder cannot be written
     """
     from safetensors.numpy import save
+
+    from wm_eval_ros.models.checkpoint import write_whole
     windows = save(_arrays(data))
     told = {'schema': MANIFEST_SCHEMA, **manifest,
             'windows_sha256': hashlib.sha256(windows).hexdigest()}
     text = json.dumps(told, indent=1, sort_keys=True, allow_nan=False) + '\n'
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / WINDOWS).write_bytes(windows)
-        (folder / MANIFEST).write_text(text, encoding='utf-8')
+        write_whole(folder, {WINDOWS: windows, MANIFEST: text.encode()})
     except OSError as error:
-        raise RecordingError(f'{folder}: cannot be written ({error.strerror})') from None
+        raise RecordingError(f'{folder}: cannot be written ({error.strerror or error})') from None
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -21,6 +21,7 @@ from wm_eval_ros.training.dataset import (
     run_info_of,
     trajectories,
 )
+from wm_eval_ros.training.distinct import require_different_contents, require_different_places
 from wm_eval_ros.training.hard_cases import Candidate, candidates, HAND_OVERS, Piece
 from wm_eval_ros.training.selection import MineSettings, select, Window
 from wm_eval_ros.training.trajectory import Dataset, Trajectory
@@ -57,15 +58,17 @@ def mine(paths: Sequence[Path], settings: MineSettings) -> Mined:
     Windows of one episode stay one episode, so that what is held out in training is so whole.
     Equal bags and settings give equal results, whatever the place of the bags.
 
-    :raises BagError: a bag holds no run, lacks a topic, or is of another interface or period; or
-        nothing in them is a hard case
+    :raises BagError: a bag holds no run, lacks a topic, is of another interface or period, or is
+        given twice; or nothing in them is a hard case
     """
+    require_different_places(paths)
     sources = [read_source(path) for path in paths]
     first = sources[0].data
     for source, path in zip(sources, paths, strict=True):
         if (source.data.interface, source.data.dt_s) != (first.interface, first.dt_s):
             raise BagError(f'{path}: another interface or period than {paths[0]}; mine bags of '
                            'one scenario')
+    require_different_contents(paths, [source.data.sha256 for source in sources])
     owners = [n for n, source in enumerate(sources) for _ in source.pieces]
     pieces = [piece for source in sources for piece in source.pieces]
     found = candidates(pieces, settings.near)
