@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from wm_eval_ros.cli.export_model import card, own_card
 from wm_eval_ros.cli.main import main
 from wm_eval_ros.config.scenario import find_scenario, load_scenario, ObjectiveTerm
 from wm_eval_ros.errors import CheckpointError, ConfigError
@@ -201,7 +202,7 @@ def asked(
         monkeypatch.setattr('wm_eval_ros.training.fidelity_data.read_evidence',
                             lambda bag: evidence)
         monkeypatch.setattr('wm_eval_ros.training.fidelity.find_model',
-                            lambda *_: SimpleNamespace(model=network(linear_world)))
+                            lambda *_: SimpleNamespace(model=network(linear_world), folder=None))
         return main(['export-model', 'bag', '--out', str(tmp_path / 'made' / 'here'), '--states',
                      '4', *words])
     return ask
@@ -244,3 +245,18 @@ def test_an_exported_model_is_written_and_told_of(
     assert load_spec(tmp_path / 'made' / 'here').sha256 == report['sha256']
     assert [t['left_out'] for t in report['trials']] == [0] * 4
     assert '0 candidates left out' in (tmp_path / 'made' / 'here' / 'card.md').read_text()
+
+
+def test_the_card_of_an_export_keeps_that_of_its_checkpoint(
+    linear_world: Dataset, tmp_path: Path,
+) -> None:
+    trial = Trial('openvino', 'int8', 0.99, 0.98, 0.5, 1.0, 4)
+    found = Export(network(linear_world), (trial,))
+    kept = '# m\n\n## Data\n3 episodes\n\n## Held-out episodes\n0.1\n\n## Limits\nNear its data.\n'
+    (tmp_path / 'card.md').write_text(kept)
+    for _ in range(2):  # an export of an export says the trials once
+        made = card(found, own_card(tmp_path, 'm'))
+        assert made.startswith(kept)
+        assert made.count('rank correlation') == made.count('## Ranges of int8') == 1
+        (tmp_path / 'card.md').write_text(made)
+    assert 'has no card' in card(found, own_card(tmp_path / 'none', 'm'))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from wm_eval_ros.cli.learning_curve import command_of
 from wm_eval_ros.cli.main import main
 from wm_eval_ros.config.scenario import find_scenario, load_scenario
 from wm_eval_ros.config.schema import to_plain
@@ -113,6 +115,8 @@ def test_it_writes_checkpoints_that_say_their_steps_and_a_sweep_over_them(
     pytest.param(['--amounts', '2,9'], '9 episodes', id='more-than-there-are'),
     pytest.param(['--points', '0'], '--points', id='points'),
     pytest.param(['--seeds', '0'], '--seeds', id='seeds'),
+    pytest.param(['--threads', '0'], '--threads: 0; at least 1 and at most 256', id='no-thread'),
+    pytest.param(['--threads', '257'], '--threads: 257; at least 1 and at most', id='threads'),
     pytest.param(['--steps', '0'], 'train.steps', id='steps'),
     pytest.param(['--episodes', '0'], 'trial_episodes', id='episodes'),
 ])
@@ -124,6 +128,23 @@ def test_wrong_options_are_refused_before_anything_is_collected(
     assert says in said
     assert 'collecting' not in said
     assert not (tmp_path / 'o').exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_collected(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / 'file').write_text('')
+    assert main(['learning-curve', str(recipe), '--out', str(tmp_path / 'file' / 'x')]) == 2
+    said = capsys.readouterr().err
+    assert 'file/x: cannot be written' in said
+    assert said.count('\n') == 1
+
+
+def test_the_command_on_a_card_makes_the_models_again() -> None:
+    args = argparse.Namespace(recipe='reacher', amounts='2,8', points=6, seeds=2, episodes=None,
+                              steps=40, threads=1, graph=True, out=Path('c'))
+    assert command_of(args) == (
+        'wm-eval learning-curve reacher --amounts 2,8 --seeds 2 --steps 40 --graph --out c')
 
 
 def test_an_unknown_recipe_is_refused(

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 from pathlib import Path
+import shlex
+import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
 
+from wm_eval_ros import plugins
 from wm_eval_ros.cli.main import main
-from wm_eval_ros.cli.train import MOST_THREADS
+from wm_eval_ros.cli.train import command_of, MOST_THREADS
 from wm_eval_ros.config.scenario import PlannerSettings
 from wm_eval_ros.config.schema import build, to_plain
 from wm_eval_ros.errors import ConfigError
-from wm_eval_ros.models.checkpoint import load_spec
+from wm_eval_ros.models.checkpoint import GROUP, load_spec
 from wm_eval_ros.training.mined import write_mined
+from wm_eval_ros.training.settings import FAMILIES, HEEDED_BY, TrainSettings
 from wm_eval_ros.training.trajectory import Dataset
 
 
@@ -70,3 +78,109 @@ def test_as_many_threads_as_a_planner_may_have() -> None:
     build(PlannerSettings, {'torch_threads': MOST_THREADS}, 'here')
     with pytest.raises(ConfigError):
         build(PlannerSettings, {'torch_threads': MOST_THREADS + 1}, 'here')
+
+
+FULL = """import resource, sys
+from wm_eval_ros.cli.main import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_that_stands_in_the_way(
+    data: Path, tmp_path: Path,
+) -> None:
+    out = tmp_path / 'models' / 'm'
+    words = ['train', str(data), '--steps', '2', '--out', str(out)]
+    done = subprocess.run([sys.executable, '-c', FULL, *words], capture_output=True, text=True,
+                          timeout=300, check=False)
+    assert done.returncode == 74, done.stderr
+    assert f'{out}: cannot be written (File too large)' in done.stderr.splitlines()[-1]
+    assert [p.name for p in tmp_path.iterdir()] == ['data']
+    assert main(words) == 0
+    assert sorted(p.name for p in out.iterdir()) == ['card.md', 'model.safetensors', 'spec.json']
+
+
+@pytest.mark.parametrize('copied', [False, True])
+def test_data_that_are_given_twice_are_refused(
+    copied: bool, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    again = data / '..' / 'data'
+    if copied:
+        again = tmp_path / 'copy'
+        shutil.copytree(data, again)
+    assert main(['train', str(data), str(again), '--out', str(tmp_path / 'm')]) == 2
+    error = capsys.readouterr().err
+    assert f'{again}: is given twice, first as {data}; its episodes would count double' in error
+    assert error.count('\n') == 1
+    assert not (tmp_path / 'm').exists()
+
+
+def made_by(card: str) -> list[str]:
+    """Return the words of the command on a card."""
+    return shlex.split(card.partition('Made by `')[2].partition('`')[0])[1:]
+
+
+@pytest.mark.parametrize('words', [
+    pytest.param([], id='nothing-said'),
+    pytest.param(['--family', 'rssm', '--set', 'kl_weight=0.5', '--set', 'deterministic=8'],
+                 id='rssm'),
+    pytest.param(['--family', 'mlp', '--set', 'dropout=0.25', '--set', 'weight_decay=0.00002',
+                  '--seed', '3', '--hidden', '8', '--name', 'a b'], id='mlp'),
+    pytest.param(['--family', 'jepa', '--set', 'grounded=true', '--set', 'latent=4'], id='jepa'),
+    pytest.param(['--members', '2', '--set', 'learning_rate=1.0e-06', '--set', 'val_share=0.2'],
+                 id='ensemble'),
+])
+def test_the_command_on_the_card_makes_the_same_model_again(
+    words: list[str], data: Path, tmp_path: Path,
+) -> None:
+    out = tmp_path / 'made'
+    assert main(['train', str(data), '--out', str(out), '--steps', '3', *words]) == 0
+    again = made_by((out / 'card.md').read_text())
+    assert again[:2] == ['train', str(data)]
+    assert ('--family' in again, again[-2:]) == (True, ['--out', str(out)])
+    first = load_spec(out)
+    shutil.rmtree(out)
+    assert main(again) == 0
+    second = load_spec(out)
+    assert second.name == first.name
+    assert second.provenance['settings'] == first.provenance['settings']
+    assert second.architecture == first.architecture
+
+
+def test_over_a_recipe_the_command_says_what_differs_from_it() -> None:
+    base = TrainSettings(family='mlp', steps=700)
+    args = argparse.Namespace(bags=[], recipe='reacher', threads=2, name='', out=Path('m'))
+    assert command_of(args, dataclasses.replace(base, hidden=9), base) == (
+        'wm-eval train --recipe reacher --family mlp --seed 0 --hidden 9 --threads 2 --out m')
+
+
+@pytest.mark.parametrize(('words', 'says'), [
+    pytest.param(['--family', 'rssm', '--set', 'dropout=0.1'],
+                 'dropout: has no effect on a model of the family rssm; it is of mlp',
+                 id='dropout-of-an-rssm'),
+    pytest.param(['--set', 'dropout=0.1'], 'the family ensemble; it is of mlp', id='by-default'),
+    pytest.param(['--family', 'mlp', '--members', '3'], 'it is of ensemble', id='members'),
+    pytest.param(['--family', 'mlp', '--set', 'context=3'],
+                 'it is of rssm, jepa, ssm, transformer', id='context-without-a-memory'),
+    pytest.param(['--set', 'family=rssm', '--family', 'mlp'],
+                 '--family mlp and --set family=rssm: give one', id='two-families'),
+    pytest.param(['--set', 'steps=5', '--steps', '6'], '--steps 6 and --set steps=5: give one',
+                 id='two-numbers'),
+])
+def test_what_would_be_ignored_is_refused(
+    words: list[str], says: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(['train', str(data), '--out', str(tmp_path / 'm'), *words]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count('\n') == 1
+
+
+def test_a_setting_is_heeded_by_the_families_whose_architecture_has_it() -> None:
+    sizes = {'dropout', 'masks', 'deterministic', 'stochastic', 'latent', 'states', 'memory',
+             'heads', 'hidden', 'layers', 'activation'}
+    for family in sorted({*FAMILIES} - {'ensemble'}):
+        of = {f.name for f in dataclasses.fields(plugins.load(GROUP, family).architecture)}
+        heeded = {name for name in sizes if family in HEEDED_BY.get(name, FAMILIES)}
+        assert heeded == sizes & of, family

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 
 from wm_eval_ros.cli.graph import GraphRun
+from wm_eval_ros.cli.outputs import writing
 from wm_eval_ros.cli.overrides import add_overrides, scenario_of
 from wm_eval_ros.cli.run import check, default_folder, execute
 from wm_eval_ros.config.scenario import PlannerSettings, Scenario
@@ -65,6 +66,11 @@ def exploring(scenario: Scenario, model: str, trace: Path) -> Scenario:
 
 
 def write_trace(path: Path, seed: int) -> None:
-    """Write latencies drawn uniformly; a function of the seed."""
+    """
+    Write latencies drawn uniformly; a function of the seed.
+
+    :raises RecordingError: the file cannot be written
+    """
     drawn = np.random.default_rng(seed).uniform(*LATENCY_MS, TRACE_LENGTH)
-    path.write_text('\n'.join(f'{value:.3f}' for value in drawn) + '\n', encoding='utf-8')
+    with writing(path):
+        path.write_text('\n'.join(f'{value:.3f}' for value in drawn) + '\n', encoding='utf-8')

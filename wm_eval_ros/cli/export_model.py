@@ -9,14 +9,16 @@ from pathlib import Path
 import sys
 from typing import Any, TYPE_CHECKING
 
-from wm_eval_ros.cli.outputs import require_writable
-from wm_eval_ros.errors import CheckpointError, ConfigError, EXIT_FAIL, EXIT_PASS, RecordingError
+from wm_eval_ros.cli.outputs import require_writable, writing
+from wm_eval_ros.errors import CheckpointError, ConfigError, EXIT_FAIL, EXIT_PASS
 
 if TYPE_CHECKING:
     from wm_eval_ros.models.protocol import WorldModelSpec
     from wm_eval_ros.training.export import Export, Trial
 
 EXPORT_SCHEMA = 1
+#: of the card: below it stands what the export adds
+RANGES_HEADING = '## Ranges of int8'
 EXAMPLE = """example:
   wm-eval export-model runs/reacher/bag --out models/reacher_int8
   wm-eval run reacher --set planner.model=models/reacher_int8 \\
@@ -59,7 +61,9 @@ def main(args: argparse.Namespace) -> int:
     from wm_eval_ros.training.fidelity_data import read_evidence
     evidence = read_evidence(args.bag)
     torch.set_num_threads(evidence.scenario.planner.torch_threads)
-    model: Any = find_model(evidence, args.model).model
+    asked = find_model(evidence, args.model)
+    model: Any = asked.model
+    own = own_card(asked.folder, model.spec.name)
     if not hasattr(model, 'tensors'):
         raise CheckpointError(f'model {model.spec.name!r} of the family {model.spec.family} has '
                               'no weights to export')
@@ -70,7 +74,7 @@ def main(args: argparse.Namespace) -> int:
     spec: WorldModelSpec | None = None
     try:
         if found.good:
-            spec = _save(args.out, found)
+            spec = _save(args.out, found, own)
     finally:  # what was found is told, whatever becomes of the folder
         sys.stdout.write(_json(found, what, spec) if args.json else _text(found, what))
     print(f'written: {args.out}' if found.good else
@@ -78,14 +82,35 @@ def main(args: argparse.Namespace) -> int:
     return EXIT_PASS if found.good else EXIT_FAIL
 
 
-def _save(folder: Path, found: Export) -> WorldModelSpec:
+def _save(folder: Path, found: Export, own: str) -> WorldModelSpec:
     from wm_eval_ros.models.checkpoint import save_checkpoint
-    card = f'# {found.model.spec.name}\n\nThe weights of {found.model.spec.sha256}, with ' \
-        'the ranges of int8.\n\n' + '\n'.join(_line(t) for t in found.trials) + '\n'
-    try:
-        return save_checkpoint(folder, found.model.spec, found.model.tensors, card)
-    except OSError as error:
-        raise RecordingError(f'{folder}: cannot be written ({error.strerror})') from None
+    with writing(folder):
+        return save_checkpoint(folder, found.model.spec, found.model.tensors, card(found, own))
+
+
+def own_card(folder: Path | None, name: str) -> str:
+    """
+    Return the card of the checkpoint that is exported, without what an earlier export added.
+
+    :raises CheckpointError: it cannot be read
+    """
+    from wm_eval_ros.config.bounded import read_bounded, text_of
+    from wm_eval_ros.models.checkpoint import CARD, MAX_SPEC_BYTES
+    if folder is None or not (path := folder / CARD).is_file():
+        return f'# {name}\n\nThe checkpoint that this is made of has no card.\n'
+    text = text_of(read_bounded(path, MAX_SPEC_BYTES, CheckpointError), path, CheckpointError)
+    return text.partition(f'\n{RANGES_HEADING}\n')[0]
+
+
+def card(found: Export, own: str) -> str:
+    """
+    Return the card of an export: data, held-out errors and limits as they were, and the trials.
+
+    :param own: card of the checkpoint that is exported
+    """
+    lines = '\n'.join(_line(t) for t in found.trials)
+    return (f'{own.rstrip()}\n\n{RANGES_HEADING}\nThe weights of {found.model.spec.sha256}, '
+            f'with the ranges of int8.\n\n{lines}\n')
 
 
 def _text(found: Export, what: str) -> str:

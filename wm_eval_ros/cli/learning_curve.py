@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+import shlex
 import sys
 from typing import Any, TYPE_CHECKING
 
+from wm_eval_ros.cli.outputs import require_writable, writing
 from wm_eval_ros.cli.overrides import require_new, yaml_value
 from wm_eval_ros.cli.sweep_output import print_sweep, relative, write_sweep
 from wm_eval_ros.errors import ConfigError, EXIT_PASS
@@ -45,20 +47,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help='try the models on the graph in lockstep, each with a bag, instead '
                              'of in process')
     parser.add_argument('--domain', type=int, help='DDS domain of --graph; left out: a free one')
-    parser.add_argument('--threads', type=int, default=1, help='threads of torch')
+    parser.add_argument('--threads', type=int, default=1,
+                        help='threads of torch; another number gives other roundings')
     parser.add_argument('--json', action='store_true', help='print the sweep as JSON')
 
 
 def main(args: argparse.Namespace) -> int:
     """Run the verb."""
+    from wm_eval_ros.cli.train import require_threads, use_threads
+    require_threads(args.threads)
     from wm_eval_ros.training.learning_curve import episodes_of, halvings, lessons
     recipe = _recipe(args)
     total = episodes_of(recipe)
     amounts = _amounts(args.amounts) if args.amounts else halvings(total, args.points)
     wanted = lessons(total, amounts, args.seeds, recipe.train.seed)
     require_new(args.out)
-    import torch
-    torch.set_num_threads(args.threads)
+    require_writable(args.out)
+    use_threads(args.threads)
     points = _train_and_try(args, recipe, wanted)
     sweep = _on_graph(args, recipe, wanted) if args.graph else _in_process(recipe, points)
     print_sweep(sweep, as_json=args.json)
@@ -71,7 +76,7 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     """Return the recipe with what the options change, checked as a file's settings are."""
     from wm_eval_ros.config.schema import build, to_plain
     from wm_eval_ros.training.recipe import load_recipe, Recipe
-    for name in ('points', 'seeds', 'threads'):
+    for name in ('points', 'seeds'):
         if getattr(args, name) < 1:
             raise ConfigError(f'--{name}: {getattr(args, name)}; at least 1')
     plain: dict[str, Any] = to_plain(load_recipe(args.recipe))
@@ -100,19 +105,28 @@ def _train_and_try(
     from wm_eval_ros.training.recipe import RecipeRunner
     runner: RecipeRunner = RecipeRunner(recipe)
     data = runner.gather(recipe.scenario, phase_progress)
-    command = f'wm-eval learning-curve {Path(args.recipe).name}'
+    command = command_of(args)
     points = []
     for lesson, result in learn(recipe, recipe.scenario, data, wanted, phase_progress):
         say = phase_progress(f'trying {lesson.label}')
         trial = [] if args.graph else runner.trial(result.model, say)
         folder = args.out / MODELS / lesson.label
-        try:
+        with writing(folder):
             spec = save_checkpoint(folder, result.model.spec, result.model.tensors,
                                    card(result.model.spec, result, command, trial))
-        except OSError as error:
-            raise ConfigError(f'{folder}: cannot be written ({error.strerror})') from None
         points.append(_point(relative(folder, args.out), spec, trial))
     return points
+
+
+def command_of(args: argparse.Namespace) -> str:
+    """Return the command that makes the models again."""
+    words = ['wm-eval', 'learning-curve', args.recipe]
+    for name, default in (('amounts', ''), ('points', 6), ('seeds', 1), ('episodes', None),
+                          ('steps', None), ('threads', 1)):
+        if (value := getattr(args, name)) != default:
+            words += [f'--{name}', str(value)]
+    words += ['--graph'] if args.graph else []
+    return shlex.join([*words, '--out', str(args.out)])
 
 
 def _point(checkpoint: str, spec: Any, trial: Sequence[Any]) -> Point:

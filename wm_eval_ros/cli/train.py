@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 import json
 from pathlib import Path
+import shlex
 import sys
 from typing import Any
 
-from wm_eval_ros.cli.outputs import require_writable
+from wm_eval_ros.cli.outputs import require_writable, writing
 from wm_eval_ros.cli.overrides import require_new, set_values
 from wm_eval_ros.errors import ConfigError
 
@@ -20,7 +20,10 @@ EXAMPLE = """example:
   wm-eval collect reacher --episodes 100 --out data/reacher
   wm-eval train data/reacher/bag --name reacher --out models/reacher
   wm-eval train data/reacher/bag --family mlp --set dropout=0.1 --out models/reacher_mlp
-"""
+
+exit: 0 written, 2 bad input, 74 not written."""
+#: settings of the training that have an option of their own
+OPTIONS = ('family', 'steps', 'hidden', 'members', 'batch', 'seed')
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,11 +72,11 @@ def _from_bags(args: argparse.Namespace) -> dict[str, Any]:
     from wm_eval_ros.training.dataset import load_dataset
     from wm_eval_ros.training.settings import TrainSettings
     from wm_eval_ros.training.trainer import train
+    settings = _settings(args, TrainSettings())
     dataset = load_dataset(args.bags)
     name = args.name or args.out.resolve().name
-    result = train(dataset, _settings(args, TrainSettings()), name, phase_progress('training'))
-    command = f'wm-eval train {" ".join(b.name for b in args.bags)}'
-    return _write(args.out, result, f'{command} --out {args.out.name}')
+    result = train(dataset, settings, name, phase_progress('training'))
+    return _write(args.out, result, command_of(args, settings, TrainSettings()))
 
 
 def _by_recipe(args: argparse.Namespace) -> dict[str, Any]:
@@ -82,11 +85,11 @@ def _by_recipe(args: argparse.Namespace) -> dict[str, Any]:
     from wm_eval_ros.training.recipe import load_recipe, RecipeRunner
     from wm_eval_ros.training.trainer import train
     recipe = load_recipe(args.recipe)
-    recipe = replace(recipe, train=_settings(args, recipe.train))
+    base, recipe = recipe.train, replace(recipe, train=_settings(args, recipe.train))
     name, runner = args.name or recipe.scenario, RecipeRunner(recipe)
     result = train(runner.gather(name, phase_progress), recipe.train, name,
                    phase_progress('training'))
-    command = f'wm-eval train --recipe {args.recipe} --out {args.out.name}'
+    command = command_of(args, recipe.train, base)
     # before the trial: minutes that may be broken off, of a planner that may fail
     report = _write(args.out, result, command)
     print(f'written: {args.out}; next is its trial', file=sys.stderr)
@@ -95,18 +98,58 @@ def _by_recipe(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _settings(args: argparse.Namespace, base: Any) -> Any:
-    """Return the settings with those of the command line laid over, checked as a file's are."""
+    """
+    Return the settings with those of the command line laid over, checked as a file's are.
+
+    :raises ConfigError: one is given in two ways that differ, or has no effect on the family
+    """
     from wm_eval_ros.config.schema import build, to_plain
-    names = ('family', 'steps', 'hidden', 'members', 'batch', 'seed')
-    given = {n: getattr(args, n) for n in names if getattr(args, n) is not None}
-    return build(type(base), {**to_plain(base), **set_values(args.set), **given}, 'command line')
+    from wm_eval_ros.training.settings import require_heeded
+    given = {n: getattr(args, n) for n in OPTIONS if getattr(args, n) is not None}
+    further = set_values(args.set)
+    for name in sorted(given.keys() & further.keys()):
+        if given[name] != further[name]:
+            raise ConfigError(f'--{name} {given[name]} and --set {name}={further[name]}: give one')
+    plain = {**to_plain(base), **further, **given}
+    settings = build(type(base), plain, 'command line')
+    require_heeded(settings.family, {*further, *given})
+    return settings
+
+
+def command_of(args: argparse.Namespace, settings: Any, base: Any) -> str:
+    """
+    Return the command that makes the checkpoint again.
+
+    :param base: settings that hold where the command says nothing
+    """
+    from wm_eval_ros.config.schema import to_plain
+    default = to_plain(base)
+    words = ['wm-eval', 'train', *map(str, args.bags)]
+    words += ['--recipe', args.recipe] if args.recipe else []
+    words += ['--family', settings.family, '--seed', str(settings.seed)]
+    for key, value in to_plain(settings).items():
+        if key not in ('family', 'seed') and value != default[key]:
+            words += ([f'--{key}', str(value)] if key in OPTIONS else
+                      ['--set', f'{key}={_yaml(value)}'])
+    words += ['--threads', str(args.threads)] if args.threads != 1 else []
+    words += ['--name', args.name] if args.name else []
+    return shlex.join([*words, '--out', str(args.out)])
+
+
+def _yaml(value: object) -> str:
+    """Write a plain value so that YAML reads it back: 1e-05 would be a string."""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    mantissa, e, exponent = text.partition('e')
+    if isinstance(value, float) and e and '.' not in mantissa:
+        return f'{mantissa}.0e{exponent}'
+    return text
 
 
 def _write(folder: Path, result: Any, command: str) -> dict[str, Any]:
     from wm_eval_ros.models.checkpoint import save_checkpoint
     from wm_eval_ros.training.card import card
     spec = result.model.spec
-    with _into(folder):
+    with writing(folder):
         spec = save_checkpoint(folder, spec, result.model.tensors, card(spec, result, command))
     made = spec.provenance
     return {'folder': str(folder), 'name': spec.name, 'sha256': spec.sha256,
@@ -117,22 +160,13 @@ def _write(folder: Path, result: Any, command: str) -> dict[str, Any]:
 
 def _tried(folder: Path, result: Any, command: str, trial: list[Any]) -> dict[str, Any]:
     """Put a trial on the card of a checkpoint; return what the report says of it."""
-    from wm_eval_ros.models.checkpoint import CARD
+    from wm_eval_ros.models.checkpoint import CARD, write_whole
     from wm_eval_ros.training.card import card
     from wm_eval_ros.training.recipe import solved
-    with _into(folder):
-        (folder / CARD).write_text(card(result.model.spec, result, command, trial),
-                                   encoding='utf-8')
+    text = card(result.model.spec, result, command, trial)
+    with writing(folder):
+        write_whole(folder, {CARD: text.encode()})
     return {'trial_episodes': len(trial), 'trial_solved': solved(trial)}
-
-
-@contextmanager
-def _into(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(f'{folder}: cannot be written ({error.strerror or error}); '
-                          'choose another --out') from None
 
 
 def _print(report: dict[str, Any]) -> None:
@@ -150,14 +184,23 @@ def _print(report: dict[str, Any]) -> None:
     print(f'  written to {report["folder"]}, sha256 {report["sha256"]}')
 
 
+def require_threads(count: int) -> None:
+    """
+    Refuse a number of threads that torch cannot start.
+
+    :raises ConfigError: none, or more than MOST_THREADS
+    """
+    if not 1 <= count <= MOST_THREADS:
+        raise ConfigError(f'--threads: {count}; at least 1 and at most {MOST_THREADS}')
+
+
 def use_threads(count: int) -> None:
     """
     Let torch compute with so many threads.
 
     :raises ConfigError: none, or more than MOST_THREADS
     """
-    if not 1 <= count <= MOST_THREADS:
-        raise ConfigError(f'--threads: {count}; at least 1 and at most {MOST_THREADS}')
+    require_threads(count)
     import torch
     torch.set_num_threads(count)
 

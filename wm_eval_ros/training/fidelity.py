@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -77,6 +78,8 @@ class Found:
     #: sha256 in the run's manifest; empty: the run had no model
     recorded: str
     notes: tuple[str, ...] = ()
+    #: folder of its checkpoint; None: it has none
+    folder: Path | None = None
 
     @property
     def same(self) -> bool:
@@ -108,13 +111,14 @@ def find_model(evidence: OfRun, checkpoint: str = '') -> Found:
     facts, interface = evidence.info.model, evidence.scenario.interface
     recorded = str(facts.get('sha256', ''))
     if checkpoint:
-        model = load_checkpoint(find_checkpoint(checkpoint), interface=interface)
+        folder = find_checkpoint(checkpoint)
+        model = load_checkpoint(folder, interface=interface)
         if model.spec.sha256 == recorded:
-            return Found(model, recorded)
+            return Found(model, recorded, folder=folder)
         what = (f'the run was driven by {facts.get("name")!r}, sha256 {recorded[:16]}...'
                 if recorded else 'the run was driven without a model')
         return Found(model, recorded, (
-            f'asked is {model.spec.name!r}, sha256 {model.spec.sha256[:16]}...; {what}',))
+            f'asked is {model.spec.name!r}, sha256 {model.spec.sha256[:16]}...; {what}',), folder)
     if not recorded:
         raise CheckpointError('the run was driven without a model; name one with --model')
     if facts.get('family') == 'oracle':
@@ -124,7 +128,8 @@ def find_model(evidence: OfRun, checkpoint: str = '') -> Found:
         return Found(model, recorded, note)
     for name in (evidence.scenario.planner.model, *shipped_checkpoints()):
         if _sha256(name) == recorded:
-            return Found(load_checkpoint(find_checkpoint(name), interface=interface), recorded)
+            folder = find_checkpoint(name)
+            return Found(load_checkpoint(folder, interface=interface), recorded, folder=folder)
     raise CheckpointError(f'no checkpoint here has the sha256 of the run, {recorded[:16]}... '
                           f'({facts.get("name")!r}); name it with --model')
 

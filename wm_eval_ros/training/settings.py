@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from wm_eval_ros.config.schema import setting
+from wm_eval_ros.errors import ConfigError
 
 #: reports (steps done, steps in all, a few words)
 Progress = Callable[[int, int, str], None]
@@ -13,6 +14,14 @@ Progress = Callable[[int, int, str], None]
 FAMILIES = ('ensemble', 'mlp', 'physics', 'rssm', 'jepa', 'ssm', 'transformer')
 #: those that remember more than the command in force
 WITH_MEMORY: tuple[str, ...] = ('rssm', 'jepa', 'ssm', 'transformer')
+#: settings that not every family heeds, and those that do
+HEEDED_BY: dict[str, tuple[str, ...]] = {
+    'members': ('ensemble',), 'dropout': ('mlp',), 'masks': ('mlp',),
+    **dict.fromkeys(('deterministic', 'stochastic', 'kl_weight', 'kl_balance', 'free_nats'),
+                    ('rssm',)),
+    **dict.fromkeys(('latent', 'variance_weight', 'covariance_weight', 'grounded'), ('jepa',)),
+    'states': ('ssm',), 'memory': ('transformer',), 'heads': ('transformer',),
+    'context': WITH_MEMORY}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,3 +91,16 @@ class TrainSettings:
     def window(self) -> int:
         """Transitions L of a window."""
         return self.observed - 1 + self.unroll
+
+
+def require_heeded(family: str, given: Collection[str]) -> None:
+    """
+    Refuse settings that would change nothing.
+
+    :param given: names of the settings that were asked for
+    :raises ConfigError: names the first that the family does not heed, and the families that do
+    """
+    for name in sorted(given):
+        if family not in (heeding := HEEDED_BY.get(name, FAMILIES)):
+            raise ConfigError(f'{name}: has no effect on a model of the family {family}; it is of '
+                              f'{", ".join(heeding)}')
