@@ -195,9 +195,13 @@ def test_a_board_that_ran_another_model_is_refused_before_anything_is_run(
     pytest.param(['reacher', '--set', 'planner.latency_trace=x'], 'latency_trace', id='trace'),
     pytest.param(['reacher', '--episodes', '0'], 'episodes', id='episodes'),
     pytest.param(['reacher', '--domain', '999'], '--domain 999', id='domain'),
-    pytest.param(['--bags', 'x', '--compensate'], '--compensate: not with --bags', id='told-bags'),
-    pytest.param(['--bags', 'x', '--seed', '0'], '--seed: not with --bags', id='seed-bags'),
-    pytest.param(['--bags', 'nowhere'], 'nowhere', id='no-bag'),
+    pytest.param(['--bags', 'x', 'y', '--compensate'], '--compensate: not with --bags',
+                 id='told-bags'),
+    pytest.param(['--bags', 'x', 'y', '--seed', '0'], '--seed: not with --bags', id='seed-bags'),
+    pytest.param(['--bags', 'x'], 'one latency is no curve', id='one-bag'),
+    pytest.param(['--bags', 'nowhere', 'x'], 'nowhere', id='no-bag'),
+    pytest.param(['reacher', '--compensate', '--set', 'planner.horizon=1000', '--latencies',
+                  '0,150'], 'planner.horizon: 1002', id='horizon'),
 ])
 def test_wrong_input_gets_one_line_and_exit_code_2(
     words: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

@@ -93,6 +93,8 @@ def _check(args: argparse.Namespace) -> None:
     for value in args.device_p99_ms:
         if not 0 <= value < math.inf:
             raise ConfigError(f'--device-p99-ms {value:g}: milliseconds, 0 or more')
+    if len(args.bags) == 1:
+        raise ConfigError(f'--bags {args.bags[0]}: one latency is no curve; give two or more')
     if args.bags:
         own = {'--latencies': args.latencies, '--compensate': args.compensate, '--set': args.set,
                '--episodes': args.episodes, '--seed': args.seed, '--clock': args.clock,
