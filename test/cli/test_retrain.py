@@ -103,7 +103,17 @@ def test_settings_are_laid_over_a_case() -> None:
     pytest.param(['reacher_friction', '--set', 'shift=[{name: nuisance.blur}]'],
                  'nothing shifts', id='a-nuisance-is-no-shift'),
     pytest.param(['reacher_friction', '--set', 'margin'], 'write KEY=VALUE', id='no-value'),
-    pytest.param(['reacher_friction', '--threads', '0'], 'at least 1', id='no-thread'),
+    pytest.param(['reacher_friction', '--threads', '0'],
+                 '--threads: 0; at least 1 and at most 256', id='no-thread'),
+    pytest.param(['reacher_friction', '--threads', '257'],
+                 '--threads: 257; at least 1 and at most 256', id='threads'),
+    pytest.param(['reacher_friction', '--registry', '/dev/null/r'],
+                 '/dev/null/r: cannot be written', id='registry'),
+    pytest.param(['reacher_friction', '--data', 'a', '--data', 'b/../a'],
+                 'b/../a: is given twice, first as a; its episodes would count double',
+                 id='data-twice'),
+    pytest.param(['reacher_friction', '--data', 'a', '--replay', 'a'], 'a: is given twice',
+                 id='data-as-replay'),
     pytest.param(['reacher_friction', '--model', 'raecher'], 'no checkpoint', id='no-such-model'),
     pytest.param(['reacher_friction', '--model', 'cartpole'], 'trained for 1 command fields',
                  id='model-of-another-task'),
@@ -118,6 +128,15 @@ def test_bad_input_is_one_line_and_nothing_is_run(
     assert said in error
     assert error.count('\n') == 1
     assert not out.exists()
+
+
+def test_an_out_that_cannot_be_written_is_refused_before_anything_is_run(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / 'file').write_text('')
+    assert main(['retrain', 'reacher_friction', '--out', str(tmp_path / 'file' / 'x')]) == 2
+    error = capsys.readouterr().err
+    assert 'file/x: cannot be written' in error
+    assert error.count('\n') == 1
 
 
 def test_a_case_that_breaks_off_leaves_a_report_of_what_was_found(

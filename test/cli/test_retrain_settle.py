@@ -76,7 +76,8 @@ class Written(Stages):
         folder = self.folder / f'candidate_{number}'
         shutil.copytree(start.folder, folder, ignore=shutil.ignore_patterns('calibration.json'))
         return Model(folder, start.sha256), {
-            'sha256': start.sha256, 'steps': 1, 'transitions': 1, 'wall_s': 1.0, 'cpu_s': 1.0}
+            'sha256': start.sha256, 'improved': True, 'steps': 1, 'transitions': 1, 'wall_s': 1.0,
+            'cpu_s': 1.0}
 
 
 class Ended:
@@ -248,17 +249,26 @@ def own_world(folder: Path) -> Dataset:
                    actions[i].double().numpy(), np.zeros(spec.action_dim), i) for i in range(4)))
 
 
-def test_a_round_that_made_nothing_better_says_so_and_is_judged_by_what_it_did(
-        case: Callable[..., tuple[Written, Registry]], monkeypatch: pytest.MonkeyPatch) -> None:
-    # the same weights do the same, and under the shift that is not enough
-    stages, registry = case(shifted_old=HALF, shifted_1=HALF)
+@pytest.mark.parametrize('shifted', [HALF, GOOD])
+def test_a_round_that_made_nothing_better_says_so_and_is_never_promoted(
+        shifted: str, case: Callable[..., tuple[Written, Registry]],
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    # the same weights do the same: where that is good they would pass as if they were retrained
+    stages, registry = case(shifted_old=shifted, shifted_1=shifted)
     stages.case = replace(stages.case, train=ContinueSettings(steps=4, learning_rate=1.0))
     monkeypatch.setattr(Written, 'train', Stages.train)
     monkeypatch.setattr('wm_eval_ros.training.dataset.load_dataset',
                         lambda _: own_world(stages.old.folder))
     found = Ended(stages, registry)
-    assert (found.verdict, registry.current()) == (Verdict.INCONCLUSIVE, 1)
+    assert (found.verdict, registry.current()) == (Verdict.FAIL, 1)
     assert found.moves == [('added', 2), ('rejected', 2)]
+    assert 'training: nothing better came of it' in registry.history()[-1]['why'][-1]
+    (entry,) = found.report['rounds']
+    assert (entry['training']['improved'], entry['verdict'], entry['back']) == (False, 'fail',
+                                                                               False)
+    told = text({'case': 'c', **json.loads(json.dumps(found.report))})
+    assert 'NOT IMPROVED: the weights it began with' in told
+    assert 'FAIL: training: nothing better came of it' in told
     models: list[Any] = [load_checkpoint(registry.path(version)) for version in (1, 2)]
     old, new = models
     assert all(torch.equal(t, new.tensors[n]) for n, t in old.tensors.items())

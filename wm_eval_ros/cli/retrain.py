@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+import shlex
 import sys
 from typing import Any, TYPE_CHECKING
 
 from wm_eval_ros.cli.gating import EXIT_CODES
-from wm_eval_ros.cli.outputs import write_files
+from wm_eval_ros.cli.outputs import require_writable, write_files
 from wm_eval_ros.cli.overrides import MAX_DOMAIN, require_new, yaml_value
 from wm_eval_ros.errors import ConfigError
 
@@ -53,7 +54,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE',
                         help='a setting of the case by its dotted key, such as train.steps=500')
     parser.add_argument('--domain', type=int, help='DDS domain; left out: a free one')
-    parser.add_argument('--threads', type=int, default=1, help='threads of torch')
+    parser.add_argument('--threads', type=int, default=1,
+                        help='threads of torch; another number gives other roundings')
     parser.add_argument('--json', action='store_true', help='print the report as JSON')
 
 
@@ -66,20 +68,26 @@ def main(args: argparse.Namespace) -> int:
         Stages,
     )
     from wm_eval_ros.cli.retrain_rounds import Material, retrain
+    from wm_eval_ros.cli.train import require_threads, use_threads
     from wm_eval_ros.report.retraining import text
+    from wm_eval_ros.training.distinct import require_different_places
+    require_threads(args.threads)
     case = _case(args)
     require_new(args.out)
+    require_different_places([*args.data, *map(Path, args.replay)])
+    require_writable(args.out)
+    if args.registry is not None:
+        require_writable(args.registry, '--registry')
     model = _scenario_model(case)
     _require_usable(case, args.model or model)
     require_apart(case, args.data, args.replay)
-    import torch
-    torch.set_num_threads(args.threads)
+    use_threads(args.threads)
     registry, old = open_registry(args.registry or args.out / 'registry',
                                   model, args.model)
     require_fresh(case, registry)
     report: dict[str, Any] = {'case': Path(args.case).stem}
     try:
-        verdict = retrain(Stages(case, args.out, args.domain, old), registry,
+        verdict = retrain(Stages(case, args.out, args.domain, old, command_of(args)), registry,
                           Material(tuple(args.data), tuple(args.replay)), report)
     except BaseException as error:
         report['unfinished'] = str(error) or type(error).__name__
@@ -92,14 +100,23 @@ def main(args: argparse.Namespace) -> int:
     return EXIT_CODES[verdict]
 
 
+def command_of(args: argparse.Namespace) -> str:
+    """Return the command that runs the case again."""
+    words = ['wm-eval', 'retrain', args.case]
+    for name in ('data', 'replay', 'set'):
+        words += [word for value in getattr(args, name) for word in (f'--{name}', str(value))]
+    for name, default in (('registry', None), ('model', ''), ('domain', None), ('threads', 1)):
+        if (value := getattr(args, name)) != default:
+            words += [f'--{name}', str(value)]
+    return shlex.join([*words, '--out', str(args.out)])
+
+
 def _json(report: dict[str, Any]) -> str:
     return json.dumps(report, indent=1, sort_keys=True) + '\n'
 
 
 def _case(args: argparse.Namespace) -> Case:
     from wm_eval_ros.training.case import load_case
-    if args.threads < 1:
-        raise ConfigError(f'--threads: {args.threads}; at least 1')
     if args.domain is not None and not 0 <= args.domain <= MAX_DOMAIN:
         raise ConfigError(f'--domain {args.domain}: a DDS domain is 0 to {MAX_DOMAIN}')
     overrides: dict[str, object] = {}

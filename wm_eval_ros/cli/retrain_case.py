@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-import shutil
 from typing import Any, TYPE_CHECKING
 
 from wm_eval_ros.cli.collect import exploring, write_trace
+from wm_eval_ros.cli.outputs import copy_folder, writing
 from wm_eval_ros.cli.sweep_runs import run_points, Wanted
 from wm_eval_ros.cli.train import phase_progress
 from wm_eval_ros.config.detector import DetectorSettings
@@ -38,8 +38,10 @@ class Model:
 class Stages:
     """The folder of a case, and what is made in it."""
 
-    def __init__(self, case: Case, folder: Path, domain: int | None, old: Path) -> None:
+    def __init__(self, case: Case, folder: Path, domain: int | None, old: Path,
+                 command: str = 'wm-eval retrain') -> None:
         self.case, self.folder, self._domain = case, folder, domain
+        self._command = command
         self.old = Model(old, load_spec(old).sha256)
 
     def scenario(self, model: Model, *, shifted: bool, calibration: Path | None = None,
@@ -112,12 +114,14 @@ class Stages:
                                    phase_progress(f'training, round {number}'))
         spec = replace(result.model.spec, version=str(version))
         folder = self.folder / f'candidate_{number}'
-        spec = save_checkpoint(folder, spec, result.model.tensors,
-                               card(spec, result, 'wm-eval retrain'))
+        with writing(folder):
+            spec = save_checkpoint(folder, spec, result.model.tensors,
+                                   card(spec, result, self._command))
         made = spec.provenance
-        told = {'sha256': spec.sha256, 'steps': result.steps, 'episodes': made['episodes'],
-                'transitions': made['transitions'], 'wall_s': made['train_wall_s'],
-                'cpu_s': made['train_cpu_s'], 'trained_at_ns': made['trained_at_ns'],
+        told = {'sha256': spec.sha256, 'improved': result.improved, 'steps': result.steps,
+                'episodes': made['episodes'], 'transitions': made['transitions'],
+                'wall_s': made['train_wall_s'], 'cpu_s': made['train_cpu_s'],
+                'trained_at_ns': made['trained_at_ns'],
                 'rmse': result.report['rmse'][0], 'persistence': result.report['persistence'][0]}
         return Model(folder, spec.sha256), told
 
@@ -146,7 +150,7 @@ def open_registry(root: Path, scenario_model: str, given: str) -> tuple[Registry
                               'force, which is another and would not be compared with; begin a '
                               'new registry, or leave --model out')
         return registry, registry.path(current)
-    version = registry.add(lambda to: shutil.copytree(source, to), {'why': f'copy of {name}'})
+    version = registry.add(lambda to: copy_folder(source, to), {'why': f'copy of {name}'})
     registry.promote(version, {'why': 'the model to begin with'})
     return registry, registry.path(version)
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any, TYPE_CHECKING
 
 from wm_eval_ros.errors import BagError
+from wm_eval_ros.records import Verdict
 from wm_eval_ros.scoring.contrast import Question
 from wm_eval_ros.scoring.evidence import Evidence
-from wm_eval_ros.scoring.promotion import judge, Promotion
+from wm_eval_ros.scoring.promotion import Condition, judge, Promotion
 from wm_eval_ros.scoring.ranking import compare
 from wm_eval_ros.stats.proportion import clopper_pearson
 
@@ -47,8 +48,26 @@ def gate(new: Outcomes, old: Outcomes, case: Case,
         'success': {'nominal': rate_of(new.nominal), 'shifted': rate_of(new.shifted)},
         'alpha': asked.alpha, 'old_condition': kept.to_dict(), 'new_condition': gained.to_dict(),
         'regained': regained.to_dict(), 'verdict': found.verdict.value, 'back': found.back,
-        'conditions': [{'name': c.name, 'verdict': c.verdict.value, 'sentence': c.sentence}
-                       for c in found.conditions]}
+        'conditions': _told(found)}
+
+
+def turned_down(found: Promotion, told: dict[str, Any]) -> Promotion:
+    """
+    Turn down a candidate that training made nothing better of: it is no retrained model.
+
+    :param found: what it did, as :func:`gate` judged it
+    :param told: what is told of that; verdict and conditions are amended
+    """
+    why = Condition('training', Verdict.FAIL, 'nothing better came of it; these are the weights '
+                    'that it began with')
+    found = Promotion(Verdict.FAIL, (*found.conditions, why), back=False)
+    told |= {'verdict': found.verdict.value, 'back': found.back, 'conditions': _told(found)}
+    return found
+
+
+def _told(found: Promotion) -> list[dict[str, str]]:
+    return [{'name': c.name, 'verdict': c.verdict.value, 'sentence': c.sentence}
+            for c in found.conditions]
 
 
 def rate_of(evidence: Evidence) -> dict[str, Any]:

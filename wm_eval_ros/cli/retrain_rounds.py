@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wm_eval_ros.cli.retrain_case import CALIBRATION, replay_of, Stages
-from wm_eval_ros.cli.retrain_gate import ALPHA, gate, Outcomes, rate_of
+from wm_eval_ros.cli.retrain_gate import ALPHA, gate, Outcomes, rate_of, turned_down
 from wm_eval_ros.cli.retrain_settle import Candidate, settle
 from wm_eval_ros.cli.retrain_watch import run_summary, watch_bag
 from wm_eval_ros.cli.sides import evidence_of
@@ -103,8 +103,11 @@ def _rounds(stages: Stages, registry: Registry, before: Before, data: list[Path]
         nominal, shifted = stages.both(str(number), newest, 'evaluate')
         outcomes = Outcomes(evidence_of(nominal), evidence_of(shifted))
         promotion, told = gate(outcomes, before.outcomes, case, looks)
-        before = replace(before, summaries=(
-            *before.summaries, run_summary(watch_bag(shifted), outcomes.shifted)))
+        if not training['improved']:
+            promotion = turned_down(promotion, told)
+        else:
+            before = replace(before, summaries=(
+                *before.summaries, run_summary(watch_bag(shifted), outcomes.shifted)))
         tried.append(Candidate(newest, promotion, {'training': training, **told}))
         report['rounds'].append(tried[-1].entry)
         if promotion.verdict is Verdict.PASS and promotion.back:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-import shutil
 from typing import Any
 
+from wm_eval_ros.cli.outputs import copy_folder
 from wm_eval_ros.cli.retrain_case import CALIBRATION, Model, Stages
 from wm_eval_ros.cli.retrain_gate import gate, Outcomes, rate_of
 from wm_eval_ros.cli.retrain_watch import watch_bag
@@ -47,7 +47,7 @@ def settle(stages: Stages, registry: Registry, tried: Sequence[Candidate],
         registry.use_starts(max(registry.versions()), stages.case.seeds().values())
     confirmed = None if chosen is None else _confirm(stages, chosen, report)
     for candidate in tried:
-        version = registry.add(partial(shutil.copytree, candidate.model.folder), {})
+        version = registry.add(partial(copy_folder, candidate.model.folder), {})
         candidate.entry['version'] = version
         again = confirmed if candidate is chosen else None
         if again is None or again.verdict is not Verdict.PASS:

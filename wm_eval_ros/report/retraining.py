@@ -36,6 +36,7 @@ def _round(number: int, entry: Mapping[str, Any]) -> list[str]:
     return [f'round {number}: version {entry["version"]}',
             f'  trained            {made["steps"]} steps on {made["transitions"]} transitions, '
             f'{made["wall_s"]:.1f} s, {made["cpu_s"]:.1f} s of CPU',
+            *([] if made['improved'] else ['  NOT IMPROVED: the weights it began with']),
             f'  under the shift    {_rate(entry["success"]["shifted"])}',
             f'  old condition      {_rate(entry["success"]["nominal"])}',
             *_conditions(entry)]
