@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import json
 from pathlib import Path
+import shutil
 
 import pytest
 
@@ -67,6 +69,61 @@ def test_a_damaged_version_is_not_put_in_force(
     (folder / 'versions' / '2' / 'spec.json').write_text('{}')
     assert main(['registry', 'list', str(folder)]) == 0
     assert 'this version reads 1' in capsys.readouterr().out
+
+
+def test_a_version_that_was_swapped_is_shown_and_not_used(
+    folder: Path, other_weights: Callable[[Path], Path], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for version in ('1', '2'):
+        assert main(['registry', 'promote', str(folder), version]) == 0
+    shutil.rmtree(folder / 'versions' / '1')
+    other_weights(tmp_path / 'other').rename(folder / 'versions' / '1')
+    capsys.readouterr()
+    assert main(['registry', 'list', str(folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert ['CHANGED (sha256 of' in line for line in lines[1:3]] == [True, False]
+    assert lines[3] == '  what is CHANGED is not what was added and is not loaded; add it anew'
+    assert main(['registry', 'list', str(folder), '--json']) == 0
+    assert ['changed' in v for v in json.loads(capsys.readouterr().out)['versions']] == [
+        True, False]
+    for words in (['promote', str(folder), '1'], ['rollback', str(folder)]):
+        assert main(['registry', *words]) == 2
+        line = capsys.readouterr().err
+        assert 'the file was changed or damaged' in line
+        assert line.count('\n') == 1
+
+
+@pytest.mark.parametrize('words', [
+    ['list', 'DIR'], ['add', 'DIR', 'reacher'], ['promote', 'DIR', '2'], ['rollback', 'DIR'],
+])
+@pytest.mark.parametrize('name', ['versions', 'versions/1', 'versions/1/card.md', 'history.jsonl'])
+def test_a_link_in_a_registry_is_refused_before_anything_is_done(
+    folder: Path, words: list[str], name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    (folder / name).rename(tmp_path / 'elsewhere')
+    (folder / name).symlink_to(tmp_path / 'elsewhere')
+    before = sorted(tmp_path.rglob('*'))
+    capsys.readouterr()
+    assert main(['registry', *(w.replace('DIR', str(folder)) for w in words)]) == 2
+    said = capsys.readouterr()
+    assert f'{name}: a link' in said.err
+    assert (said.out, said.err.count('\n')) == ('', 1)
+    assert sorted(tmp_path.rglob('*')) == before
+
+
+def test_a_checkpoint_is_no_registry_and_models_of_two_tasks_are_not_in_one(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    model = shutil.copytree(find_checkpoint('reacher'), tmp_path / 'model')
+    capsys.readouterr()
+    for where, source, what in ((model, 'reacher', 'is itself a checkpoint'),
+                                (folder, 'cartpole', 'differs in observations')):
+        assert main(['registry', 'add', str(where), source]) == 2
+        line = capsys.readouterr().err
+        assert what in line
+        assert line.count('\n') == 1
+    assert not (model / 'versions').exists()
 
 
 @pytest.mark.parametrize('text', ['', '{"version": 9}'])

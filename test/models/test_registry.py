@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import json
 from pathlib import Path
 import shutil
@@ -12,7 +13,13 @@ from hypothesis.stateful import invariant, precondition, rule, RuleBasedStateMac
 import pytest
 
 from wm_eval_ros.errors import CheckpointError, RecordingError
-from wm_eval_ros.models.checkpoint import find_checkpoint, load_checkpoint
+from wm_eval_ros.models.checkpoint import (
+    find_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    SPEC,
+    WEIGHTS,
+)
 from wm_eval_ros.models.registry import CURRENT, HISTORY, Registry
 
 SHIPPED = find_checkpoint('reacher')
@@ -127,6 +134,119 @@ def test_rollback_never_reaches_a_version_that_was_not_in_force(registry: Regist
     (registry.folder / CURRENT).write_text('{"version": 1}')
     registry.promote(3, {})
     assert registry.rollback({}) == 1
+
+
+@pytest.mark.parametrize('name', [
+    'versions', 'versions/1', 'versions/1/spec.json', 'versions/1/notes', 'current.json',
+    'history.jsonl',
+])
+def test_a_link_in_a_registry_is_neither_followed_nor_written_through(
+    registry: Registry, name: str, tmp_path: Path,
+) -> None:
+    registry.promote(registry.add(copy, {}), {})
+    inside, outside = registry.folder / name, tmp_path / 'elsewhere'
+    if inside.exists():
+        inside.rename(outside)
+    inside.symlink_to(outside)
+    before = sorted(tmp_path.rglob('*'))
+    for act in (lambda: registry.add(copy, {}), lambda: registry.promote(1, {}),
+                lambda: registry.rollback({}), lambda: registry.reject(1, {}),
+                lambda: registry.use_starts(1, []) if '/' not in name else registry.versions(),
+                lambda: find_checkpoint(str(registry.folder))):
+        with pytest.raises(CheckpointError, match=f'{name}: a link; nothing of a registry'):
+            act()
+    assert sorted(tmp_path.rglob('*')) == before
+
+
+def test_a_registry_may_itself_be_named_by_a_link(registry: Registry, tmp_path: Path) -> None:
+    registry.promote(registry.add(copy, {}), {})
+    (tmp_path / 'link').symlink_to(registry.folder)
+    assert find_checkpoint(str(tmp_path / 'link')) == tmp_path / 'link' / 'versions' / '1'
+
+
+@pytest.mark.parametrize('by', ['weights', 'spec'])
+def test_a_version_that_was_changed_is_not_put_in_force_gone_back_to_or_loaded(
+    registry: Registry, by: str,
+) -> None:
+    for version in (1, 2):
+        registry.add(copy, {})
+        registry.promote(version, {})
+    if by == 'weights':
+        # a checkpoint that is whole, and another
+        shutil.rmtree(registry.folder / 'versions' / '1')
+        model: Any = load_checkpoint(SHIPPED)
+        save_checkpoint(registry.folder / 'versions' / '1', model.spec,
+                        {name: 0.5 * value for name, value in model.tensors.items()})
+    else:
+        with (registry.folder / 'versions' / '1' / SPEC).open('a') as file:
+            file.write('\n')
+    load_checkpoint(registry.folder / 'versions' / '1')
+    what = WEIGHTS if by == 'weights' else SPEC
+    lines = len(registry.history())
+    for act in (lambda: registry.promote(1, {}), lambda: registry.rollback({}),
+                lambda: registry.path(1)):
+        with pytest.raises(CheckpointError, match=f'sha256 of {what} is .*, history.jsonl has '):
+            act()
+    assert (registry.current(), len(registry.history())) == (2, lines)
+    (registry.folder / CURRENT).write_text('{"version": 1}')
+    with pytest.raises(CheckpointError, match='changed or damaged'):
+        find_checkpoint(str(registry.folder))
+
+
+def test_a_history_that_has_the_hash_of_the_weights_alone_still_holds(registry: Registry) -> None:
+    registry.add(copy, {})
+    path = registry.folder / HISTORY
+    entry = json.loads(path.read_text())
+    del entry['spec_file_sha256']
+    path.write_text(json.dumps(entry) + '\n')
+    assert registry.path(1).name == '1'
+    (registry.folder / 'versions' / '1' / WEIGHTS).write_bytes(b'')
+    with pytest.raises(CheckpointError, match=f'sha256 of {WEIGHTS}'):
+        registry.path(1)
+
+
+def test_a_version_that_was_not_added_is_not_put_in_force(registry: Registry) -> None:
+    registry.add(copy, {})
+    copy(registry.folder / 'versions' / '2')
+    with pytest.raises(CheckpointError, match='does not say with which sha256 it was added'):
+        registry.promote(2, {})
+
+
+def test_the_number_of_a_version_that_was_taken_away_is_not_given_again(
+    registry: Registry,
+) -> None:
+    for _ in range(2):
+        registry.add(copy, {})
+    shutil.rmtree(registry.folder / 'versions' / '2')
+    assert registry.add(copy, {}) == 3
+
+
+def test_a_folder_that_is_a_checkpoint_is_no_registry(registry: Registry) -> None:
+    copy(registry.folder)
+    before = sorted(registry.folder.rglob('*'))
+    for act in (lambda: registry.add(copy, {}), registry.versions, registry.current):
+        with pytest.raises(CheckpointError, match='is itself a checkpoint'):
+            act()
+    assert sorted(registry.folder.rglob('*')) == before
+
+
+def test_a_model_of_another_interface_is_not_added(registry: Registry) -> None:
+    registry.add(copy, {})
+    with pytest.raises(CheckpointError, match="of model 'cartpole' differs in observations from "
+                                              "that of version 1, 'reacher'"):
+        registry.add(lambda to: shutil.copytree(find_checkpoint('cartpole'), to), {})
+    assert registry.versions() == (1,)
+    assert [p.name for p in (registry.folder / 'versions').iterdir()] == ['1']
+    assert len(registry.history()) == 1
+
+
+def test_topics_may_differ_between_versions(registry: Registry, tmp_path: Path) -> None:
+    registry.add(copy, {})
+    model: Any = load_checkpoint(SHIPPED)
+    seen = model.spec.interface
+    moved = replace(seen, command=replace(seen.command, topic='arm/command'))
+    save_checkpoint(tmp_path / 'moved', replace(model.spec, interface=moved), model.tensors)
+    assert registry.add(lambda to: shutil.copytree(tmp_path / 'moved', to), {}) == 2
 
 
 @pytest.mark.parametrize('text', ['', '[]', '{"version": "1"}', '{"version": 9}', 'x' * 99999])

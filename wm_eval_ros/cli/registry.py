@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from wm_eval_ros.models.registry import Registry
 
 EXAMPLE = """example:
-  wm-eval registry add models/reacher runs/new/reacher --why "twice the data"
-  wm-eval registry list models/reacher
-  wm-eval registry promote models/reacher 2 --why "success 0.97 of 100"
-  wm-eval registry rollback models/reacher
+  wm-eval registry add registry/reacher models/reacher --why "twice the data"
+  wm-eval registry list registry/reacher
+  wm-eval registry promote registry/reacher 2 --why "success 0.97 of 100"
+  wm-eval registry rollback registry/reacher
 
-exit: 0 done, 2 no such registry, version or checkpoint, or a damaged one, 74 not written."""
+exit: 0 done, 2 no such registry, version or checkpoint, or one damaged, changed or of another
+model, 74 not written."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +46,8 @@ def main(args: argparse.Namespace) -> int:
     if args.action != 'add' and not (args.registry / VERSIONS).is_dir():
         raise CheckpointError(f'{args.registry}: no registry; `wm-eval registry add` or '
                               '`wm-eval retrain` makes one')
+    # what cannot be listed is not changed either
+    registry.versions()
     if args.action == 'add':
         _add(registry, args.what, args.why)
     elif args.action == 'promote':
@@ -78,7 +81,8 @@ def summary(registry: Registry) -> dict[str, Any]:
     Return what is in a registry.
 
     :returns: ``folder``, ``current`` (None: none is in force), ``damaged``, where the pointer to
-        the one in force is, ``versions``, one mapping each, and ``history``, in order
+        the one in force is, ``versions``, one mapping each, which holds ``changed`` where it is
+        not what was added, and ``history``, in order
     """
     report: dict[str, Any] = {'folder': str(registry.folder), 'current': None}
     try:
@@ -91,12 +95,16 @@ def summary(registry: Registry) -> dict[str, Any]:
 
 def _version(registry: Registry, number: int) -> dict[str, Any]:
     from wm_eval_ros.models.checkpoint import load_spec
+    from wm_eval_ros.models.registry import VERSIONS
+    found: dict[str, Any] = {'version': number}
+    if (changed := registry.changed(number)) is not None:
+        found['changed'] = changed
     try:
-        spec = load_spec(registry.path(number))
+        spec = load_spec(registry.folder / VERSIONS / str(number))
     except CheckpointError as error:
-        return {'version': number, 'damaged': str(error)}
+        return {**found, 'damaged': str(error)}
     made = spec.provenance
-    return {'version': number, 'name': spec.name, 'family': spec.family, 'sha256': spec.sha256,
+    return {**found, 'name': spec.name, 'family': spec.family, 'sha256': spec.sha256,
             **{key: made[key] for key in ('git_commit', 'data_sha256', 'episodes') if key in made}}
 
 
@@ -109,10 +117,14 @@ def text(report: dict[str, Any]) -> str:
         mark = '*' if found['version'] == report['current'] else ' '
         about = found.get('damaged') or (f'{found["name"]}, {found["family"]}, sha256 '
                                          f'{found["sha256"][:16]}')
+        if 'changed' in found:
+            about += f', CHANGED ({found["changed"]})'
         why = whys.get(found['version'], '')
         lines.append(f'{mark} {found["version"]:>3}  {about}{f": {why}" if why else ""}')
     if 'damaged' in report:
         lines.append(f'  none can be loaded: {report["damaged"]}')
     elif report['current'] is None:
         lines.append('  none is in force; promote one')
+    if any('changed' in found for found in report['versions']):
+        lines.append('  what is CHANGED is not what was added and is not loaded; add it anew')
     return '\n'.join(lines)
