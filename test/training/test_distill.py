@@ -415,3 +415,22 @@ def test_the_verb_writes_a_policy_that_loads_and_says_what_it_is(
     assert str(out) in capsys.readouterr().err
     assert main(['distill', str(bag), '--out', str(tmp_path / 'p'), '--steps', '0']) == 2
     assert 'steps' in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_and_the_command_can_be_repeated(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out, write = tmp_path / 'p', Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        write(path, data[:10])
+        raise OSError(28, 'No space left on device')
+
+    words = ['distill', str(bag), '--out', str(out), '--steps', '2']
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, 'write_bytes', full)
+        assert main(words) == 74
+    assert f'{out}: cannot be written (No space left on device)' in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ['bag']
+    assert main(words) == 0
