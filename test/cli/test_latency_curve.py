@@ -245,5 +245,8 @@ def test_the_same_seed_gives_the_same_curve_to_the_bit(tmp_path: Path) -> None:
              '--compensate', '--episodes', '2', '--latencies', '20,120', '--out', str(out)],
             capture_output=True, text=True, timeout=180, check=False)
         assert done.returncode in (0, 1), done.stderr
-        files.append((out / 'latency_curve.json').read_bytes())
+        data = json.loads((out / 'latency_curve.json').read_text())
+        # a commit between two points is noted
+        data['notes'] = [note for note in data['notes'] if 'different versions' not in note]
+        files.append(json.dumps(data))
     assert files[0] == files[1]
