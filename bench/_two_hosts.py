@@ -55,8 +55,9 @@ def unavailable() -> str:
         return f'two hosts need {", ".join(lacking)}'
     tried = subprocess.run(['unshare', '--net', 'ip', 'link', 'add', 'name', 'one', 'type', 'veth',
                             'peer', 'name', 'two'], capture_output=True, text=True)
-    said = tried.stderr.strip() or f'code {tried.returncode}'
-    return f'two hosts need CAP_NET_ADMIN and veth: {said}' if tried.returncode else ''
+    if tried.returncode == 0:
+        return ''
+    return f'two hosts need CAP_SYS_ADMIN, CAP_NET_ADMIN and veth: {tried.stderr.strip()}'
 
 
 def compiler() -> str | None:
