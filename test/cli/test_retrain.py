@@ -297,14 +297,15 @@ def test_a_friction_shift_raises_alarms_and_is_retrained_away(
 def test_a_model_that_learnt_nothing_is_not_promoted(
         tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip('rclpy', reason='no ROS 2 here')
-    data = tmp_path / 'data'
-    assert main(['collect', 'reacher', '--episodes', '4', '--seed', '9000000',
-                 '--out', str(data)]) == 0
+    for name, seed in (('data', '9000000'), ('replay', '9000100')):
+        assert main(['collect', 'reacher', '--episodes', '4', '--seed', seed,
+                     '--out', str(tmp_path / name)]) == 0
     code = main(['retrain', 'reacher_friction', '--out', str(tmp_path / 'case'), '--json', *SMALL,
-                 '--data', str(data / 'bag'), '--replay', str(data / 'bag'),
+                 '--data', str(tmp_path / 'data' / 'bag'),
+                 '--replay', str(tmp_path / 'replay' / 'bag'),
                  '--set', 'train.steps=1', '--set', 'train.learning_rate=1.0e-7'])
     report = json.loads(capsys.readouterr().out)
-    assert (code, report['verdict']) == (3, 'inconclusive')
+    assert (code, report['verdict']) == (1, 'fail'), 'unchanged weights are no candidate'
     assert report['registry']['in_force'] == 1
     assert 'alarms' not in report
     folder = Path(report['registry']['folder'])

@@ -1,4 +1,4 @@
-"""The robot to rehearse with: delays, a driver that stops by itself, a drive with the real graph."""
+"""The robot to rehearse with: delays, a driver that stops by itself, a drive on the graph."""
 
 from __future__ import annotations
 

@@ -83,6 +83,21 @@ def test_a_sample_older_than_allowed_is_stale() -> None:
     assert made.decide(1, inputs(), 300 * MS + 1, 0, 2**62).status is CycleStatus.STALE_INPUT
 
 
+def test_between_two_hosts_a_sample_is_as_old_as_its_arrival() -> None:
+    now = [5_000 * MS]
+    made = Decider(INTERFACE, None, Fixed([0.0]), stale_ns=200 * MS,  # type: ignore[arg-type]
+                   clock=lambda: now[0], by_arrival=True)
+    made.begin_episode(0)
+    # stamped by a clock that is 10 s behind
+    given = Inputs((Reading(InputRef('/joint_states', 100 * MS, steady_ns=4_900 * MS),
+                            np.zeros(2)),), inputs().goal)
+    assert made.decide(0, given, 10_100 * MS, 0, 2**62).status is CycleStatus.OK
+    now[0] += 101 * MS
+    assert made.decide(1, given, 10_201 * MS, 0, 2**62).status is CycleStatus.STALE_INPUT
+    made_up = Inputs((Reading(InputRef('/joint_states', 0), np.zeros(2)),), inputs().goal)
+    assert made.decide(2, made_up, 0, 0, 2**62).status is CycleStatus.OK, 'a warm-up plans'
+
+
 @pytest.mark.parametrize(('answer', 'status'), [
     pytest.param(ValueError('no\nplan'), CycleStatus.EXCEPTION, id='raises'),
     pytest.param([math.nan], CycleStatus.INVALID_OUTPUT, id='nan'),

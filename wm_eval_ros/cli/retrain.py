@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = """example:
   wm-eval retrain reacher_friction --out runs/friction
-  wm-eval retrain mine.yaml --data data/hard --replay reacher --registry models --out runs/r
+  wm-eval retrain mine.yaml --data data/hard --replay reacher --registry registry/r --out runs/r
   wm-eval run reacher --set planner.model=runs/friction/registry/reacher
 
 A candidate is put in force if it passes twice, on the starts of its round and on fresh ones, each

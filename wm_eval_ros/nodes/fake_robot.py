@@ -120,7 +120,7 @@ class FakeRobotNode:
         self._tick_ns = round(1e9 / self.scenario.plant.observation_hz)
         #: the command that acts, in its own units, shape (A,)
         self.acting: NDArray[np.float64] = self._zero
-        self._heard_ns = 0
+        self._heard_ns = self._begun_ns = self._due_ns = 0
 
     def spin(self, executor: SingleThreadedExecutor, stop: Stop) -> None:
         """Move until told to stop."""

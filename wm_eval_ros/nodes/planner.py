@@ -184,7 +184,8 @@ class PlannerNode(LifecycleNode):
                                 self._faults.strike)
         self._decider = Decider(interface, self._model, planner,
                                 stale_ns=round(self._settings.stale_ms * 1e6),
-                                delay_steps=self._settings.delay_steps)
+                                delay_steps=self._settings.delay_steps,
+                                by_arrival=self.scenario.plant.link)
         self._surprise, facts = detector_of(
             replace(self.scenario, planner=self._settings),
             '' if self._model is None else self._model.spec.sha256,

@@ -78,6 +78,7 @@ class Decider:
         stale_ns: int,
         clock: Callable[[], int] = time.monotonic_ns,
         delay_steps: int = 0,
+        by_arrival: bool = False,
     ) -> None:
         """
         Make a decider.
@@ -85,6 +86,8 @@ class Decider:
         :param stale_ns: oldest allowed age of an input [ns]
         :param clock: steady time; simulated callers pass their own
         :param delay_steps: whole slots from that of a decision to the first its command acts in
+        :param by_arrival: an input is as old as its arrival, not as its stamp: the clock that
+            stamped it is another host's
         """
         self._interface = interface
         self._model = model
@@ -92,7 +95,7 @@ class Decider:
         self._stale_ns = stale_ns
         self._clock = clock
         self._energy = EnergyMeter()
-        self._delay = delay_steps
+        self._delay, self._by_arrival = delay_steps, by_arrival
         self._rest = command_at_rest(interface.command)
         self._forget()
 
@@ -186,7 +189,9 @@ class Decider:
             refusal = _unusable(stream.topic, reading, start_ns)
             if refusal is not None or reading is None:
                 return refusal
-            age_ns = now_ns - reading.ref.stamp_ns
+            arrived = self._by_arrival and reading.ref.steady_ns != NEVER_NS
+            age_ns = (self._clock() - reading.ref.steady_ns if arrived else
+                      now_ns - reading.ref.stamp_ns)
             if age_ns > self._stale_ns:
                 return Decision(CycleStatus.STALE_INPUT,
                                 f'{stream.topic} is {age_ns / 1e6:.0f} ms old')
