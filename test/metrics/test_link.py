@@ -48,6 +48,20 @@ def test_one_way_times_are_corrected_and_know_how_far_the_clocks_are_known(
     assert found.interval.low <= 2.0 <= found.interval.high
 
 
+def test_the_device_s_times_are_told_by_the_host_s_clock_where_it_is_known(
+    scenes: ModuleType
+) -> None:
+    card = score([*scenes.link_run(), *scenes.clocks()])
+    # taken 3 ms before the slot, published 11 ms after its begin
+    assert card['staleness[/joint_states].p50'].value == pytest.approx(3.0)
+    assert card['sense_to_act.p50'].value == pytest.approx(14.0)
+    blind = score(scenes.link_run())
+    assert blind['staleness[/joint_states].p50'].value == pytest.approx(503.0)
+    # not shown to be off: 500 ms, known to 600
+    poor = score([*scenes.link_run(), *scenes.clocks(out=600 * scenes.MS, back=600 * scenes.MS)])
+    assert poor['staleness[/joint_states].p50'].value == pytest.approx(503.0)
+
+
 def test_without_clocks_or_with_poor_ones_there_is_no_one_way_time(scenes: ModuleType) -> None:
     blind = score(scenes.link_run())
     assert blind['one_way_out[/joint_states]'].value is None

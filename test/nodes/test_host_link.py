@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 import time
 from typing import Any
 
@@ -85,7 +86,7 @@ def test_the_clock_is_asked_one_question_after_the_other(make_graph: Any) -> Non
         assert (each.client_send_ns <= each.server_receive_ns <= each.server_send_ns
                 <= each.client_receive_ns)
     assert all(a.client_receive_ns <= b.client_send_ns
-               for a, b in zip(exchanges, exchanges[1:], strict=False))
+               for a, b in pairwise(exchanges))
 
 
 def test_a_command_without_a_stamp_cannot_be_joined(make_graph: Any) -> None:

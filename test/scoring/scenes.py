@@ -152,8 +152,10 @@ def link_run(lost: Iterable[int] = ()) -> list[Record]:
                                                          steady)))
         command = due + THINK + AHEAD
         used = InputRef('/joint_states', stamp, stamp, stamp + OUT + AHEAD, 5, k)
-        records.append(replace(cycle(k), command_topic=ANSWER, command_stamp_ns=command,
-                               inputs=(used,)))
+        slot = cycle(k)
+        records.append(replace(
+            slot, command_topic=ANSWER, command_stamp_ns=command, inputs=(used,),
+            stamp_ns=slot.stamp_ns + AHEAD, publish_system_ns=slot.publish_system_ns + AHEAD))
         if k not in lost:
             records.append(LinkEvent(LinkKind.RECEIVED, InputRef(
                 ANSWER, command, command, command - AHEAD + BACK,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 import math
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from wm_eval_ros.metrics.base import Floats, Ints, missing, NS_PER_MS, Values
 from wm_eval_ros.metrics.rows import Rows
-from wm_eval_ros.records import Interval, MetricValue
+from wm_eval_ros.records import Interval, MetricValue, NEVER_NS
 
 #: share of the exchanges, those with the smallest round trips, that the offset is taken from
 BEST = 0.05
@@ -125,6 +126,33 @@ def _followed(found: Offset, rows: Rows, taken: Floats) -> Offset:
     middle = float(said.min() + said.max()) / 2.0
     return replace(found, offset_ns=middle, uncertainty_ns=float(half.max()),
                    moved=tuple(zip(times.tolist(), said.tolist(), strict=True)))
+
+
+def best_of(exchanges: Mapping[str, Rows]) -> Offset | None:
+    """Return the offset of the device: of several nodes that answered the one known best."""
+    found = [o for rows in exchanges.values() if (o := offset_of(rows)) is not None]
+    return min(found, key=lambda o: o.uncertainty_ns, default=None)
+
+
+def in_host_time(slots: Rows, exchanges: Mapping[str, Rows]) -> Rows:
+    """
+    Return the slots of a device with its system times as the host's clock would have told them.
+
+    So they stand beside the stamps of samples and events, which are the host's. A clock that is
+    not shown to be off, or that was set meanwhile, is taken as it is. The stamps of commands stay:
+    they are names by which messages are joined.
+
+    :param slots: fields as in ROW
+    """
+    clock = best_of(exchanges)
+    if clock is None or clock.set_ns or (
+            not clock.moved and abs(clock.offset_ns) <= clock.uncertainty_ns):
+        return slots
+    told = slots.copy()
+    for name in ('stamp', 'publish_system'):
+        on = told[name] != NEVER_NS
+        told[name][on] -= np.round(clock.at(told[name][on])).astype(np.int64)
+    return np.asarray(told)
 
 
 def clock_values(server: str, found: Offset | None, exchanges: int) -> Values:

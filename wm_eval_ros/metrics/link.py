@@ -17,7 +17,7 @@ from wm_eval_ros.metrics.base import (
     share,
     Values,
 )
-from wm_eval_ros.metrics.clock import clock_values, Offset, offset_of, was_set
+from wm_eval_ros.metrics.clock import best_of, clock_values, Offset, offset_of, was_set
 from wm_eval_ros.metrics.dependence import by_episode_or_block, cluster_distribution
 from wm_eval_ros.metrics.link_log import Link
 from wm_eval_ros.metrics.rows import NO_STAMP, Rows
@@ -84,7 +84,7 @@ class LinkFigures(TableMetric):
         if not (link.sent or link.received or link.exchanges):
             return ()
         sent = _together(link.sent)
-        clock = _clock(link.exchanges)
+        clock = best_of(link.exchanges)
         limit_ns = LARGEST * _deadline_ns(run)
         return (
             *(v for topic, rows in link.received.items()
@@ -203,12 +203,6 @@ def _clustered(name: str, samples: Floats, why: str) -> Values:
     numbers = np.arange(len(samples))
     return cluster_distribution(name, 'ms', samples,
                                 by_episode_or_block(np.zeros_like(numbers), numbers), why)
-
-
-def _clock(exchanges: Mapping[str, Rows]) -> Offset | None:
-    """Return the offset of the device: of several nodes that answered the one known best."""
-    found = [o for rows in exchanges.values() if (o := offset_of(rows)) is not None]
-    return min(found, key=lambda o: o.uncertainty_ns, default=None)
 
 
 def _deadline_ns(run: Run) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 
 from wm_eval_ros.errors import BagError
 from wm_eval_ros.metrics.base import Ints, Values
+from wm_eval_ros.metrics.clock import in_host_time
 from wm_eval_ros.metrics.driven import Driven, driven
 from wm_eval_ros.metrics.due import due_slots
 from wm_eval_ros.metrics.episodes import Episode, episodes, order
@@ -228,12 +229,14 @@ class RunTable:
 
     def _snapshot(self) -> Run:
         schedule, duplicates = one_a_slot(self._rows.rows())
+        link = self._link.link()
+        schedule = in_host_time(schedule, link.exchanges)
         found, info = episodes(self._events), self._info()
         due = due_slots(schedule, found, _period(info, schedule))
         return Run(
             due.slots, due.gaps, due.tails, in_order(self._warmup.rows()), schedule, duplicates,
             self._inputs_of(due.slots['slot']), found, tuple(sorted(self._events, key=order)),
-            self.samples.streams, self.vectors, self._link.link(), info, len(self._infos))
+            self.samples.streams, self.vectors, link, info, len(self._infos))
 
     def _inputs_of(self, slots: Ints) -> dict[str, Rows]:
         rows = self._inputs.rows()
