@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 import re
 import resource
 import shutil
@@ -12,6 +11,7 @@ import sys
 import time
 
 from wm_eval_ros.cli.doctor import Finding
+from wm_eval_ros.nodes.machine import governors, in_container, text_of
 
 #: sleeps of 1 ms that the timers are tried with
 SLEEPS = 1500
@@ -36,14 +36,6 @@ def _warned(name: str, good: bool, found: str, remedy: str) -> Finding:
     return Finding(name, good, found, '' if good else remedy, needed=False)
 
 
-def text_of(path: str) -> str:
-    """Return a file of the kernel; empty where it has none."""
-    try:
-        return Path(path).read_text(encoding='ascii', errors='replace').strip()
-    except OSError:
-        return ''
-
-
 def _kernel() -> Finding:
     name = os.uname()
     good = text_of('/sys/kernel/realtime') == '1' or 'PREEMPT_RT' in name.version
@@ -54,8 +46,7 @@ def _kernel() -> Finding:
 
 
 def _governor() -> Finding:
-    found = sorted({text_of(str(path)) for path in Path('/sys/devices/system/cpu').glob(
-        'cpu[0-9]*/cpufreq/scaling_governor')})
+    found = governors()
     if not found:
         return _warned('CPU governor', True, 'not known: the kernel shows none', '')
     return _warned('CPU governor', found == ['performance'], ', '.join(found),
@@ -111,8 +102,7 @@ def _pages() -> Finding:
 
 def _quota() -> Finding:
     quota = text_of('/sys/fs/cgroup/cpu.max').split()
-    container = any(Path(p).exists() for p in ('/.dockerenv', '/run/.containerenv'))
-    where = 'in a container' if container else 'no container seen'
+    where = 'in a container' if in_container() else 'no container seen'
     limited = len(quota) == 2 and quota[0] != 'max'
     return _warned('CPU quota', not limited,
                    f'{where}, {" of ".join(quota)} us' if limited else f'{where}, none',

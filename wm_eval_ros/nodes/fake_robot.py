@@ -14,10 +14,10 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from wm_eval_ros.config.schema import setting
-from wm_eval_ros.errors import ConfigError, FieldPathError
+from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.process import run_node, Stop
-from wm_eval_ros.nodes.ros import message_type, qos_profile
+from wm_eval_ros.nodes.ros import finite_command, message_type, qos_profile
 from wm_eval_ros.plants.load import make_plant
 from wm_eval_ros.records import ClockMode
 from wm_eval_ros.wire import topics
@@ -169,12 +169,8 @@ class FakeRobotNode:
         self.plant.apply(action)
 
     def _on_command(self, message: Any) -> None:
-        try:
-            action = self._reader.read(message)
-        except FieldPathError as error:
-            self.node.get_logger().error(str(error), throttle_duration_sec=5.0)
-            return
-        if np.isfinite(action).all():
+        action = finite_command(self.node, self._reader, message)
+        if action is not None:
             self._heard_ns = time.monotonic_ns()
             self._commands.add(self._heard_ns, action)
 

@@ -13,6 +13,7 @@ from wm_eval_ros.config.scenario import PlannerSettings, Scenario
 from wm_eval_ros.config.schema import to_plain
 from wm_eval_ros.config.software import git_commit, package_version
 from wm_eval_ros.models.protocol import WorldModel
+from wm_eval_ros.nodes.machine import governors, in_container
 from wm_eval_ros.planning.prior import pinned_policy
 from wm_eval_ros.plants.load import pinned
 from wm_eval_ros.records import RUN_INFO_SCHEMA, RunInfo
@@ -43,9 +44,9 @@ def host_facts() -> dict[str, Any]:
     import torch
     return {
         'machine': platform.machine(), 'kernel': platform.release(), 'cpu': cpu_name(),
-        'cores': len(os.sched_getaffinity(0)), 'governor': _governor(),
-        'container': any(Path(p).exists() for p in ('/.dockerenv', '/run/.containerenv')),
-        'locked_kib': _locked_kib(), 'python': platform.python_version(),
+        'cores': len(os.sched_getaffinity(0)), 'governor': ', '.join(governors()),
+        'container': in_container(), 'locked_kib': _locked_kib(),
+        'python': platform.python_version(),
         'rmw': get_rmw_implementation_identifier(), 'device': 'cpu', 'scheduling': _scheduling(),
         'ros_distro': os.environ.get('ROS_DISTRO', 'wheels'),
         'torch': torch.__version__, 'torch_threads': torch.get_num_threads(),
@@ -81,12 +82,6 @@ def engine_facts(engine: str) -> dict[str, Any]:
         return {engine: version(engine)}
     except PackageNotFoundError:
         return {engine: 'not installed'}
-
-
-def _governor() -> str:
-    """Return what sets the clock of the processors; empty where the kernel shows none."""
-    return ', '.join(sorted({path.read_text(encoding='ascii').strip() for path in Path(
-        '/sys/devices/system/cpu').glob('cpu[0-9]*/cpufreq/scaling_governor')}))
 
 
 def _locked_kib() -> int:

@@ -19,12 +19,19 @@ from rclpy.publisher import Publisher
 
 from wm_eval_ros.config.scenario import PlantSettings, Scenario
 from wm_eval_ros.config.schema import setting
-from wm_eval_ros.errors import FieldPathError, RunError
+from wm_eval_ros.errors import RunError
 from wm_eval_ros.nodes.host_link import AT_START, HostLink, LATER
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.perturber import Perturber
 from wm_eval_ros.nodes.process import run_node, SPIN_S, Stop
-from wm_eval_ros.nodes.ros import Endpoints, message_type, qos_profile, ready_text, TYPES
+from wm_eval_ros.nodes.ros import (
+    Endpoints,
+    finite_command,
+    message_type,
+    qos_profile,
+    ready_text,
+    TYPES,
+)
 from wm_eval_ros.nodes.topic_list import COMMAND_RELAY, SENSOR_RELAY
 from wm_eval_ros.nodes.worlds import Command, LockstepWorld, RealtimeWorld
 from wm_eval_ros.perturb.injector import Change
@@ -283,12 +290,8 @@ class PlantNode:
             qos_profile(replace(topics.COMMAND, latched=True)))
 
     def _on_command(self, message: Any) -> None:
-        try:
-            action = self._reader.read(message)
-        except FieldPathError as error:
-            self.node.get_logger().error(str(error), throttle_duration_sec=5.0)
-            return
-        if np.isfinite(action).all():
+        action = finite_command(self.node, self._reader, message)
+        if action is not None:
             header = getattr(message, 'header', None)
             stamp_ns = 0 if header is None else codec.stamp_ns(header.stamp)
             self.commands.append((stamp_ns, action))

@@ -7,6 +7,8 @@ from functools import wraps
 from importlib import import_module
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rclpy.duration import Duration
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
@@ -23,11 +25,12 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
 from wm_eval_ros.config.scenario import Scenario
-from wm_eval_ros.errors import BagError, ConfigError
+from wm_eval_ros.errors import BagError, ConfigError, FieldPathError
 from wm_eval_ros.nodes.topic_list import readers, writers
 from wm_eval_ros.records import NO_SEQUENCE
 from wm_eval_ros.wire import topics
 from wm_eval_ros.wire.codec import MessageTypes
+from wm_eval_ros.wire.fields import CommandWriter
 
 
 def message_type(name: str) -> Any:
@@ -144,6 +147,16 @@ class Endpoints:
         alone += [s.topic_name for s, wanted in self._subscriptions
                   if s.get_publisher_count() < wanted]
         return ', '.join(sorted(set(alone)))
+
+
+def finite_command(node: Node, reader: CommandWriter, message: Any) -> NDArray[np.float64] | None:
+    """Return a command that a plant can obey, shape (A,); None: it is not one."""
+    try:
+        action = reader.read(message)
+    except FieldPathError as error:
+        node.get_logger().error(str(error), throttle_duration_sec=5.0)
+        return None
+    return action if np.isfinite(action).all() else None
 
 
 def sequence_of(info: Mapping[str, Any]) -> int:

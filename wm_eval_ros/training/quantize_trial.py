@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wm_eval_ros import plugins
 from wm_eval_ros.config.scenario import PlannerSettings, Scenario
 from wm_eval_ros.errors import BagError, ConfigError
 from wm_eval_ros.models.protocol import TrainedModel
 from wm_eval_ros.planning.charge import read_trace
 from wm_eval_ros.planning.imagination import Imagination
+from wm_eval_ros.planning.load import make_planner
 from wm_eval_ros.planning.protocol import Plan, Planner
 from wm_eval_ros.plants.load import make_plant
 from wm_eval_ros.records import EventKind
@@ -180,8 +180,7 @@ class _Bench:
     def drive(self, model: TrainedModel, name: str) -> Driven:
         """Run the episodes of a cell."""
         settings = self._scenario.planner
-        made = plugins.load('wm_eval_ros.planners', settings.planner)(
-            settings, model, self._scenario.interface)
+        made = make_planner(settings, model, self._scenario.interface)
         self._heard = _Heard(made)
         self._outcomes = rollout_episodes(
             self._plant, self._heard, self._scenario.interface, self._questions.seeds,
