@@ -142,7 +142,7 @@ def node_parts() -> Iterator[str]:
                if name.startswith('wm_eval_ros.nodes.')}
     declared = {script: declared_classes(module) for script, module in modules.items()}
     common = [cls for cls in next(iter(declared.values()))
-              if all(cls in classes for classes in declared.values())]
+              if all(cls in classes for classes in declared.values() if classes)]
     yield '### every node\n'
     yield from (f'{sentence(cls)}\n\n{table(list(scalar_fields(cls)))}' for cls in common)
     for script, module in modules.items():

@@ -1,6 +1,7 @@
 """Simulation: plant, planner, supervisor, monitor and recorder, ended by the last episode."""
 
 from launch.actions import DeclareLaunchArgument, EmitEvent, RegisterEventHandler, Shutdown
+from launch.conditions import IfCondition, UnlessCondition
 from launch.event_handlers import OnProcessStart
 from launch.events import matches_action
 from launch.substitutions import LaunchConfiguration
@@ -23,8 +24,10 @@ def generate_launch_description():
     }
     bag = {'bag': ParameterValue(LaunchConfiguration('bag'), value_type=str)}
     scorecard = {'scorecard': ParameterValue(LaunchConfiguration('scorecard'), value_type=str)}
+    composed = LaunchConfiguration('composed')
     planner = LifecycleNode(package='wm_eval_ros', executable='planner_node', name='planner',
-                            namespace='', parameters=[run], output='screen')
+                            namespace='', parameters=[run], output='screen',
+                            condition=UnlessCondition(composed))
 
     def change(transition):
         return EmitEvent(event=ChangeState(
@@ -39,6 +42,9 @@ def generate_launch_description():
                               description="seed of the run; -1: the scenario's"),
         DeclareLaunchArgument('episodes', default_value='0',
                               description="number of episodes; 0: the scenario's"),
+        DeclareLaunchArgument('composed', default_value='false', choices=['false', 'true'],
+                              description='planner and supervisor in one process; the scenario '
+                                          'must have composed: true as well'),
         DeclareLaunchArgument('bag', default_value='',
                               description='folder of the bag; empty: bag_ and the time of day'),
         DeclareLaunchArgument('scorecard', default_value='',
@@ -50,7 +56,10 @@ def generate_launch_description():
             entities=[change(Transition.TRANSITION_ACTIVATE)])),
         planner,
         Node(package='wm_eval_ros', executable='supervisor_node', parameters=[run],
-             output='screen'),
+             output='screen', condition=UnlessCondition(composed)),
+        Node(package='wm_eval_ros', executable='device_node', parameters=[run], output='screen',
+             arguments=['--ros-args', '-p', 'planner:autostart:=true'],
+             condition=IfCondition(composed)),
         Node(package='wm_eval_ros', executable='monitor_node', parameters=[run, scorecard],
              output='screen'),
         Node(package='wm_eval_ros', executable='recorder_node', parameters=[run, bag],

@@ -21,6 +21,7 @@ def generate_launch_description():
             "'", LaunchConfiguration('role'), f"' in ('{role}', 'both') and (", *further, ')']))
 
     echo = ["'", LaunchConfiguration('echo'), "' == 'true'"]
+    composed = ["'", LaunchConfiguration('composed'), "' == 'true'"]
     return LaunchDescription([
         DeclareLaunchArgument('scenario', default_value='hil',
                               description='scenario file, or the name of a shipped scenario; '
@@ -31,16 +32,25 @@ def generate_launch_description():
                                           'host, or both on one machine'),
         DeclareLaunchArgument('echo', default_value='false', choices=['false', 'true'],
                               description='an echo takes the place of the planner: the floor'),
+        DeclareLaunchArgument('composed', default_value='false', choices=['false', 'true'],
+                              description='planner and supervisor of the device in one process; '
+                                          'the scenario must have composed: true as well'),
         DeclareLaunchArgument('bag', default_value='',
                               description='folder of the bag; empty: bag_ and the time of day'),
         DeclareLaunchArgument('ready_timeout_s', default_value='60.0',
                               description='how long the host waits for the device [s]'),
         Node(package='wm_eval_ros', executable='planner_node', name='planner', output='screen',
-             parameters=[run, {'autostart': True}], condition=part('device', ['not ', *echo])),
+             parameters=[run, {'autostart': True}],
+             condition=part('device', ['not ', *echo, ' and not ', *composed])),
         Node(package='wm_eval_ros', executable='echo_node', name='planner', output='screen',
-             parameters=[run], condition=part('device', echo)),
+             parameters=[run], condition=part('device', [*echo, ' and not ', *composed])),
         Node(package='wm_eval_ros', executable='supervisor_node', parameters=[run],
-             output='screen', condition=part('device')),
+             output='screen', condition=part('device', ['not ', *composed])),
+        Node(package='wm_eval_ros', executable='device_node', output='screen', parameters=[run],
+             arguments=['--ros-args', '-p', 'planner:autostart:=true'],
+             condition=part('device', ['not ', *echo, ' and ', *composed])),
+        Node(package='wm_eval_ros', executable='echo_device_node', output='screen',
+             parameters=[run], condition=part('device', [*echo, ' and ', *composed])),
         Node(package='wm_eval_ros', executable='monitor_node', parameters=[run], output='screen',
              condition=part('host')),
         Node(package='wm_eval_ros', executable='recorder_node', parameters=[run, bag],

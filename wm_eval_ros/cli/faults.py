@@ -8,6 +8,8 @@ import threading
 from typing import Any
 
 from wm_eval_ros.cli.processes import NodeProcess
+from wm_eval_ros.config.scenario import Scenario
+from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.perturb import catalogue
 from wm_eval_ros.perturb.processes import DiskFull, RecorderKill
 from wm_eval_ros.perturb.protocol import ChangesProcesses, ProcessFault
@@ -91,6 +93,18 @@ class ProcessFaults:
         if on != self._stopped and not self._down:
             self._running['planner'].suspend(on)
             self._stopped = on
+
+
+def require_processes(scenario: Scenario) -> None:
+    """
+    Refuse faults of processes where planner and supervisor are one.
+
+    :raises ConfigError: naming the first
+    """
+    for each in scenario.perturbations if scenario.composed else ():
+        if process_fault(each.name) is not None:
+            raise ConfigError(f'perturbations: {each.name} is done to a process, and with '
+                              'composed: true planner and supervisor are one; set it false')
 
 
 def process_fault(name: str) -> ProcessFault | None:

@@ -1,4 +1,4 @@
-"""One run of the graph: five processes, from ready to the closed bag."""
+"""One run of the graph: its processes, from ready to the closed bag."""
 
 from __future__ import annotations
 
@@ -31,6 +31,10 @@ from wm_eval_ros.perturb.protocol import ProcessFault
 NODES = ('supervisor', 'planner', 'monitor', 'recorder')
 #: those that run on the device under test
 DEVICE = ('supervisor', 'planner')
+#: those in one process
+COMPOSED = 'device'
+#: what an echo takes the place of, and its module
+ECHOES = {'planner': 'echo', COMPOSED: 'echo_device'}
 #: node of the perturbation command.second_publisher
 SECOND_PUBLISHER = 'second_publisher'
 #: node that perturbs the messages of a robot
@@ -110,11 +114,13 @@ class GraphRun:
             'recorder': {'bag': str(self.bag)}}
         if device.echo is not None:
             own['planner'] = {'topic': device.echo}
-        here = [name for name in NODES if not (device.elsewhere and name in DEVICE)]
+        own[COMPOSED] = {f'planner:{key}': value for key, value in own['planner'].items()}
+        here = [name for name in processes(scenario)
+                if not (device.elsewhere and name in (*DEVICE, COMPOSED))]
 
         def start(name: str, count: int = 0) -> NodeProcess:
             log = self.folder / 'log' / (f'{name}.{count}.log' if count else f'{name}.log')
-            module = 'echo' if name == 'planner' and device.echo is not None else name
+            module = name if device.echo is None else ECHOES.get(name, name)
             made = NodeProcess(module, {**common, **own.get(name, {})}, log, environment,
                                follow=name == 'plant')
             if name == 'recorder':
@@ -144,6 +150,11 @@ class GraphRun:
                 raise failure(process)
 
 
+def processes(scenario: Scenario) -> tuple[str, ...]:
+    """Return the processes of a run beside the plant, in the order of their start."""
+    return (COMPOSED, *LISTENERS) if scenario.composed else NODES
+
+
 def further_nodes(scenario: Scenario) -> tuple[str, ...]:
     """Return the nodes that only the perturbations of a scenario need."""
     if scenario.plant.kind == 'hardware':
@@ -157,7 +168,8 @@ def end_in_order(running: Mapping[str, NodeProcess]) -> None:
     """End who drives first and who listens last; a second Ctrl-C does not cut the bag."""
     handlers = {number: signal.signal(number, signal.SIG_IGN)
                 for number in (signal.SIGINT, signal.SIGTERM)}
-    for names in ((SECOND_PUBLISHER, 'planner'), ('supervisor',), (RELAY, 'plant'), LISTENERS):
+    for names in ((SECOND_PUBLISHER, 'planner'), ('supervisor', COMPOSED), (RELAY, 'plant'),
+                  LISTENERS):
         end([running[name] for name in names if name in running])
     for number, handler in handlers.items():
         signal.signal(number, handler)

@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from wm_eval_ros import plugins
+from wm_eval_ros.cli.faults import require_processes
 from wm_eval_ros.cli.gating import add_gates, conclude, judge, profile_of, require_conditions
 from wm_eval_ros.cli.graph import Device, GraphRun, HERE
 from wm_eval_ros.cli.outputs import print_result, write
@@ -110,6 +111,7 @@ def check_names(scenario: Scenario, baselines: Sequence[str] = ()) -> None:
         check_settings(planner.planner)
     for each in scenario.perturbations:
         catalogue.check(each.name, each.parameters)
+    require_processes(scenario)
     if scenario.plant.kind != 'hardware':
         # that of a robot is the relay's affair
         Injector(scenario.perturbations, Host(channels(scenario)))

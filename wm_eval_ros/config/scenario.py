@@ -212,6 +212,9 @@ class Scenario:
     pinned_cpus: tuple[int, ...] = setting(
         (), doc="in realtime, processors that are the planner's, where another is left for the "
         'other nodes of its host; empty: none')
+    composed: bool = setting(
+        False, doc='planner and supervisor run in one process, `device_node`: a crash of the one '
+        'is a crash of both; not on a robot')
     baselines: tuple[str, ...] = setting(
         (), doc='planners run on the same starts beside the first')
     interface: Interface = setting(doc='topics of state, goal and command')
@@ -244,6 +247,9 @@ class Scenario:
                 cpu < 0 for cpu in self.pinned_cpus):
             raise ConfigError(f'pinned_cpus: {list(self.pinned_cpus)}; give numbers from 0 on, '
                               'each once')
+        if self.composed and self.plant.kind == 'hardware':
+            raise ConfigError('composed: not on a robot, where a planner that crashes would take '
+                              'the command gate with it; start planner_node and supervisor_node')
         if self.plant.link and (self.clock is not ClockMode.REALTIME
                                 or self.plant.kind == 'hardware'):
             raise ConfigError('plant.link: it times a device against a plant of this host; set '

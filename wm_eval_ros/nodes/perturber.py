@@ -191,6 +191,8 @@ def _host(
         lacks |= {ChangesProcesses: waits, ChangesEndpoints: waits}
     elif not process_faults:
         lacks[ChangesProcesses] = 'nobody here starts and ends processes: use wm-eval run'
+    elif scenario.composed:
+        lacks[ChangesProcesses] = 'planner and supervisor are one process (composed)'
     return Host(channels(scenario), lacks)
 
 

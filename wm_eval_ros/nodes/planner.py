@@ -367,14 +367,15 @@ class PlannerNode(LifecycleNode):
         return int(self.get_clock().now().nanoseconds)
 
 
-def _choose_transport() -> None:
+def choose_transport() -> None:
+    """Keep what may die at any moment from memory shared with others."""
     os.environ |= without_shared_memory(os.environ, get_rmw_implementation_identifier(),
                                         config_folder())
 
 
 def main() -> int:
     """Entry point of the process."""
-    return run_node(PlannerNode, before=_choose_transport)
+    return run_node(PlannerNode, before=choose_transport)
 
 
 if __name__ == '__main__':

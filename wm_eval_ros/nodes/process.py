@@ -19,10 +19,12 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import get_rmw_implementation_identifier
 
-from wm_eval_ros.config.scenario import Scenario
-from wm_eval_ros.errors import EXIT_BAD_INPUT, EXIT_RUN_FAILED, WmEvalError
+from wm_eval_ros.config.scenario import config_folder, Scenario
+from wm_eval_ros.errors import ConfigError, EXIT_BAD_INPUT, EXIT_RUN_FAILED, WmEvalError
 from wm_eval_ros.nodes.security import refusal, require_enclave
+from wm_eval_ros.nodes.transport import repaired_soon
 from wm_eval_ros.records import ClockMode
 
 #: longest sleep of the spin loop: how late a signal or a lost parent is noticed [s]
@@ -34,8 +36,10 @@ BATCH_S = 0.02
 #: longest a thread keeps the interpreter from another one of its process [s]
 SWITCH_S = 0.0005
 #: real-time priorities, the one nearest to the actuators first; nodes not named have none
-PRIORITIES = {'plant': 12, 'command_relay': 11, 'perturb_relay': 11, 'supervisor': 11,
-              'planner': 10}
+PRIORITIES = {'plant': 12, 'serial_actuator': 12, 'command_relay': 11, 'perturb_relay': 11,
+              'supervisor': 11, 'planner': 10}
+#: nodes that may share a process
+TOGETHER = ('planner', 'supervisor')
 #: MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT: what is touched stays, what is only reserved costs nothing
 _LOCK = 1 | 2 | 4
 #: somebody may go on publishing for ever [s]
@@ -57,6 +61,10 @@ class Stop:
         """Make SIGINT and SIGTERM set this instead of killing the process."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
+
+    def request(self) -> None:
+        """Stop: what runs beside this has failed."""
+        self._requested = True
 
     def __bool__(self) -> bool:
         """Say whether to stop; an orphan stops too: nobody would ever stop it."""
@@ -134,9 +142,22 @@ def settle(name: str, scenario: Scenario) -> None:
     gc.collect()
     gc.freeze()
     sys.setswitchinterval(SWITCH_S)
+    try:
+        threads = os.listdir('/proc/self/task')
+    except OSError:
+        return
+    take_place(name, scenario, threads)
+
+
+def take_place(name: str, scenario: Scenario, threads: Sequence[str]) -> None:
+    """
+    Give threads of this process the processors and the priority of a node, where asked for.
+
+    :param threads: their numbers; 0 is the one that calls
+    """
     if scenario.clock is not ClockMode.REALTIME:
         return
-    _pin(name, frozenset(scenario.pinned_cpus))
+    _pin(name, frozenset(scenario.pinned_cpus), threads)
     priority = PRIORITIES.get(name)
     if priority is None:
         return
@@ -145,17 +166,17 @@ def settle(name: str, scenario: Scenario) -> None:
             ctypes.CDLL(None).mlockall(_LOCK)
     if scenario.realtime_priority:
         with contextlib.suppress(OSError, AttributeError):
-            for thread in os.listdir('/proc/self/task'):
+            for thread in threads:
                 os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
 
 
-def _pin(name: str, pinned: frozenset[int]) -> None:
+def _pin(name: str, pinned: frozenset[int], threads: Sequence[str]) -> None:
     """Keep the planner on its processors and every other node off them, where both are left."""
     with contextlib.suppress(OSError, AttributeError):
         allowed = os.sched_getaffinity(0)
         own = allowed & pinned if name == 'planner' else allowed - pinned
         if pinned and own and own != allowed:
-            for thread in os.listdir('/proc/self/task'):
+            for thread in threads:
                 os.sched_setaffinity(int(thread), own)
 
 
@@ -168,7 +189,8 @@ def make_executor(name: str, *, needs_info: bool = False) -> Any:
 
     :param needs_info: so does this node
     """
-    if not needs_info and name in ('plant', 'supervisor', 'perturb_relay', 'command_relay'):
+    if not needs_info and name in ('plant', 'supervisor', 'perturb_relay', 'command_relay',
+                                   'serial_actuator', 'bag_player'):
         with contextlib.suppress(ImportError):
             from rclpy.experimental.events_executor import EventsExecutor
             return EventsExecutor()
@@ -191,13 +213,14 @@ def drain(executor: SingleThreadedExecutor, count: Callable[[], int]) -> None:
 
 def run_node(
     make: Callable[[], Runnable], argv: Sequence[str] | None = None,
-    before: Callable[[], None] | None = None,
+    before: Callable[[], None] | None = None, *, composed: bool = False,
 ) -> int:
     """
     Run one node until it is done or told to stop.
 
     :param make: makes the node; called after rclpy is initialised
     :param before: called before it is, while the environment can still be changed
+    :param composed: the node is planner and supervisor at once
     :returns: exit code of the process
     """
     # a crash, and the SIGABRT that ends a node which does not stop, leave its stacks in the log
@@ -207,11 +230,13 @@ def run_node(
     stop.install()
     words = list(sys.argv if argv is None else argv)
     try:
-        require_enclave(os.environ, words)
         if before is not None:
             before()
+        require_enclave(os.environ, words)
+        os.environ |= repaired_soon(os.environ, get_rmw_implementation_identifier(),
+                                    config_folder())
         rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
-        return _run(make, stop)
+        return _run(make, stop, composed)
     except rclpy_implementation.RCLError as error:
         last_word(f'rclpy: {refusal(str(error))}')
         return EXIT_BAD_INPUT
@@ -243,9 +268,21 @@ def bound_teardown(longest_s: float = TEARDOWN_S) -> None:
     signal.setitimer(signal.ITIMER_REAL, longest_s)
 
 
-def _run(make: Callable[[], Runnable], stop: Stop) -> int:
+def _require_place(name: str, scenario: Scenario, composed: bool) -> None:
+    """Refuse to run apart what the manifest says is one process, and the reverse."""
+    if name not in TOGETHER or scenario.composed is composed:
+        return
+    if composed:
+        raise ConfigError('device_node: planner and supervisor share a process only where the '
+                          'scenario has composed: true')
+    raise ConfigError(f'composed: planner and supervisor are one process; start device_node in '
+                      f'place of {name}_node')
+
+
+def _run(make: Callable[[], Runnable], stop: Stop, composed: bool) -> int:
     runnable = make()
     name = runnable.node.get_name()
+    _require_place(name, runnable.scenario, composed)
     executor = make_executor(name, needs_info=getattr(runnable, 'needs_info', False))
     executor.add_node(runnable.node)
     try:

@@ -126,9 +126,11 @@ class SupervisorNode:
                           topics.TELEMETRY, self._outlive(self._on_cycle))
         proposed = topics.proposed(command.topic)
         if self._realtime:
+            # DDS takes a writer of the reader's own process for dead between two messages; alone
+            # it could not outlive it
+            lease_ns = 0 if self.scenario.composed else round(settings.liveliness_ms * 1e6)
             ends.subscription(
-                command.type, proposed,
-                topics.proposal(self.gate.stale_ns, round(settings.liveliness_ms * 1e6)),
+                command.type, proposed, topics.proposal(self.gate.stale_ns, lease_ns),
                 self._outlive(self._on_proposal), events=SubscriptionEventCallbacks(
                     deadline=lambda _: self._act(self.gate.deadline_missed(time.monotonic_ns())),
                     liveliness=self._on_liveliness))
