@@ -1,10 +1,13 @@
 """
-How a process that may die at any moment talks to the others: without memory shared with them.
+What of the middleware is set by the environment, before a node is made.
 
-Fast DDS guards the queue of a shared-memory port by a lock that lies in that memory. One that is
-frozen or killed while it holds one stops whoever writes to or reads from that port, until Fast
-DDS takes the port for dead: after 1 s, in the supervisor or the driver as well. Over UDP nobody
-waits for the planner.
+A process that may die at any moment shares no memory with the others. Fast DDS guards the queue of
+a shared-memory port by a lock that lies in that memory. One that is frozen or killed while it
+holds one stops whoever writes to or reads from that port, until Fast DDS takes the port for dead:
+after 1 s, in the supervisor or the driver as well. Over UDP nobody waits for the planner.
+
+Beyond this host messages are lost. A reliable writer that has nothing more to say notices by its
+next heartbeat, which Fast DDS sends every 3 s: a START or a goal would come that late.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ LOCALHOST_ONLY = 'ROS_LOCALHOST_ONLY'
 _PEERS = 'ROS_STATIC_PEERS'
 #: the profile of a process on this host only, below the folder of the settings
 LOOPBACK = Path('middleware', 'loopback.xml')
+#: that of a process whose messages may be lost on their way
+NETWORK = Path('middleware', 'network.xml')
 
 
 def without_shared_memory(
@@ -39,14 +44,38 @@ def without_shared_memory(
     chosen = any(environ.get(name) for name in (TRANSPORTS, *PROFILES, _PEERS))
     if chosen or 'fastrtps' not in middleware:
         return {}
-    reach = 'LOCALHOST' if environ.get(LOCALHOST_ONLY) == '1' else environ.get(RANGE, '')
+    reach = _reach(environ)
     if reach == 'LOCALHOST':
-        profile = settings / LOOPBACK
-        if not profile.is_file():
-            sys.stderr.write(f'{profile}: is missing, so the planner shares memory with the other '
-                             'processes; reinstall wm_eval_ros\n')
-            return {}
+        profile = _profile(settings / LOOPBACK,
+                           'the planner shares memory with the other processes')
         # for this range rmw_fastrtps sets the transports itself, shared memory among them
-        return {LOCALHOST_ONLY: '0', RANGE: 'SYSTEM_DEFAULT',
-                **{name: str(profile) for name in PROFILES}}
+        return profile and {LOCALHOST_ONLY: '0', RANGE: 'SYSTEM_DEFAULT', **profile}
     return {} if reach == 'OFF' else {TRANSPORTS: 'UDPv4'}
+
+
+def repaired_soon(environ: Mapping[str, str], middleware: str, settings: Path) -> dict[str, str]:
+    """
+    Return the variables that make a process ask soon for what was lost beyond this host.
+
+    Whoever has chosen a profile, or uses another middleware, keeps that; so does who stays on this
+    host.
+
+    :param middleware: identifier of the implementation
+    :param settings: folder of the shipped settings
+    """
+    chosen = any(environ.get(name) for name in PROFILES)
+    if chosen or 'fastrtps' not in middleware or _reach(environ) in ('LOCALHOST', 'OFF'):
+        return {}
+    return _profile(settings / NETWORK, 'what is lost on the network comes up to 3 s late')
+
+
+def _reach(environ: Mapping[str, str]) -> str:
+    return 'LOCALHOST' if environ.get(LOCALHOST_ONLY) == '1' else environ.get(RANGE, '')
+
+
+def _profile(path: Path, otherwise: str) -> dict[str, str]:
+    """Return the variables that name a profile; empty: it is missing, and stderr says so."""
+    if not path.is_file():
+        sys.stderr.write(f'{path}: is missing, so {otherwise}; reinstall wm_eval_ros\n')
+        return {}
+    return {name: str(path) for name in PROFILES}
