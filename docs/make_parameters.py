@@ -93,6 +93,7 @@ def document() -> str:
     """Return the whole file."""
     from wm_eval_ros.config.interface import CommandStream, ImageStream, Interface, Stream
     from wm_eval_ros.config.perturbation import PerturbationSettings
+    from wm_eval_ros.config.replay import ReplaySettings
     from wm_eval_ros.config.robot_map import Agreement, RobotMap
     from wm_eval_ros.config.scenario import (
         ConstraintTerm,
@@ -119,7 +120,7 @@ def document() -> str:
         'supervisor': SupervisorSettings,
         'supervisor.state_limits[]': StateLimit, 'supervisor.brake[]': BrakeTerm,
         'supervisor.reflex[]': ReflexTerm,
-        'recorder': RecorderSettings}
+        'recorder': RecorderSettings, 'replay': ReplaySettings}
     recipe = {'recipe': Recipe, 'rounds[]': Round, 'train': TrainSettings}
     case = {'case': Case, 'case.mine': MineSettings, 'case.train': ContinueSettings}
     parts = [HEAD, NODES_HEAD, *node_parts(), SCENARIO_HEAD,

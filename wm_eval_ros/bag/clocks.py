@@ -62,7 +62,7 @@ def offsets(watches: Sequence[TopicWatch]) -> Iterator[Finding]:
     for topic, offset in found.items():
         if abs(offset) > OFFSET_NS:
             yield clock_finding(topic, round(offset))
-    groups = _groups(found)
+    groups = clock_groups(found)
     if len(groups) > 1:
         text = '; '.join(f'{named(topics)} {_side(found[topics[0]])}' for topics in groups)
         yield warning('clocks', '', f'header stamps of {len(groups)} clocks in one bag: {text}',
@@ -91,6 +91,29 @@ def stamp_steps(watches: Sequence[TopicWatch], start_ns: int) -> Iterator[Findin
                       f"{duration(first.size_ns)} against the recorder's clock, "
                       f'{into_bag(first.at_ns, start_ns)}', first.size_ns / NS_PER_MS,
                       first.at_ns)
+
+
+def clock_groups(offsets_ns: Mapping[str, float]) -> list[list[str]]:
+    """
+    Put topics together whose stamps may be of one clock: the recorder's, or one apart.
+
+    :param offsets_ns: median of header stamp minus log time by topic [ns]
+    """
+    ordered = sorted(offsets_ns, key=offsets_ns.__getitem__)
+    groups: list[list[str]] = []
+    for topic in ordered:
+        before = offsets_ns[groups[-1][-1]] if groups else None
+        if before is not None and (is_own(before) == is_own(offsets_ns[topic])
+                                   and offsets_ns[topic] - before <= _OLD_NS):
+            groups[-1].append(topic)
+        else:
+            groups.append([topic])
+    return groups
+
+
+def is_own(offset_ns: float) -> bool:
+    """Say whether stamps may be of the recorder's clock: not of its future, not long past."""
+    return -_OLD_NS <= offset_ns <= OFFSET_NS
 
 
 class SystemClock:
@@ -124,27 +147,8 @@ def _is_same(step: Step, other: Step) -> bool:
             and abs(step.size_ns - other.size_ns) <= OFFSET_NS)
 
 
-def _groups(offsets_ns: Mapping[str, float]) -> list[list[str]]:
-    """Put topics together whose stamps may be of one clock: the recorder's, or one apart."""
-    ordered = sorted(offsets_ns, key=offsets_ns.__getitem__)
-    groups: list[list[str]] = []
-    for topic in ordered:
-        before = offsets_ns[groups[-1][-1]] if groups else None
-        if before is not None and (_is_own(before) == _is_own(offsets_ns[topic])
-                                   and offsets_ns[topic] - before <= _OLD_NS):
-            groups[-1].append(topic)
-        else:
-            groups.append([topic])
-    return groups
-
-
-def _is_own(offset_ns: float) -> bool:
-    """Say whether stamps may be of the recorder's clock: not of its future, not long past."""
-    return -_OLD_NS <= offset_ns <= OFFSET_NS
-
-
 def _side(offset_ns: float) -> str:
-    return "on the recorder's" if _is_own(offset_ns) else f'{_offset(offset_ns)} it'
+    return "on the recorder's" if is_own(offset_ns) else f'{_offset(offset_ns)} it'
 
 
 def _offset(offset_ns: float) -> str:

@@ -61,7 +61,8 @@ def require_conditions(profile: GateProfile, scenario: Scenario) -> None:
     planner = scenario.planner
     facts = {'clock': scenario.clock, 'deadline_ns': round(planner.deadline_ms * _MS_TO_NS),
              'period_ns': round(planner.period_ms * _MS_TO_NS),
-             'settings': {'plant': to_plain(scenario.plant)}}
+             'settings': {'plant': to_plain(scenario.plant),
+                          'replay': to_plain(scenario.replay)}}
     for condition in hold_conditions(profile, facts):
         if condition.verdict is not Verdict.PASS:
             raise ConfigError(f'--gates {profile.name}: {condition.name}: {condition.sentence}')

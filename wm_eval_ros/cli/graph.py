@@ -39,6 +39,8 @@ ECHOES = {'planner': 'echo', COMPOSED: 'echo_device'}
 SECOND_PUBLISHER = 'second_publisher'
 #: node that perturbs the messages of a robot
 RELAY = 'perturb_relay'
+#: node that plays a bag in the place of a robot
+PLAYER = 'bag_player'
 #: nodes that only listen
 LISTENERS = ('monitor', 'recorder')
 #: most waits for the disk while a recorder ends, each of which may take stall_s: for bag and
@@ -94,7 +96,9 @@ class GraphRun:
         """
         self.scenario.write_text(yaml.safe_dump(to_plain(scenario), sort_keys=False),
                                  encoding='utf-8')
-        robot = scenario.plant.kind == 'hardware' or device.elsewhere
+        # a replay is on its own: no command of it may reach a robot, and no sample a robot's nodes
+        robot = device.elsewhere or (
+            scenario.plant.kind == 'hardware' and not scenario.replay.bag)
         with robot_domain(domain) if robot else reserved_domain(domain) as number:
             self._execute(scenario, node_environment(number, robot=robot), tell, device)
 
@@ -130,6 +134,10 @@ class GraphRun:
         running: dict[str, NodeProcess] = {}
         faults = ProcessFaults(running, lambda count: start('planner', count), self.bag)
 
+        def planned(process: NodeProcess) -> bool:
+            # a player ends with its bag, and has told the plant
+            return faults.planned(process) or (process.name == PLAYER and process.finished)
+
         def heed(said: dict[str, Any]) -> None:
             faults.heed(said)
             tell(said)
@@ -137,7 +145,7 @@ class GraphRun:
         try:
             for name in (*here, *further, 'plant'):
                 running[name] = start(name)
-            watch(running['plant'], running.values(), heed, faults.planned)
+            watch(running['plant'], running.values(), heed, planned)
         except KeyboardInterrupt:
             # the plant first: its ABORT belongs into the bag
             end([p for name, p in running.items() if name == 'plant'])
@@ -156,10 +164,11 @@ def processes(scenario: Scenario) -> tuple[str, ...]:
 
 
 def further_nodes(scenario: Scenario) -> tuple[str, ...]:
-    """Return the nodes that only the perturbations of a scenario need."""
+    """Return the nodes that only the perturbations or the replay of a scenario need."""
     if scenario.plant.kind == 'hardware':
         # between a robot and the planner; nothing else is done to a robot
-        return (RELAY,) if scenario.perturbations else ()
+        relay = (RELAY,) if scenario.perturbations else ()
+        return (*relay, PLAYER) if scenario.replay.bag else relay
     faults = [process_fault(each.name) for each in scenario.perturbations]
     return (SECOND_PUBLISHER,) if ProcessFault.SECOND_PUBLISHER in faults else ()
 
@@ -168,8 +177,8 @@ def end_in_order(running: Mapping[str, NodeProcess]) -> None:
     """End who drives first and who listens last; a second Ctrl-C does not cut the bag."""
     handlers = {number: signal.signal(number, signal.SIG_IGN)
                 for number in (signal.SIGINT, signal.SIGTERM)}
-    for names in ((SECOND_PUBLISHER, 'planner'), ('supervisor', COMPOSED), (RELAY, 'plant'),
-                  LISTENERS):
+    for names in ((SECOND_PUBLISHER, 'planner'), ('supervisor', COMPOSED),
+                  (RELAY, 'plant', PLAYER), LISTENERS):
         end([running[name] for name in names if name in running])
     for number, handler in handlers.items():
         signal.signal(number, handler)

@@ -44,6 +44,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help="a perturbation beside the scenario's; may be given more than once")
     parser.add_argument('--baselines', action='store_true',
                         help="also run the scenario's baselines, on the same starts")
+    parser.add_argument('--replay', type=Path, metavar='BAG',
+                        help='play the sensors of a bag in the place of the robot (plant.kind '
+                             'hardware); the run ends with the bag')
     add_gates(parser)
     add_until_decided(parser)
     parser.add_argument('--json', action='store_true',
@@ -55,7 +58,7 @@ def main(args: argparse.Namespace) -> int:
     refuse_stray(args)
     if args.until_decided:
         return run_until_decided(args)
-    scenario, profile = scenario_of(args), profile_of(args)
+    scenario, profile = scenario_of(args, replay(args)), profile_of(args)
     if profile is not None:
         require_conditions(profile, scenario)
     baselines = scenario.baselines if args.baselines else ()
@@ -80,6 +83,11 @@ def main(args: argparse.Namespace) -> int:
     return code
 
 
+def replay(args: argparse.Namespace) -> dict[str, object]:
+    """Return the settings, by dotted key, that ``--replay`` stands for."""
+    return {} if args.replay is None else {'replay.bag': str(args.replay)}
+
+
 def check(scenario: Scenario, baselines: Sequence[str] = ()) -> None:
     """
     Refuse what a node would refuse, before anything is started or written.
@@ -89,6 +97,7 @@ def check(scenario: Scenario, baselines: Sequence[str] = ()) -> None:
     check_names(scenario, baselines)
     check_planners(scenario, baselines)
     check_plant(scenario)
+    check_replay(scenario)
     check_seal(scenario)
 
 
@@ -150,6 +159,21 @@ def check_plant(scenario: Scenario) -> None:
         close = getattr(make_plant(scenario), 'close', None)
         if close is not None:
             close()
+
+
+def check_replay(scenario: Scenario) -> None:
+    """
+    Open the bag that is to be played, where one is: what the player would refuse is refused.
+
+    :raises BagError: it cannot be read, or lacks what the model sees
+    :raises ConfigError: the model sees a topic of commands
+    """
+    if scenario.replay.bag:
+        from wm_eval_ros.bag.playback import absolute, Playback, sensor_topics
+        from wm_eval_ros.bag.reader import open_bag
+        with open_bag(scenario.replay.bag) as bag:
+            found = sensor_topics(scenario.interface, bag.topics, absolute)
+            Playback(bag, tuple(found), scenario.replay)
 
 
 def check_seal(scenario: Scenario) -> None:

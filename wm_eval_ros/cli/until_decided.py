@@ -56,7 +56,8 @@ def refuse_stray(args: argparse.Namespace) -> None:
         raise ConfigError(f'--{stray[0].replace("_", "-")}: only with --until-decided')
     if args.until_decided:
         for name, instead in (('episodes', 'give --max-episodes'), ('baselines', 'give --against'),
-                              ('gates', 'hold `wm-eval score --gates` against its bags')):
+                              ('gates', 'hold `wm-eval score --gates` against its bags'),
+                              ('replay', 'a bag does not obey, and has no success')):
             if getattr(args, name):
                 raise ConfigError(f'--{name}: not with --until-decided; {instead}')
 

@@ -12,6 +12,7 @@ from wm_eval_ros.config.detector import DetectorSettings
 from wm_eval_ros.config.interface import Interface
 from wm_eval_ros.config.perturbation import PerturbationSettings
 from wm_eval_ros.config.recorder import RecorderSettings
+from wm_eval_ros.config.replay import ReplaySettings
 from wm_eval_ros.config.schema import build, setting
 from wm_eval_ros.config.supervisor import SupervisorSettings
 from wm_eval_ros.config.yaml_file import load_yaml
@@ -225,6 +226,7 @@ class Scenario:
         (), doc='what disturbs the run, and when')
     supervisor: SupervisorSettings = setting(SupervisorSettings, doc='the command gate')
     recorder: RecorderSettings = setting(RecorderSettings, doc='the recorder')
+    replay: ReplaySettings = setting(ReplaySettings, doc='a bag in the place of a robot')
     prices: Prices = setting(Prices, doc='prices of operation, for the cost per hour')
 
     def __post_init__(self) -> None:
@@ -243,6 +245,9 @@ class Scenario:
         self._require_camera()
         if self.plant.kind == 'hardware' and self.clock is not ClockMode.REALTIME:
             raise ConfigError(f'clock: {self.clock}; a robot does not wait, only realtime will do')
+        if self.replay.bag and self.plant.kind != 'hardware':
+            raise ConfigError('replay.bag: a bag stands for a robot; set plant.kind hardware, it '
+                              f'is {self.plant.kind}')
         if len(set(self.pinned_cpus)) < len(self.pinned_cpus) or any(
                 cpu < 0 for cpu in self.pinned_cpus):
             raise ConfigError(f'pinned_cpus: {list(self.pinned_cpus)}; give numbers from 0 on, '

@@ -25,6 +25,7 @@ from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.perturber import Perturber
 from wm_eval_ros.nodes.process import run_node, SPIN_S, Stop
 from wm_eval_ros.nodes.ros import (
+    BAG_ENDED,
     Endpoints,
     finite_command,
     message_type,
@@ -116,7 +117,8 @@ class PlantNode:
         self._ask_clock(AT_START)
         world = RealtimeWorld if self.scenario.clock is ClockMode.REALTIME else LockstepWorld
         run = world(self)
-        while not stop and self._episode + 1 < self.scenario.episodes:
+        while not stop and self._episode + 1 < self.scenario.episodes and (
+                BAG_ENDED not in self._ready):
             run.episode()
         if run.open:
             run.end(EventKind.ABORT, 'stopped')
@@ -233,6 +235,8 @@ class PlantNode:
         """Return how the episode ended, None while it goes on."""
         if self._abort:
             return EventKind.ABORT, self._abort
+        if BAG_ENDED in self._ready:
+            return EventKind.ABORT, BAG_ENDED
         return self._judge.verdict()
 
     # endpoints ----------------------------------------------------------------------------------

@@ -52,6 +52,8 @@ _OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIAB
                 QoSPolicyKind.DURABILITY)
 #: makes our messages of rclpy's classes
 TYPES = MessageTypes(message_type)
+#: what a bag player says on `node_ready` behind its last message
+BAG_ENDED = 'the bag has ended'
 
 
 def qos_profile(qos: topics.Qos) -> QoSProfile:

@@ -51,6 +51,9 @@ def run_topics(
     command = interface.command
     for topic in (command.topic, topics.proposed(command.topic), gated(command.topic, nodes)):
         listed[topic] = command.type
+    if scenario.replay.bag and scenario.supervisor.shadow:
+        # nobody drives a bag
+        del listed[command.topic]
     ours = [topics.RUN_INFO, topics.EPISODE_EVENT, topics.PLANNER_CYCLE, topics.METRICS]
     if scenario.clock is not ClockMode.REALTIME:
         ours.append(topics.CLOCK)

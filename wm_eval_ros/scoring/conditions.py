@@ -32,12 +32,21 @@ _TOLD = ('schema_version', 'run_id', 'model', 'planner', 'settings.planner', 'se
          'settings.clock', 'settings.plant.time_limit_s')
 #: plant plug-ins that are no world: a model's imagination, and one in which nothing moves
 DREAM, STIMULUS = 'dream', 'stimulus'
+#: a bag in the place of a robot
+REPLAY = 'replay'
 #: plant of which nothing is said: the usual one
 _USUAL = 'mujoco'
 
 
 def plant_kind(manifest: Mapping[str, Any]) -> str:
-    """Return the kind of plant of a run; empty where the manifest does not say."""
+    """
+    Return the kind of plant of a run; empty where the manifest does not say.
+
+    >>> plant_kind({'settings': {'plant': {'kind': 'hardware'}, 'replay': {'bag': 'drive'}}})
+    'replay'
+    """
+    if _section(manifest, 'replay').get('bag'):
+        return REPLAY
     return str(_plant(manifest).get('kind') or '')
 
 
@@ -51,15 +60,21 @@ def whereabouts(manifest: Mapping[str, Any]) -> str:
     'on the plant stimulus'
     """
     kind = plant_kind(manifest)
+    if kind == REPLAY:
+        return f'in a replay of {_section(manifest, "replay").get("bag") or "a bag"}'
     if kind == DREAM:
         return f'in the dream of {_plant(manifest).get("model") or "a model without a name"}'
     return '' if kind in ('', _USUAL) else f'on the plant {kind}'
 
 
 def _plant(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _section(manifest, 'plant')
+
+
+def _section(manifest: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     settings = manifest.get('settings')
-    plant = settings.get('plant') if isinstance(settings, Mapping) else None
-    return plant if isinstance(plant, Mapping) else {}
+    section = settings.get(name) if isinstance(settings, Mapping) else None
+    return section if isinstance(section, Mapping) else {}
 
 
 def require_one_task(sides: Collection[tuple[str, Evidence]]) -> None:
@@ -108,7 +123,7 @@ def _condition(name: str, side: Evidence) -> Any:
     if name == 'processor':
         return ', '.join(side.hosts) or None
     if name == 'plant':
-        return (settings.get('plant') or {}).get('kind')
+        return plant_kind(manifest) or None
     if name == 'perturbations':
         return {key: value for key, value in settings.items() if key.startswith('perturb')
                 and value} or None
