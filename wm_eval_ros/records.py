@@ -275,10 +275,14 @@ class RecorderStatus:
 
 
 class LinkKind(IntEnum):
-    """Which way a message crosses the link, seen from the test host."""
+    """What happened to a message, seen from the test host."""
 
     SENT = 0
     RECEIVED = 1
+    #: a command acts at the actuator
+    ACTUATED = 2
+    #: zero acts, since no command came
+    WATCHDOG = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,18 +291,27 @@ class LinkEvent:
     A message between a test host and a device under test, as the host sees it.
 
     Of one that is sent, ``steady_ns`` and ``source_ns`` are the host's, read just before; of one
-    that is received, ``source_ns`` is the device's.
+    that is received, ``source_ns`` is the device's. Of one that acts, ``received_ns`` and
+    ``source_ns`` are the micro-controller's when it came and when it began to act, and
+    ``steady_ns`` the latter as the host told it then.
     """
 
     kind: LinkKind
     ref: InputRef
+    #: of one that acts: ``steady_ns`` is no further off than this [ns]
+    uncertainty_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ClockExchange:
-    """Four stamps of a question and its answer, by the system clocks of host and device."""
+    """
+    Four stamps of a question and its answer, by the system clocks of host and device.
 
-    #: node that answered
+    With FIRMWARE by the steady clock of the host and the micro-controller's own, less what the
+    bytes take on the line: the question cannot have come before, nor the answer set out after.
+    """
+
+    #: node that answered, or FIRMWARE
     server: str
     #: [ns, system of the host]
     client_send_ns: int
@@ -307,6 +320,10 @@ class ClockExchange:
     server_send_ns: int
     #: [ns, system of the host]
     client_receive_ns: int
+
+
+#: who answers over a serial line
+FIRMWARE = 'firmware'
 
 
 Record = (CycleRecord | EpisodeEvent | SampleRecord | RunInfo | RecorderStatus | LinkEvent

@@ -39,7 +39,8 @@ def test_every_figure_has_an_interval_or_says_why_not(path: Path, scenes: Module
 @pytest.fixture(scope='module')
 def everything(scenes: ModuleType) -> list[MetricValue]:
     cards = [score(scenes.rich_run()), score([*scenes.link_run(), *scenes.clocks()]),
-             score(scenes.echo_run()), score([])]
+             score(scenes.echo_run()),
+             score([*scenes.actuator_run(), *scenes.firmware_clocks()]), score([])]
     return [v for c in cards for v in (*c.values, *c.host)]
 
 

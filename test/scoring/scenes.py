@@ -16,6 +16,7 @@ from wm_eval_ros.records import (
     CycleStatus,
     EpisodeEvent,
     EventKind,
+    FIRMWARE,
     InputRef,
     LinkEvent,
     LinkKind,
@@ -173,6 +174,49 @@ def echo_run(unanswered: int = 3) -> list[Record]:
         if k >= unanswered:
             records.append(LinkEvent(LinkKind.RECEIVED, InputRef(
                 ANSWER, stamp, stamp + OUT + AHEAD, stamp + OUT + BACK, steady + OUT + BACK, k)))
+    return records
+
+
+#: a micro-controller's clock less the host's, what it gains, and when commands begin to act
+ACTED = '/joint_command'
+SHOWN_AHEAD, SHOWN_PPM = -7_000 * 1000 * MS, 50.0
+ACT_BEGIN, ACT_PERIOD = 9_000 * 1000 * MS, 10 * MS
+
+
+def shown(steady_ns: int) -> int:
+    """Return what the micro-controller's clock shows [ns], in its steps of 1 us."""
+    passed_ns = steady_ns - ACT_BEGIN
+    return (steady_ns + SHOWN_AHEAD + round(passed_ns * SHOWN_PPM * 1e-6)) // 1000 * 1000
+
+
+def asked_firmware(at_ns: int, out: int = MS // 10, back: int = MS // 10) -> ClockExchange:
+    """Make one exchange with the micro-controller."""
+    return ClockExchange(FIRMWARE, at_ns, shown(at_ns + out), shown(at_ns + out),
+                         at_ns + out + back)
+
+
+def firmware_clocks(out: int = MS // 10, back: int = MS // 10) -> list[Record]:
+    """Make exchanges ten times a second, before, during and after a run of an actuator."""
+    end = ACT_BEGIN + LINK_SLOTS * ACT_PERIOD + 1000 * MS
+    return [asked_firmware(at, out, back) for at in range(ACT_BEGIN - 1000 * MS, end, 100 * MS)]
+
+
+def acted(stamp: int, steady_ns: int, number: int, kind: LinkKind = LinkKind.ACTUATED) -> Record:
+    """Say that a command acts, or zero, at a time of the host."""
+    return LinkEvent(kind, InputRef(ACTED, stamp, shown(steady_ns), shown(steady_ns - MS),
+                                    steady_ns, number), 100)
+
+
+def actuator_run(lost: Iterable[int] = ()) -> list[Record]:
+    """Make a run of an echo: sent at 0, received after 3 ms, acts after 8 ms of every 10."""
+    records: list[Record] = [info(planner='echo'), event('START', 0, -20.0)]
+    for k in range(LINK_SLOTS):
+        stamp, steady = ROS + k * ACT_PERIOD, ACT_BEGIN + k * ACT_PERIOD
+        records += [
+            LinkEvent(LinkKind.SENT, InputRef('/joint_states', stamp, stamp, NEVER_NS, steady)),
+            LinkEvent(LinkKind.RECEIVED, InputRef(ACTED, stamp, stamp, stamp, steady + 3 * MS))]
+        if k not in lost:
+            records.append(acted(stamp, steady + 8 * MS, k))
     return records
 
 

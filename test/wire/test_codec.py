@@ -151,7 +151,8 @@ def references() -> st.SearchStrategy[InputRef]:
 
 
 @MANY
-@given(st.builds(LinkEvent, st.sampled_from(LinkKind), references()))
+@given(st.builds(LinkEvent, st.sampled_from(LinkKind), references(),
+                 st.integers(-2**63, 2**63 - 1)))
 def test_what_crossed_a_link_survives_message_and_serialisation(record: LinkEvent) -> None:
     store = known_types()
     msg = link_to_msg(record, MessageTypes(store.types.__getitem__))
@@ -174,6 +175,13 @@ def test_a_link_event_of_a_newer_version_is_refused() -> None:
                       MessageTypes(store.types.__getitem__))
     with pytest.raises(BagError, match='newer version'):
         link_from_msg(SimpleNamespace(kind=9, ref=msg.ref))
+
+
+def test_a_link_event_of_an_older_version_is_read() -> None:
+    store = known_types()
+    record = LinkEvent(LinkKind.SENT, InputRef('/a', 0))
+    msg = link_to_msg(record, MessageTypes(store.types.__getitem__))
+    assert link_from_msg(SimpleNamespace(kind=0, ref=msg.ref)) == record
 
 
 @MANY

@@ -45,6 +45,12 @@ DEFINITIONS = {
     'interval': 'Time between two messages of a topic at the host.',
     'clock_offset': "The device's system clock less the host's; the interval is what is known.",
     'clock_round_trip': 'Smallest round trip of a question to the clock of the device.',
+    'actuation': 'Sample sent by a test host until the command that answers it acts at the '
+                 "actuator, by the host's steady clock.",
+    'command_to_actuation': 'Arrival of a command at the host until it acts at the actuator.',
+    'actuation_interval': "Time between two commands that act, by the micro-controller's clock.",
+    'commands_not_applied': 'Share of the commands that came to the host and never acted.',
+    'watchdog_trips': 'How often zero acted between two commands since none came in time.',
     'staleness': 'Start of the slot minus the stamp of the input it used.',
     'samples_unused': 'Samples published between two used ones and used by no slot.',
     'samples_superseded': 'Unused samples that did arrive: a newer one was taken.',

@@ -83,9 +83,9 @@ class LinkFigures(TableMetric):
         link = run.link
         if not (link.sent or link.received or link.exchanges):
             return ()
-        sent = _together(link.sent)
+        sent = together(link.sent)
         clock = best_of(link.exchanges)
-        limit_ns = LARGEST * _deadline_ns(run)
+        limit_ns = LARGEST * deadline_ns(run)
         return (
             *(v for topic, rows in link.received.items()
               for v in _round_trip(topic, rows, sent, run)),
@@ -100,14 +100,15 @@ class LinkFigures(TableMetric):
               for v in clock_values(server, offset_of(rows), len(rows))))
 
 
-def _together(sent: Mapping[str, Rows]) -> Rows | None:
+def together(sent: Mapping[str, Rows]) -> Rows | None:
+    """Return what was sent on any topic, by time; None: nothing was."""
     if not sent:
         return None
     rows = np.concatenate(list(sent.values()))
     return rows[np.argsort(rows['steady'], kind='stable')]
 
 
-def _firsts(rows: Rows) -> Rows:
+def firsts(rows: Rows) -> Rows:
     """Return the first message of each stamp, in order of time."""
     return rows[np.sort(np.unique(rows['stamp'], return_index=True)[1])]
 
@@ -116,13 +117,13 @@ def _round_trip(topic: str, rows: Rows, sent: Rows | None, run: Run) -> Values:
     name, warm = f'round_trip[{topic}]', f'round_trip_warmup[{topic}]'
     if sent is None:
         return (missing(name, 'ms', 'the host recorded nothing that it sent'),)
-    answers = _firsts(rows)
+    answers = firsts(rows)
     at = at_stamp(sent, caused_by(answers['stamp'], run.schedule))
     taken = (answers['steady'][at >= 0] - sent['steady'][at[at >= 0]]) / NS_PER_MS
     first = distribution(warm, 'ms', taken[:WARMUP], _NO_ANSWER)
     rest = taken[WARMUP:]
     why = _NO_ANSWER if len(taken) == 0 else f'all {len(taken)} answers are of the warm-up'
-    return (*_clustered(name, rest, why), *(v for v in first if v.name == f'{warm}.max'),
+    return (*clustered(name, rest, why), *(v for v in first if v.name == f'{warm}.max'),
             count_value(f'answers_unjoined[{topic}]', int(np.sum(at < 0)), len(answers)))
 
 
@@ -180,8 +181,8 @@ def _one_way(name: str, taken: Ints, times: Ints, clock: Offset | None, limit_ns
                         f'{LARGEST:.0%} of the deadline; take the round trip'),)
     half = clock.uncertainty_ns / NS_PER_MS
     corrected = (taken + sign * clock.at(times)) / NS_PER_MS
-    found = _clustered(name, np.asarray(corrected, np.float64),
-                       'no message can be followed from one side to the other')
+    found = clustered(name, np.asarray(corrected, np.float64),
+                      'no message can be followed from one side to the other')
     return tuple(_widened(v, half) for v in found)
 
 
@@ -196,16 +197,18 @@ def _widened(value: MetricValue, half: float) -> MetricValue:
 
 def _interval(topic: str, rows: Rows) -> Values:
     apart = np.diff(rows['steady']) / NS_PER_MS
-    return _clustered(f'interval[{topic}]', apart, 'fewer than two messages')
+    return clustered(f'interval[{topic}]', apart, 'fewer than two messages')
 
 
-def _clustered(name: str, samples: Floats, why: str) -> Values:
+def clustered(name: str, samples: Floats, why: str) -> Values:
+    """Return the quantiles and the largest of samples whose neighbours depend on each other."""
     numbers = np.arange(len(samples))
     return cluster_distribution(name, 'ms', samples,
                                 by_episode_or_block(np.zeros_like(numbers), numbers), why)
 
 
-def _deadline_ns(run: Run) -> float:
+def deadline_ns(run: Run) -> float:
+    """Return the control deadline, from the manifest or else from the slots [ns]."""
     if run.info is not None and run.info.deadline_ns > 0:
         return float(run.info.deadline_ns)
     known = run.schedule['deadline'][run.schedule['deadline'] > 0]

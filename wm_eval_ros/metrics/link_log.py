@@ -9,7 +9,7 @@ import struct
 import numpy as np
 
 from wm_eval_ros.metrics.rows import RowBuffer, Rows
-from wm_eval_ros.records import ClockExchange, LinkEvent, LinkKind
+from wm_eval_ros.records import ClockExchange, FIRMWARE, LinkEvent, LinkKind
 
 EVENT = np.dtype([('topic', '<i8'), ('stamp', '<i8'), ('steady', '<i8'), ('source', '<i8'),
                   ('received', '<i8')])
@@ -28,6 +28,12 @@ class Link:
     received: Mapping[str, Rows] = field(default_factory=dict)
     #: device node -> exchanges with it; fields as in EXCHANGE, by time
     exchanges: Mapping[str, Rows] = field(default_factory=dict)
+    #: topic -> commands that acted at an actuator, by the micro-controller's time
+    actuated: Mapping[str, Rows] = field(default_factory=dict)
+    #: topic -> when zero acted for want of a command, the same way
+    watchdog: Mapping[str, Rows] = field(default_factory=dict)
+    #: exchanges with the micro-controller
+    firmware: Rows = field(default_factory=lambda: np.zeros(0, EXCHANGE))
 
 
 class LinkLog:
@@ -56,9 +62,12 @@ class LinkLog:
 
     def link(self) -> Link:
         """Return the link as recorded so far."""
+        exchanges = self._by_name(self._exchanges, 'server', 'sent')
+        firmware = exchanges.pop(FIRMWARE, np.zeros(0, EXCHANGE))
         return Link(self._by_name(self._events[LinkKind.SENT], 'topic', 'steady'),
-                    self._by_name(self._events[LinkKind.RECEIVED], 'topic', 'steady'),
-                    self._by_name(self._exchanges, 'server', 'sent'))
+                    self._by_name(self._events[LinkKind.RECEIVED], 'topic', 'steady'), exchanges,
+                    self._by_name(self._events[LinkKind.ACTUATED], 'topic', 'source'),
+                    self._by_name(self._events[LinkKind.WATCHDOG], 'topic', 'source'), firmware)
 
     def _number(self, name: str) -> int:
         return self._names.setdefault(name, len(self._names))

@@ -28,8 +28,9 @@ OF_TIMING = frozenset({
     'deadline_miss_rate', 'longest_miss_run', 'miss_runs', 'slots', 'release_jitter',
     'release_drift', 'command_period_error', 'round_trip', 'round_trip_warmup',
     'answers_unjoined', 'commands_unreceived', 'stimuli_unanswered', 'one_way_out',
-    'one_way_back', 'interval', 'clock_offset', 'clock_round_trip', 'staleness',
-    'samples_unused', 'samples_superseded', 'samples_lost', 'real_time_factor',
+    'one_way_back', 'interval', 'clock_offset', 'clock_round_trip', 'actuation',
+    'command_to_actuation', 'actuation_interval', 'commands_not_applied', 'watchdog_trips',
+    'staleness', 'samples_unused', 'samples_superseded', 'samples_lost', 'real_time_factor',
     'real_time_factor_slowest', 'model_calls', 'flops', 'cpu_time', 'energy', 'peak_memory',
     'cost_per_hour'})
 #: figures named where another was meant

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from wm_eval_ros.metrics.action_following import ActionFollowing
+from wm_eval_ros.metrics.actuation import Actuation
 from wm_eval_ros.metrics.aided import aided, Unaided
 from wm_eval_ros.metrics.base import Ints, Metric
 from wm_eval_ros.metrics.calibration import Calibration
@@ -36,8 +37,8 @@ from wm_eval_ros.scoring.unknown import without_gaps
 #: the families every run is scored by, in the order of their figures
 FAMILIES: tuple[type[TableMetric], ...] = (
     Task, Unaided, PerturbationRecovery, Handover, CommandGate, Retrain, Latency, Schedule,
-    LinkFigures, Inputs, Prediction, Calibration, ActionFollowing, Interpretability, Surprise,
-    Detector, Effort, Arrivals, HostEffort, Cost)
+    LinkFigures, Actuation, Inputs, Prediction, Calibration, ActionFollowing, Interpretability,
+    Surprise, Detector, Effort, Arrivals, HostEffort, Cost)
 
 
 class Scorer:

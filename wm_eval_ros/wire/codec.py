@@ -238,14 +238,17 @@ def link_from_msg(msg: Any) -> LinkEvent:
     :raises BagError: a kind of a newer version
     """
     try:
-        return LinkEvent(LinkKind(int(msg.kind)), _input_from_msg(msg.ref))
+        # bags of older versions have no uncertainty
+        return LinkEvent(LinkKind(int(msg.kind)), _input_from_msg(msg.ref),
+                         int(getattr(msg, 'uncertainty_ns', 0)))
     except ValueError as error:
         raise BagError(f'link_event: {error}: recorded by a newer version') from None
 
 
 def link_to_msg(event: LinkEvent, types: MessageTypes) -> Any:
     """Encode as ``wm_eval_ros/LinkEvent``; the inverse of :func:`link_from_msg`."""
-    return types.make(LINK_TYPE, kind=int(event.kind), ref=_input_to_msg(event.ref, types))
+    return types.make(LINK_TYPE, kind=int(event.kind), ref=_input_to_msg(event.ref, types),
+                      uncertainty_ns=event.uncertainty_ns)
 
 
 def exchange_from_msg(msg: Any) -> ClockExchange:
