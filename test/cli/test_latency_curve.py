@@ -17,6 +17,7 @@ from wm_eval_ros.cli.main import main
 from wm_eval_ros.config.scenario import find_scenario, load_scenario, Scenario
 from wm_eval_ros.config.schema import to_plain
 from wm_eval_ros.errors import ConfigError
+from wm_eval_ros.records import ClockMode
 
 Recorded = Callable[..., Path]
 PLAIN = {'planner.model': '', 'planner.model_sha256': '', 'planner.planner': 'random'}
@@ -62,7 +63,9 @@ def graph(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> list[Scenario]
         done.append(scenario)
         planner = scenario.planner
         bears = 100 if planner.delay_steps else 50
-        recorded(run.bag, scenario, 20 if planner.latency_ms <= bears else 1)
+        late = (planner.latency_ms if scenario.clock is ClockMode.LOCKSTEP else
+                planner.least_latency_ms)
+        recorded(run.bag, scenario, 20 if late <= bears else 1)
 
     monkeypatch.setattr(sweep_runs, 'execute', execute)
     return done
@@ -73,18 +76,19 @@ def test_latencies_follow_from_the_period_and_the_bracket_is_found(
 ) -> None:
     out = ['--out', str(tmp_path / 'l')]
     assert main([*RUN, *out]) == 0
-    assert [s.planner.latency_ms for s in graph] == [0, 12.5, 25, 37.5, 50, 75, 100, 150]
+    assert [s.planner.latency_ms for s in graph] == [
+        0, 12.5, 25, 37.5, 45, 55, 75, 95, 145]
     assert {s.clock for s in graph} == {'lockstep'}
     said = capsys.readouterr().out
-    assert 'curve: success is 0.8 or above up to 50 ms and below at 75 ms' in said
+    assert 'curve: success is 0.8 or above up to 45 ms and below at 55 ms' in said
     assert said.endswith('verdict: pass\n')
     data = json.loads((tmp_path / 'l' / 'latency_curve.json').read_text())
-    assert (data['held_ms'], data['lost_ms'], data['compensated']) == (50, 75, False)
+    assert (data['held_ms'], data['lost_ms'], data['compensated']) == (45, 55, False)
     assert data['points'][1]['bag'] == 'points/latency_ms_12.5/bag'
     assert json.loads((tmp_path / 'l' / 'sweep.json').read_text())['key'] == 'planner.latency_ms'
     # again: nothing is run, and the same is said
     assert main([*RUN, *out]) == 0
-    assert (len(graph), capsys.readouterr().out) == (8, said)
+    assert (len(graph), capsys.readouterr().out) == (9, said)
     bags = [str(p) for p in (tmp_path / 'l').glob('points/*/bag')]
     assert main(['latency-curve', *out, '--bags', *bags]) == 0
     assert capsys.readouterr().out == said
@@ -105,6 +109,38 @@ def test_a_planner_that_is_told_has_the_settings_of_each_latency(
     assert main([*words[:-4], '--latencies', '0,75', *words[-2:]]) == 0
     assert main([*RUN, '--latencies', '0,75', *words[-2:]]) == 2
     assert 'was run with planner.action_repeat = 2, asked for is 1' in capsys.readouterr().err
+
+
+def test_both_ends_of_the_bracket_are_run_in_realtime(
+    graph: list[Scenario], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / 'l'
+    words = [*RUN, '--compensate', '--latencies', '0,95,145', '--out', str(out)]
+    assert main([*words, '--confirm']) == 0
+    assert [(s.clock, s.planner.least_latency_ms, s.planner.action_repeat) for s in graph[3:]] == [
+        ('realtime', 95, 2), ('realtime', 145, 3)]
+    said = capsys.readouterr().out
+    for latency, won in ((95, 20), (145, 1)):
+        assert (f'realtime (realtime/latency_ms_{latency}/bag): confirmed: with {latency} ms '
+                f'injected {won} of 20 succeed') in said
+    data = json.loads((out / 'latency_curve.json').read_text())
+    assert [each['predicted'] for each in data['realtime']] == [True, False]
+    # from the bags alone the same is said
+    bags = ['--bags', *map(str, out.glob('points/*/bag')), '--out', str(out)]
+    assert main(['latency-curve', *bags, '--realtime', *map(str, out.glob('realtime/*/bag'))]) == 0
+    assert capsys.readouterr().out == said
+    assert json.loads((out / 'latency_curve.json').read_text()) == data
+
+
+def test_realtime_refutes_a_curve(
+    curve: list[str], recorded: Recorded, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = recorded(tmp_path / 'r', scenario_with(
+        clock='realtime', **{'planner.least_latency_ms': 50.0}), 5)
+    assert main(['latency-curve', '--bags', *curve, '--realtime', str(run)]) == 1
+    said = capsys.readouterr().out
+    assert 'refuted: with 50 ms injected 5 of 20 succeed in real time' in said
+    assert 'by the curve success is there' in said
 
 
 def test_dead_time_of_the_scenario_is_kept(graph: list[Scenario], tmp_path: Path) -> None:
@@ -198,6 +234,9 @@ def test_a_board_that_ran_another_model_is_refused_before_anything_is_run(
     pytest.param(['--bags', 'x', 'y', '--compensate'], '--compensate: not with --bags',
                  id='told-bags'),
     pytest.param(['--bags', 'x', 'y', '--seed', '0'], '--seed: not with --bags', id='seed-bags'),
+    pytest.param(['--bags', 'x', 'y', '--confirm'], '--confirm: not with --bags',
+                 id='confirm-bags'),
+    pytest.param(['reacher', '--realtime', 'nowhere'], 'nowhere', id='no-realtime-bag'),
     pytest.param(['--bags', 'x'], 'one latency is no curve', id='one-bag'),
     pytest.param(['--bags', 'nowhere', 'x'], 'nowhere', id='no-bag'),
     pytest.param(['reacher', '--compensate', '--set', 'planner.horizon=1000', '--latencies',

@@ -43,8 +43,8 @@ OF_THE_OBJECTIVE = {'jerk_weight', 'goal_weight', 'reward_weight', 'constraint_w
 OF_POLICIES = {'policy', 'policy_sha256'}
 #: settings of the node's schedule and set-up, which no search sees
 OF_THE_NODE = {'planner', 'model', 'model_sha256', 'period_ms', 'deadline_ms', 'budget_ms',
-               'stale_ms', 'latency_ms', 'latency_trace', 'torch_threads', 'record_rollout',
-               'engine', 'precision', 'delay_steps'}
+               'stale_ms', 'latency_ms', 'least_latency_ms', 'latency_trace', 'torch_threads',
+               'record_rollout', 'engine', 'precision', 'delay_steps'}
 #: settings of a policy that is played or asked, which a search alone does not need
 OF_A_POLICY = {'policy', 'policy_sha256'}
 

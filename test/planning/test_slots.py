@@ -208,6 +208,40 @@ def test_a_plan_that_outlasts_its_episode_is_not_sent(
                                               'the episode ended before the plan')
 
 
+def late_work(hands: Hands, planner: Planned, least_ms: float) -> SlotWork:
+    settings = PlannerSettings(period_ms=50.0, deadline_ms=50.0, least_latency_ms=least_ms)
+    decider = Decider(INTERFACE, None, planner, stale_ns=10**18)
+    decider.begin_episode(0)
+    return SlotWork(settings, decider, hands, '/proposed/c')
+
+
+def test_an_injected_latency_holds_each_command_back_and_the_slots_meanwhile_pass(
+    hands: Hands, planner: Planned,
+) -> None:
+    Realtime(late_work(hands, planner, 120.0)).run(
+        hands, lambda: sum(bool(r.action) for r in hands.records) >= 2)
+    sent = [r for r in hands.records if r.action]
+    assert all(r.publish_ns - r.start_ns >= 120 * MS for r in sent)
+    assert all(r.infer_end_ns - r.start_ns < 120 * MS for r in sent)
+    assert {r.status for r in sent} == {CycleStatus.LATE}
+    between = hands.records[hands.records.index(sent[0]) + 1]
+    assert (between.status, between.reason) == (CycleStatus.SKIPPED, BUSY)
+
+
+def test_a_command_held_back_is_not_sent_once_its_episode_is_over(
+    hands: Hands, planner: Planned,
+) -> None:
+    loop = Realtime(late_work(hands, planner, 10_000.0))
+    loop.episodes.told(START)
+    loop.slots._schedule.anchor(time.monotonic_ns())
+    ended = threading.Timer(0.05, lambda: loop.episodes.told(
+        EpisodeEvent(0, 3, EventKind.SUCCESS)))
+    ended.start()
+    loop.slots.slot()
+    assert hands.sent == []
+    assert hands.records[0].status is CycleStatus.SKIPPED
+
+
 def test_a_planner_that_is_started_again_goes_on_on_the_grid_of_its_predecessor(
     work: SlotWork, hands: Hands, tmp_path: Path,
 ) -> None:

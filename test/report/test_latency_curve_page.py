@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from wm_eval_ros.metrics.base import share
+from wm_eval_ros.records import Verdict
 from wm_eval_ros.report.latency_curve_page import page
 from wm_eval_ros.scoring.board import Board, Bracket, given, hold
-from wm_eval_ros.scoring.curves import Success
-from wm_eval_ros.scoring.latency_curve import change, CurvePoint, LatencyCurve, Told
+from wm_eval_ros.scoring.confirmation import Confirmation
+from wm_eval_ros.scoring.curves import change, Success
+from wm_eval_ros.scoring.latency_curve import CurvePoint, LatencyCurve, Told
 from wm_eval_ros.scoring.sweep import assemble, LATENCY, Point
 
 pytestmark = pytest.mark.usefixtures('without_script')
@@ -52,6 +55,18 @@ def test_bound_and_boards_are_drawn_with_the_curve(
     assert figure['data'][0]['y'] == [1, 1, 0]
     said = {note['text'] for note in figure['layout']['annotations']}
     assert {'bound 0.8', '&lt;board&gt;/bag: p99 20 ms', 'as given: p99 80 ms'} <= said
+
+
+def test_runs_in_real_time_are_listed_and_drawn(
+        curve: LatencyCurve, figures_of: Callable[[str], dict[str, Any]]) -> None:
+    own = share('success_rate', 18, 20, '')
+    run = Confirmation('<r>/bag', 50.0, True, own, True, own, 50.4, 52.0, Verdict.PASS,
+                       'confirmed: <so>')
+    text = page(replace(curve, confirmations=(run,)))
+    assert '>In real time<' in text and 'confirmed: &lt;so&gt;' in text and '<r>' not in text
+    drawn = figures_of(text)['success']['']['data'][1]
+    assert (drawn['x'], drawn['y']) == ([50.0], [0.9])
+    assert '>In real time<' not in page(curve)
 
 
 def test_without_a_board_and_untold_there_are_no_columns_for_them(curve: LatencyCurve) -> None:

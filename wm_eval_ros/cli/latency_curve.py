@@ -21,21 +21,25 @@ if TYPE_CHECKING:
     from wm_eval_ros.cli.sweep_runs import Wanted
     from wm_eval_ros.config.scenario import Scenario
     from wm_eval_ros.scoring.board import Board, Fit
+    from wm_eval_ros.scoring.confirmation import Confirmation
     from wm_eval_ros.scoring.latency_curve import LatencyCurve
     from wm_eval_ros.scoring.scorecard import Scorecard
 
     Cards = Sequence[tuple[str, Scorecard]]
 
 EXAMPLE = """example:
-  wm-eval latency-curve reacher --out runs/latency
+  wm-eval latency-curve reacher --confirm --out runs/latency
   wm-eval latency-curve reacher --device board/bag --compensate --out runs/latency_told
   wm-eval latency-curve --bags runs/latency/points/*/bag --device-p99-ms 38 --strict
 
 runs the scenario in lockstep once a latency on the same starts, finds the largest at which success
-is still there, and holds the latency of a board against it. Run again with the same --out to go on
+is still there, and holds the latency of a board against it; --confirm then injects that latency,
+and the next, into runs in realtime. Run again with the same --out to go on
 where it was interrupted.
-exit: 0 the board is fast enough (without one: some latency holds), 1 it is not, 3 not decided,
-2 bad input, 4 a node died, 74 a result could not be written."""
+exit: 0 the board is fast enough (without one: some latency holds), 1 it is not, or realtime
+refutes the curve, 3 not decided, 2 bad input, 4 a node died, 74 a result could not be written."""
+#: where the runs in realtime lie below the folder of the curve
+REALTIME = 'realtime'
 #: the largest latency that is charged [ms]
 MAX_MS = 10_000.0
 
@@ -62,18 +66,26 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help='decision_latency, sense_to_act or round_trip of that bag')
     parser.add_argument('--device-p99-ms', type=float, action='append', default=[],
                         metavar='MS', help='instead of a bag, or beside it: the latency itself')
+    parser.add_argument('--confirm', action='store_true',
+                        help='then run it in realtime, the largest latency that holds injected, '
+                             'and the smallest that does not')
+    parser.add_argument('--realtime', type=Path, nargs='+', default=[], metavar='BAG',
+                        help='bags of such runs, held against the curve')
     parser.add_argument('--json', action='store_true', help='print the curve as JSON')
 
 
 def main(args: argparse.Namespace) -> int:
     """Run the verb."""
     from wm_eval_ros.cli.latency_curve_output import print_curve, write_curve
+    from wm_eval_ros.cli.reading import score_bag
     from wm_eval_ros.scoring.latency_curve import make_curve
     _check(args)
     boards = _boards(args)
+    realtime = [(bag, score_bag(bag)) for bag in args.realtime]
     cards = _from_bags(args) if args.bags else _from_runs(args, [card for card, _ in boards])
     curve = make_curve(cards, args.bound, strict=args.strict)
-    curve = replace(curve, fits=_fits(curve, boards, cards[0][1]))
+    curve = replace(curve, fits=_fits(curve, boards, cards[0][1]),
+                    confirmations=_confirmations(args, curve, cards[0], realtime))
     print_curve(curve, as_json=args.json)
     if args.out is not None:
         print(f'written: {", ".join(str(p) for p in write_curve(curve, args.out))}',
@@ -97,8 +109,8 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f'--bags {args.bags[0]}: one latency is no curve; give two or more')
     if args.bags:
         own = {'--latencies': args.latencies, '--compensate': args.compensate, '--set': args.set,
-               '--episodes': args.episodes, '--seed': args.seed, '--clock': args.clock,
-               '--domain': args.domain}
+               '--confirm': args.confirm, '--episodes': args.episodes, '--seed': args.seed,
+               '--clock': args.clock, '--domain': args.domain}
         # a seed of 0 is given
         odd = next((name for name, value in own.items()
                     if value is not None and value is not False and value not in ('', [])), None)
@@ -126,6 +138,34 @@ def _fits(curve: LatencyCurve, boards: Sequence[tuple[Scorecard | None, Board]],
                       () if card is None else differences(card, ours, board.name,
                                                           following=curve.compensated))
                  for card, board in boards)
+
+
+def _confirmations(
+    args: argparse.Namespace, curve: LatencyCurve, reference: tuple[str, Scorecard],
+    runs: Sequence[tuple[Path, Scorecard]],
+) -> tuple[Confirmation, ...]:
+    """Hold runs in realtime against the curve; do those that are asked for."""
+    from wm_eval_ros.cli.sweep_runs import run_points
+    from wm_eval_ros.scoring.confirmation import Prediction
+    from wm_eval_ros.scoring.latency_curve import FOLLOWING
+    said = Prediction(reference, [at.point for at in curve.points], curve.bracket, curve.bound,
+                      curve.strict, FOLLOWING if curve.compensated else ())
+    if args.confirm:
+        runs = [*runs, *run_points(_injected(args, curve), args.out / REALTIME, args.domain)]
+    found = [said.confirm(relative(bag, args.out or Path()), card) for bag, card in runs]
+    return tuple(sorted(found, key=lambda each: each.latency_ms))
+
+
+def _injected(args: argparse.Namespace, curve: LatencyCurve) -> list[Wanted]:
+    """Return the run in realtime of either end of the bracket, told as the curve's was."""
+    from wm_eval_ros.cli.sweep_runs import Wanted
+    from wm_eval_ros.scoring.sweep import INJECTED
+    told = {at.latency_ms: at.told.settings() for at in curve.points}
+    ends = [value for value in curve.bracket if value is not None]
+    return [Wanted(f'latency_ms_{value:g}', f'{INJECTED} = {value:g}, realtime', INJECTED,
+                   scenario_of(args, {'clock': 'realtime', INJECTED: value,
+                                      **(told[value] if curve.compensated else {})}))
+            for value in ends]
 
 
 def _from_bags(args: argparse.Namespace) -> Cards:
@@ -185,7 +225,7 @@ def _wanted(args: argparse.Namespace) -> list[Wanted]:
                           'charged instead of the latencies of the curve; set it to nothing')
     period = own.planner.period_ms
     values = parse_latencies(args.latencies) if args.latencies else [
-        x * period for x in PERIODS if x * period <= MAX_MS]
+        round(x * period, 6) for x in PERIODS if x * period <= MAX_MS]
     wanted = []
     for value in values:
         further = {'clock': 'lockstep', LATENCY: value,

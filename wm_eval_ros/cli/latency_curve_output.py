@@ -53,6 +53,9 @@ def table(curve: LatencyCurve) -> str:
     for fit in curve.fits:
         text.append(f'this model on this board ({fit.board.name}): {fit.sentence}')
         text += [f'note: {note}' for note in fit.notes]
+    for each in curve.confirmations:
+        text.append(f'realtime ({each.bag}): {each.sentence}')
+        text += [f'note: {note}' for note in each.notes]
     text += [f'note: {note}' for note in (*curve.sweep.notes, *curve.notes)]
     return '\n'.join([*text, f'verdict: {curve.verdict}']) + '\n'
 

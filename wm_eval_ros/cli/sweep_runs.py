@@ -15,7 +15,7 @@ from wm_eval_ros.config.schema import to_plain
 from wm_eval_ros.errors import BagError, ConfigError
 from wm_eval_ros.records import ClockMode
 from wm_eval_ros.scoring.scorecard import clean, Scorecard
-from wm_eval_ros.scoring.sweep import flat, keys_of, LATENCY
+from wm_eval_ros.scoring.sweep import flat, INJECTED, keys_of, LATENCY
 
 #: reason of an ABORT that ended the run, not an episode
 _STOPPED = 'stopped'
@@ -74,6 +74,9 @@ def check_points(wanted: Sequence[Wanted]) -> None:
         if LATENCY in keys_of(point.key) and scenario.clock is not ClockMode.LOCKSTEP:
             raise ConfigError(f'{LATENCY}: charged in lockstep only, the clock is '
                               f'{scenario.clock}; add --clock lockstep')
+        if INJECTED in keys_of(point.key) and scenario.clock is not ClockMode.REALTIME:
+            raise ConfigError(f'{INJECTED}: injected in realtime only, the clock is '
+                              f'{scenario.clock}; in lockstep vary {LATENCY}')
         if scenario.planner not in seen:
             check_planners(scenario)
             seen.add(scenario.planner)

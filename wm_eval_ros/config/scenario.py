@@ -169,6 +169,9 @@ class PlannerSettings:
     latency_ms: float = setting(
         -1.0, doc='latency charged per decision in lockstep; -1: as measured (not repeatable)',
         unit='ms', low=-1.0, high=10000.0)
+    least_latency_ms: float = setting(
+        0.0, doc='in realtime, a command is sent no sooner than this after the begin of its slot: '
+        'an injected latency; 0: none', unit='ms', low=0.0, high=10000.0)
     latency_trace: str = setting(
         '', doc='text file of latencies to charge in lockstep, one number [ms] a line, repeated')
     engine: str = setting(

@@ -121,9 +121,10 @@ class RealtimeSlots:
         work.hands.strike(stamp_ns - episode.stamp_ns)
         decision, record = work.decide(slot, episode, stamp_ns=stamp_ns, start_ns=start_ns,
                                        until_ns=slot.due_ns + work.budget_ns)
+        if decision.action is not None:
+            self._hold(start_ns + work.least_ns, episode)
         # a plan that outlasts its episode is not sent: nobody watches it any more
-        current = self._active.is_set() and self._episodes.current is episode
-        if decision.action is not None and current:
+        if decision.action is not None and self._goes_on(episode):
             command_ns = self._ros_ns()
             work.hands.send(decision.action, command_ns)
             record = work.sent(record, decision.action, stamp_ns=command_ns,
@@ -134,3 +135,11 @@ class RealtimeSlots:
         work.finish(record, decision)
         if self._mark is not None:
             self._mark.recorded((*missed, slot)[0].number, episode.episode)
+
+    def _hold(self, until_ns: int, episode: EpisodeEvent) -> None:
+        """Keep a command back until then, as long as its episode goes on."""
+        while (left_ns := until_ns - time.monotonic_ns()) > 0 and self._goes_on(episode):
+            time.sleep(min(left_ns / 1e9, POLL_S))
+
+    def _goes_on(self, episode: EpisodeEvent) -> bool:
+        return self._active.is_set() and self._episodes.current is episode

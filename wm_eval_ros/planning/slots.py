@@ -59,6 +59,8 @@ class SlotWork:
         self.period_ns = round(settings.period_ms * 1e6)
         self._deadline_ns = round(settings.deadline_ms * 1e6)
         self.budget_ns = round(settings.budget_ms * 1e6)
+        #: from the begin of a slot to its command at least, in realtime [ns]
+        self.least_ns = round(settings.least_latency_ms * 1e6)
         self._with_rollout, self._name, self._topic = (settings.record_rollout, settings.planner,
                                                        topic)
 

@@ -8,9 +8,9 @@ from html import escape
 
 from wm_eval_ros.records import MetricValue
 from wm_eval_ros.report import parts
-from wm_eval_ros.report.checks import Check
+from wm_eval_ros.report.checks import Check, GATE
 from wm_eval_ros.report.plots import sweeps
-from wm_eval_ros.report.plots.base import Absent, Drawn, INK, LIMIT, Marks
+from wm_eval_ros.report.plots.base import Absent, bars, Drawn, INK, LIMIT, Marks, Trace
 from wm_eval_ros.report.shell import assemble
 from wm_eval_ros.report.text import number
 from wm_eval_ros.scoring.latency_curve import CurvePoint, LatencyCurve
@@ -44,9 +44,22 @@ def success(curve: LatencyCurve) -> Drawn:
             # one below the other, clear of what is read off the curve
             marks.annotations[-1] |= {'y': max(0.1, 0.7 - 0.08 * count), 'xanchor': 'left',
                                       'xshift': 3}
+    data = [*found.data, *([_realtime(curve)] if curve.confirmations else [])]
     figure = {**found.layout, 'shapes': [*found.layout['shapes'], *marks.shapes],
               'annotations': [*found.layout['annotations'], *marks.annotations]}
-    return replace(found, layout=figure)
+    return replace(found, data=data, layout=figure)
+
+
+def _realtime(curve: LatencyCurve) -> Trace:
+    """Return the runs in real time, each at what was injected."""
+    every = [each.success for each in curve.confirmations]
+    return {'type': 'scatter', 'mode': 'markers', 'name': 'realtime',
+            'x': [each.latency_ms for each in curve.confirmations],
+            'y': [value.value for value in every], 'error_y': {**bars(every), 'color': LIMIT},
+            'marker': {'color': LIMIT, 'size': 9, 'symbol': 'diamond-open'},
+            'customdata': [value.n for value in every],
+            'hovertemplate': 'realtime, %{x:g} ms injected: %{y:.4g}, n = %{customdata}'
+                             '<extra></extra>'}
 
 
 def _short(name: str) -> str:
@@ -68,10 +81,12 @@ def _body(curve: LatencyCurve, drawn: Mapping[str, Mapping[str, Drawn]], title: 
                       for place, each in drawn.items())
     notes = ''.join(f'<li>{parts.prose(note)}</li>' for note in (*sweep.notes, *curve.notes))
     boards = parts.part('Boards', parts.checks(_checks(curve))) if curve.fits else ''
+    realtime = parts.part('In real time', parts.checks(_confirmed(curve))) if (
+        curve.confirmations) else ''
     return (f'<div class="page"><header><p class="run">{escape(title)}</p>'
             f'<h1>{parts.MARKS[curve.verdict]} <small>{parts.prose(curve.sentence)}</small></h1>'
             f'</header>{parts.board([(v.name, v) for v in sweep.figures])}'
-            f'<ul class="plain soft">{notes}</ul><main>{boards}'
+            f'<ul class="plain soft">{notes}</ul><main>{boards}{realtime}'
             f'{parts.part("Curve", f"<div class=grid>{figures}</div>")}'
             f'{parts.part("Points", _points(curve))}</main>'
             f'{parts.part("Definitions", parts.definitions(names))}</div>')
@@ -79,8 +94,13 @@ def _body(curve: LatencyCurve, drawn: Mapping[str, Mapping[str, Drawn]], title: 
 
 def _checks(curve: LatencyCurve) -> list[Check]:
     """Return the boards as checks: the sentence, and what makes it less than it says."""
-    return [Check(fit.board.name, fit.verdict, '; '.join([fit.sentence, *fit.notes]), 'gate')
+    return [Check(fit.board.name, fit.verdict, '; '.join([fit.sentence, *fit.notes]), GATE)
             for fit in curve.fits]
+
+
+def _confirmed(curve: LatencyCurve) -> list[Check]:
+    return [Check(each.bag, each.verdict, '; '.join([each.sentence, *each.notes]), GATE)
+            for each in curve.confirmations]
 
 
 def _points(curve: LatencyCurve) -> str:

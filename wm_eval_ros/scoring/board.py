@@ -15,7 +15,7 @@ from wm_eval_ros.scoring.sweep import flat
 FIGURES = ('decision_latency', 'sense_to_act', 'round_trip')
 #: settings on which the time of a decision depends
 WORK = ('planner', 'samples', 'iterations', 'horizon', 'action_repeat', 'engine', 'precision',
-        'torch_threads', 'budget_ms')
+        'torch_threads', 'budget_ms', 'least_latency_ms')
 #: what the plan of a compensated curve changes from point to point
 FOLLOWING = ('horizon', 'action_repeat')
 

@@ -95,6 +95,29 @@ def gain(longer: Success, shorter: Success, confidence: float) -> _Gain:
                                 confidence))
 
 
+def holds(point: Success, bound: float, strict: bool) -> bool | None:
+    """Say whether success is at a bound; strictly: whether either is shown, None where neither."""
+    if point.n == 0:
+        return None
+    if not strict:
+        return point.rate >= bound - _ROUNDING
+    low, high = point.bounds
+    return True if low >= bound else False if high < bound else None
+
+
+def change(point: Success, first: Success) -> MetricValue:
+    """Return success less that at the smallest latency: Tango over pairs, else Agresti-Caffo."""
+    name = 'success_change'
+    if point.n == 0 or first.n == 0:
+        return missing(name, '1', 'no episode was decided')
+    found = gain(point, first, 0.95)
+    common = len(point.outcomes.keys() & first.outcomes.keys())
+    paired = worth_pairing(common, point.n, first.n)
+    method = 'Tango, pairs of one seed' if paired else 'Agresti-Caffo'
+    n = common if paired else min(point.n, first.n)
+    return MetricValue(name, found.value, '1', n, Interval(found.low, found.high, 0.95, method))
+
+
 def planning_horizon(points: Sequence[Success]) -> MetricValue:
     """
     Smallest horizon H* such that no longer one gains more than :data:`GAIN` in success.

@@ -8,20 +8,20 @@ from typing import Any, NamedTuple
 
 from wm_eval_ros.errors import BagError
 from wm_eval_ros.metrics.base import missing
-from wm_eval_ros.records import Interval, MetricValue, Verdict
+from wm_eval_ros.records import MetricValue, Verdict
 from wm_eval_ros.scoring.board import Bracket, Fit
-from wm_eval_ros.scoring.curves import gain, Success
-from wm_eval_ros.scoring.pairs import worth_pairing
+from wm_eval_ros.scoring.confirmation import Confirmation
+from wm_eval_ros.scoring.curves import change, holds, Success
 from wm_eval_ros.scoring.scorecard import canonical, clean, Scorecard, value_json
 from wm_eval_ros.scoring.sweep import BOUND, flat, LATENCY, make_sweep, Point, Sweep, varied
 
 #: layout of latency_curve.json; raised whenever a reader of the old would misread the new
 CURVE_SCHEMA = 1
-#: latencies tried where none are named, in periods
-PERIODS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+#: latencies tried where none are named, in periods; whole ones are a cliff that no real latency
+#: keeps to
+PERIODS = (0.0, 0.25, 0.5, 0.75, 0.9, 1.1, 1.5, 1.9, 2.9)
 #: settings that follow the latency where the planner is told of it
 FOLLOWING = ('planner.delay_steps', 'planner.action_repeat', 'planner.horizon')
-_ROUNDING = 1e-9
 #: of the smallest latency
 _FIRST = missing('success_change', '1', 'the others are held against it')
 #: from the worst on
@@ -94,14 +94,21 @@ class LatencyCurve:
     points: tuple[CurvePoint, ...]
     bracket: Bracket
     fits: tuple[Fit, ...] = ()
+    #: runs in real time with the latency injected
+    confirmations: tuple[Confirmation, ...] = ()
     notes: tuple[str, ...] = ()
     schema_version: int = CURVE_SCHEMA
 
     @property
     def verdict(self) -> Verdict:
-        """Return the worst of the boards' verdicts; without a board whether any latency holds."""
-        if self.fits:
-            return next(v for v in _WORST if any(f.verdict is v for f in self.fits))
+        """
+        Return the worst verdict of boards and runs in real time.
+
+        Without either, whether any latency holds.
+        """
+        if self.fits or self.confirmations:
+            every = {*(f.verdict for f in self.fits), *(c.verdict for c in self.confirmations)}
+            return next(v for v in _WORST if v in every)
         if self.bracket.held_ms is not None:
             return Verdict.PASS
         return Verdict.FAIL if self.points[0].holds is False else Verdict.INCONCLUSIVE
@@ -132,8 +139,10 @@ class LatencyCurve:
             'points': [_point_json(p) for p in self.points],
             'held_ms': self.bracket.held_ms, 'lost_ms': self.bracket.lost_ms,
             'figures': [value_json(v) for v in first.figures],
-            'boards': [fit.to_dict() for fit in self.fits], 'verdict': str(self.verdict),
-            'sentence': self.sentence, 'notes': [*first.notes, *self.notes]}
+            'boards': [fit.to_dict() for fit in self.fits],
+            'realtime': [each.to_dict() for each in self.confirmations],
+            'verdict': str(self.verdict), 'sentence': self.sentence,
+            'notes': [*first.notes, *self.notes]}
 
     def to_json(self) -> str:
         """Return canonical JSON, ending in a newline: equal inputs give equal bytes."""
@@ -190,16 +199,6 @@ def _told(settings: Mapping[str, Any]) -> Told:
     return Told(int(delay or 0), int(repeat or 1), int(horizon or 0))
 
 
-def holds(point: Success, bound: float, strict: bool) -> bool | None:
-    """Say whether success is at a bound; strictly: whether either is shown, None where neither."""
-    if point.n == 0:
-        return None
-    if not strict:
-        return point.rate >= bound - _ROUNDING
-    low, high = point.bounds
-    return True if low >= bound else False if high < bound else None
-
-
 def bracket_of(points: Sequence[Success], bound: float, *, strict: bool) -> Bracket:
     """
     Return the largest latency such that it and all smaller ones hold, and the next that does not.
@@ -217,19 +216,6 @@ def bracket_of(points: Sequence[Success], bound: float, *, strict: bool) -> Brac
         lost = next((i for i in range(first, len(known)) if known[i] is False), len(known))
     return Bracket(points[first - 1].x if first else None,
                    points[lost].x if lost < len(known) else None)
-
-
-def change(point: Success, first: Success) -> MetricValue:
-    """Return success less that at the smallest latency: Tango over pairs, else Agresti-Caffo."""
-    name = 'success_change'
-    if point.n == 0 or first.n == 0:
-        return missing(name, '1', 'no episode was decided')
-    found = gain(point, first, 0.95)
-    common = len(point.outcomes.keys() & first.outcomes.keys())
-    paired = worth_pairing(common, point.n, first.n)
-    method = 'Tango, pairs of one seed' if paired else 'Agresti-Caffo'
-    n = common if paired else min(point.n, first.n)
-    return MetricValue(name, found.value, '1', n, Interval(found.low, found.high, 0.95, method))
 
 
 def _driven(cards: Sequence[Scorecard], settings: Sequence[Mapping[str, Any]]) -> list[str]:

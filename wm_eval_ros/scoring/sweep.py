@@ -34,6 +34,8 @@ from wm_eval_ros.scoring.typed import check_types
 SWEEP_SCHEMA = 1
 #: key of the horizon, of the injected latency, of the model
 HORIZON, LATENCY, MODEL = 'planner.horizon', 'planner.latency_ms', 'planner.model'
+#: key of the latency that is injected in realtime
+INJECTED = 'planner.least_latency_ms'
 #: last part of the key of a perturbation's severity
 SEVERITY = 'severity'
 #: success below which a value is too much
@@ -268,7 +270,7 @@ def _curve_figures(key: str, points: Sequence[Point], bound: float) -> tuple[Met
              if p.x is not None and (p.outcomes or p.seedless)]
     if key == HORIZON:
         return (planning_horizon(curve),)
-    if key == LATENCY:
+    if key in (LATENCY, INJECTED):
         return (falls_below('latency_at_bound', 'ms', curve, bound),
                 area('latency_robustness', curve))
     if key.rpartition('.')[2] == SEVERITY:

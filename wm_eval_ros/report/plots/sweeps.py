@@ -18,11 +18,19 @@ from wm_eval_ros.report.plots.base import (
     Trace,
 )
 from wm_eval_ros.report.text import number
-from wm_eval_ros.scoring.sweep import HORIZON, LATENCY, MODEL, Point, SEVERITY, Sweep
+from wm_eval_ros.scoring.sweep import (
+    HORIZON,
+    INJECTED,
+    LATENCY,
+    MODEL,
+    Point,
+    SEVERITY,
+    Sweep,
+)
 
 #: what is varied -> name of the axis
 _AXES = {HORIZON: 'planning horizon [steps]', LATENCY: 'injected latency [ms]',
-         MODEL: 'environment steps the model was trained on'}
+         INJECTED: 'injected latency [ms]', MODEL: 'environment steps the model was trained on'}
 #: figures drawn beside success
 BESIDE = ('time_to_success.restricted_mean', 'deadline_miss_rate', 'prediction_ratio[h=1]',
           'plan_latency.p95')
