@@ -25,6 +25,7 @@ from wm_eval_ros.cli.processes import (
 from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.config.schema import to_plain
 from wm_eval_ros.errors import ConfigError
+from wm_eval_ros.nodes.topic_list import ACTUATOR
 from wm_eval_ros.perturb.protocol import ProcessFault
 
 #: nodes of every run beside the plant, in the order of their start
@@ -57,6 +58,9 @@ class Device:
     elsewhere: bool = False
     #: an echo of this topic takes the planner's place, '': of the first observation; None: none
     echo: str | None = None
+    #: serial port of an actuator of this host, and the rate of its line; '': there is none
+    port: str = ''
+    baud: int = 115200
 
 
 HERE = Device()
@@ -106,16 +110,17 @@ class GraphRun:
         self, scenario: Scenario, environment: dict[str, str],
         tell: Callable[[dict[str, Any]], None], device: Device,
     ) -> None:
-        further = further_nodes(scenario)
+        further = (*further_nodes(scenario), *((ACTUATOR,) if device.port else ()))
         common: dict[str, Any] = {
             'scenario': str(self.scenario),
-            'nodes': [*NODES, 'plant', *(name for name in further if name == RELAY)],
+            'nodes': [*NODES, 'plant', *(name for name in further if name in (RELAY, ACTUATOR))],
             'run_id': f'{self.folder.name}-{time.strftime("%Y%m%dT%H%M%S")}'}
         own: dict[str, dict[str, Any]] = {
             'plant': {'process_faults': True},
             'planner': {'autostart': True, 'slot_mark': str(self.folder / 'log' / 'planner.slot')},
             'monitor': {'scorecard': str(self.live)},
-            'recorder': {'bag': str(self.bag)}}
+            'recorder': {'bag': str(self.bag)},
+            ACTUATOR: {'port': device.port, 'baud': device.baud}}
         if device.echo is not None:
             own['planner'] = {'topic': device.echo}
         own[COMPOSED] = {f'planner:{key}': value for key, value in own['planner'].items()}
@@ -178,7 +183,7 @@ def end_in_order(running: Mapping[str, NodeProcess]) -> None:
     handlers = {number: signal.signal(number, signal.SIG_IGN)
                 for number in (signal.SIGINT, signal.SIGTERM)}
     for names in ((SECOND_PUBLISHER, 'planner'), ('supervisor', COMPOSED),
-                  (RELAY, 'plant', PLAYER), LISTENERS):
+                  (RELAY, 'plant', PLAYER, ACTUATOR), LISTENERS):
         end([running[name] for name in names if name in running])
     for number, handler in handlers.items():
         signal.signal(number, handler)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import json
 import os
+from pathlib import Path
 import re
 import subprocess
 import sys
 from typing import Any, TYPE_CHECKING
 
+from wm_eval_ros.cli.firmware import standing_in
 from wm_eval_ros.cli.graph import Device, GraphRun, HERE
 from wm_eval_ros.cli.outputs import write, write_files
 from wm_eval_ros.cli.overrides import add_overrides, require_new, scenario_of
@@ -24,6 +26,7 @@ from wm_eval_ros.errors import (
     EXIT_INCONCLUSIVE,
     EXIT_PASS,
 )
+from wm_eval_ros.nodes.serial_port import open_port, speed_of
 from wm_eval_ros.plants.load import make_plant
 from wm_eval_ros.wire import topics
 
@@ -36,6 +39,7 @@ EXAMPLE = """example:
   wm-eval hil reacher --out runs/hil
   wm-eval hil reacher --rates 10 100 500 --payloads state 64x64 640x480 640x480:jpeg --loads 0 2
   wm-eval hil reacher --devices planner --elsewhere --domain 7 --seconds 120 --at-most-ms 40
+  wm-eval hil reacher --actuator pty
 
 the device's nodes run here, each point as processes of their own; with --elsewhere they are
 started on the device first (see docs/hil.md), and one point is measured.
@@ -45,6 +49,8 @@ exit: 0 measured (or p99 within --at-most-ms), 1 p99 above it, 2 bad input, 3 no
 #: devices that can be tested
 DEVICES = ('echo', 'planner')
 STATE = 'state'
+#: an actuator that is a stand-in behind a pseudo-terminal
+PTY = 'pty'
 #: rate of a payload of images at most [Hz]
 IMAGE_HZ = 30.0
 _PAYLOAD = re.compile(r'(?P<width>\d{1,4})x(?P<height>\d{1,4})(?::(?P<encoding>jpeg|png))?')
@@ -55,8 +61,17 @@ COLUMNS = {
     'max': 'round_trip[{answer}].max', 'warm-up': 'round_trip_warmup[{answer}].max',
     'back p50': 'one_way_back[{answer}].p50', 'jitter p99': 'interval[{answer}].p99',
     'misses': 'deadline_miss_rate', 'burst': 'longest_miss_run'}
+#: further columns of points with an actuator; {command} is the topic of what it obeys
+ACTUATOR_COLUMNS = {
+    'acts p50': 'actuation[{command}].p50', 'acts p95': 'actuation[{command}].p95',
+    'acts p99': 'actuation[{command}].p99', 'acts p99.9': 'actuation[{command}].p99_9',
+    'acts max': 'actuation[{command}].max',
+    'command to act p50': 'command_to_actuation[{command}].p50',
+    'act jitter p99': 'actuation_interval[{command}].p99',
+    'not applied': 'commands_not_applied[{command}]', 'trips': 'watchdog_trips[{command}]'}
+_SCHEDULE = ('misses', 'burst')
 #: columns that are not times in ms
-_PLAIN = ('misses', 'burst')
+_PLAIN = (*_SCHEDULE, 'not applied', 'trips')
 
 
 @dataclass(frozen=True)
@@ -94,6 +109,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help='busy processes on this host')
     parser.add_argument('--world', action='store_true',
                         help="keep the scenario's plant: the loop is closed, and images rendered")
+    parser.add_argument('--actuator', metavar='PORT',
+                        help='serial port of an actuator of this host that is to obey, or pty: a '
+                        'stand-in of one; tells when commands act')
+    parser.add_argument('--baud', type=int, default=115200, help='rate of its line')
     parser.add_argument('--at-most-ms', type=float, metavar='MS',
                         help="verdict: the upper 95 %% limit of the planner's p99 within this")
     parser.add_argument('--json', action='store_true', help='print the points as JSON')
@@ -107,14 +126,16 @@ def main(args: argparse.Namespace) -> int:
     make_plant(scenarios[0])
     if 'planner' in args.devices and not args.elsewhere:
         check_planners(scenarios[0])
+    check_actuator(args)
     folder = args.out or default_folder(f'hil_{scenarios[0].name}')
     require_new(folder)
     found = []
     for point, scenario in zip(points, scenarios, strict=True):
         print(f'{point.label}', file=sys.stderr)
-        with busy(point.load):
-            run = GraphRun(folder / point.label)
-            execute(run, scenario, args.domain, device_of(point, args))
+        run = GraphRun(folder / point.label)
+        with busy(point.load), actuator(args, run.folder / 'log' / 'firmware.jsonl') as port:
+            execute(run, scenario, args.domain,
+                    replace(device_of(point, args), port=port, baud=args.baud))
         scored = read(run.bag)
         write(scored, run.folder / 'score')
         found.append(row(point, scenario, scored.card))
@@ -178,6 +199,28 @@ def scenario_for(args: argparse.Namespace, point: Point) -> Scenario:
     return scenario_of(args, further)
 
 
+def check_actuator(args: argparse.Namespace) -> None:
+    """
+    Open the actuator's port, and close it again.
+
+    :raises ConfigError: it cannot be opened, or has no such rate
+    """
+    if args.actuator == PTY:
+        speed_of(args.baud)
+    elif args.actuator is not None:
+        os.close(open_port(args.actuator, args.baud))
+
+
+@contextmanager
+def actuator(args: argparse.Namespace, log: Path) -> Iterator[str]:
+    """Return the actuator's port, behind which a stand-in runs meanwhile if one is asked for."""
+    if args.actuator == PTY:
+        with standing_in('--baud', str(args.baud), '--log', str(log)) as port:
+            yield port
+    else:
+        yield args.actuator or ''
+
+
 def device_of(point: Point, args: argparse.Namespace) -> Device:
     """Return where the device runs, and what an echo of it answers."""
     if point.device == 'planner':
@@ -203,18 +246,20 @@ def busy(count: int) -> Iterator[None]:
 
 def row(point: Point, scenario: Scenario, card: Scorecard) -> dict[str, Any]:
     """Return what is told of a point: its figures as they stand in its scorecard."""
-    answer = '/' + topics.proposed(scenario.interface.command.topic)
+    command = scenario.interface.command.topic
+    answer = '/' + topics.proposed(command)
     known = {v.name: v for v in (*card.values, *card.host)}
     figures = {}
-    for column, name in COLUMNS.items():
-        value = known.get(name.format(answer=answer))
+    for column, name in (COLUMNS | ACTUATOR_COLUMNS).items():
+        value = known.get(name.format(answer=answer, command='/' + command.lstrip('/')))
         # an echo keeps no schedule
-        if value is not None and not (column in _PLAIN and point.device == 'echo'):
+        if value is not None and not (column in _SCHEDULE and point.device == 'echo'):
             figures[column] = plain(value)
     inputs = {name: plain(value) for name, value in known.items() if name.startswith(
         # not what became of the unused: the recorder of the host hears what the device never got
         ('staleness[', 'samples_unused[', 'one_way_out[', 'clock_offset[',
-         'commands_unreceived[', 'stimuli_unanswered[', 'interval['))}
+         'commands_unreceived[', 'stimuli_unanswered[', 'interval[', 'actuation[',
+         'command_to_actuation[', 'actuation_interval['))}
     host = card.manifest.get('host') or card.provenance.get('host') or {}
     return {'device': point.device, 'rate_hz': point.rate_hz, 'payload': point.payload,
             'load': point.load, 'folder': point.label, 'figures': figures, 'more': inputs,
@@ -233,7 +278,8 @@ def plain(value: MetricValue) -> dict[str, Any]:
 
 def table(points: Sequence[dict[str, Any]]) -> str:
     """Return the points as a table in Markdown; round trips in ms."""
-    columns = list(COLUMNS)
+    acting = any('trips' in point['figures'] for point in points)
+    columns = [*COLUMNS, *(ACTUATOR_COLUMNS if acting else ())]
     lines = ['| device | rate [Hz] | payload | load | ' + ' | '.join(columns) + ' |',
              '|---' * (4 + len(columns)) + '|']
     for point in points:

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.nodes.topic_list import (
+    ACTUATOR,
     ALL_NODES,
     COMMAND_RELAY,
     readers,
@@ -117,6 +118,7 @@ def _topics(scenario: Scenario, nodes: Collection[str]) -> dict[str, set[str]]:
             found[node].add(topics.EPISODE_EVENT)
     found['planner'] |= {topics.RUN_INFO, 'planner/transition_event'}
     found['recorder'].add(topics.RECORDER_STATUS)
+    found[ACTUATOR] |= {topics.LINK_EVENT, topics.CLOCK_EXCHANGE}
     if scenario.detector.calibration:
         # the monitor watches it, and says when it no longer holds
         found['monitor'].add(topics.EPISODE_EVENT)

@@ -10,6 +10,8 @@ from wm_eval_ros.wire import topics
 
 #: nodes of a run that perturb messages between a robot and the others: its sensors, its commands
 SENSOR_RELAY, COMMAND_RELAY = 'perturb_relay', 'command_relay'
+#: node of a run that hands commands to an actuator behind a serial line
+ACTUATOR = 'serial_actuator'
 
 
 def sensed(topic: str, nodes: Collection[str]) -> str:
@@ -83,7 +85,7 @@ def readers(scenario: Scenario, nodes: Collection[str] = ALL_NODES) -> dict[str,
     read |= {sensed(s.topic, nodes): {'planner'} for s in scenario.interface.images}
     read |= {topics.PLANNER_CYCLE: {'monitor', 'supervisor'}, topics.METRICS: set(),
              gated(command, nodes): {COMMAND_RELAY}, topics.proposed(command): {'supervisor'}}
-    read.setdefault(command, set()).add('plant')
+    read.setdefault(command, set()).update(('plant', ACTUATOR))
     if scenario.plant.link:
         read[topics.proposed(command)].add('plant')
         read |= {topic: {'monitor'} for topic in (topics.LINK_EVENT, topics.CLOCK_EXCHANGE)}
