@@ -50,8 +50,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_overrides(parser, optional=True,
                   out='folder of the results; finished points in it are kept')
     parser.add_argument('--latencies', default='', metavar='MS1,MS2,...',
-                        help='latencies to inject; default: 0, 0.25, 0.5, 0.75, 1, 1.5, 2 and 3 '
-                             'periods')
+                        help='latencies to inject; default: 0, 0.25, 0.5, 0.75, 0.9, 1.1, 1.5, '
+                             '1.9 and 2.9 periods')
     parser.add_argument('--bags', type=Path, nargs='+', default=[], metavar='BAG',
                         help='instead of a scenario: bags of runs that differ in the latency')
     parser.add_argument('--bound', type=float, default=0.8,
