@@ -183,8 +183,10 @@ def test_a_version_that_was_changed_is_not_put_in_force_gone_back_to_or_loaded(
     load_checkpoint(registry.folder / 'versions' / '1')
     what = WEIGHTS if by == 'weights' else SPEC
     lines = len(registry.history())
+    named = registry.folder / 'versions' / '1'
     for act in (lambda: registry.promote(1, {}), lambda: registry.rollback({}),
-                lambda: registry.path(1)):
+                lambda: registry.path(1), lambda: find_checkpoint(str(named)),
+                lambda: find_checkpoint(str(named / SPEC))):
         with pytest.raises(CheckpointError, match=f'sha256 of {what} is .*, history.jsonl has '):
             act()
     assert (registry.current(), len(registry.history())) == (2, lines)
@@ -203,6 +205,15 @@ def test_a_history_that_has_the_hash_of_the_weights_alone_still_holds(registry: 
     (registry.folder / 'versions' / '1' / WEIGHTS).write_bytes(b'')
     with pytest.raises(CheckpointError, match=f'sha256 of {WEIGHTS}'):
         registry.path(1)
+
+
+def test_a_version_may_be_named_by_its_folder(
+        registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry.add(copy, {})
+    folder = registry.folder / 'versions' / '1'
+    assert find_checkpoint(str(folder)) == folder
+    monkeypatch.chdir(folder.parent)
+    assert find_checkpoint('1') == Path('1')
 
 
 def test_a_version_that_was_not_added_is_not_put_in_force(registry: Registry) -> None:

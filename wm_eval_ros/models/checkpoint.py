@@ -78,7 +78,7 @@ def find_checkpoint(name_or_path: str) -> Path:
 
 
 def _found(name_or_path: str) -> Path:
-    from wm_eval_ros.models.registry import in_force
+    from wm_eval_ros.models.registry import in_force, require_as_added
     path = Path(name_or_path)
     if path.suffix.lower() in _PICKLES and not path.is_dir():
         raise CheckpointError(
@@ -87,6 +87,7 @@ def _found(name_or_path: str) -> Path:
     if path.name in (SPEC, WEIGHTS):
         path = path.parent
     if name_or_path and (path / SPEC).is_file():
+        require_as_added(path)
         return path
     if name_or_path and (found := in_force(path)) is not None:
         return found

@@ -370,6 +370,18 @@ def registry_of(root: Path, name: str) -> Registry:
     return Registry(root / name)
 
 
+def require_as_added(folder: Path) -> None:
+    """
+    Refuse a folder that is a version of a registry and not as it was added.
+
+    :raises CheckpointError: saying what was changed
+    """
+    own = folder.absolute()
+    above = own.parent.parent
+    if own.parent.name == VERSIONS and _NUMBER.fullmatch(own.name) and (above / HISTORY).is_file():
+        Registry(above).path(int(own.name))
+
+
 def in_force(folder: Path) -> Path | None:
     """
     Return the checkpoint in force in a folder; None where the folder is no registry.
