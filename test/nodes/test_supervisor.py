@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+import time
 from typing import Any
 
 import pytest
@@ -113,6 +114,32 @@ def test_silence_falls_back_and_a_fresh_proposal_returns(make_scene: Any) -> Non
     scene.graph.until(lambda: list(scene.out[-1].effort) == [0.5, 0.5])
     assert list(scene.out[-1].effort) == [0.5, 0.5]
     assert [0.0, 0.0] in [list(m.effort) for m in scene.out]
+
+
+@pytest.mark.parametrize('ahead_s', [0.5, -0.5])
+def test_over_a_link_answers_of_another_clock_pass_and_one_that_was_held_up_is_late(
+    make_scene: Any, ahead_s: float,
+) -> None:
+    scene = make_scene(scenario='hil', age_ms=200.0)
+    scene.start()
+
+    def propose(effort: float, held_s: float = 0.0) -> None:
+        message = scene.command(effort, 0.0)
+        codec.set_stamp(message.header.stamp,
+                        scene.stamp_ns + round((ahead_s - held_s) * 1e9))
+        scene.proposals.publish(message)
+
+    propose(0.1)
+    scene.graph.until(lambda: scene.out)
+    # stamped after the one before it, and later to come than is allowed
+    time.sleep(0.6)
+    propose(0.2, held_s=0.4)
+    scene.graph.until(lambda: EventKind.COMMAND_REFUSED in scene.kinds())
+    assert [e.label.split(':')[0] for e in scene.said()
+            if e.kind is EventKind.COMMAND_REFUSED] == ['late']
+    propose(0.3)
+    scene.graph.until(lambda: list(scene.out[-1].effort) == [0.3, 0.0])
+    assert [0.2, 0.0] not in [list(m.effort) for m in scene.out]
 
 
 def test_lockstep_refuses_a_command_without_a_stamp(make_graph: Any, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 import sys
 import time
@@ -34,6 +35,7 @@ from wm_eval_ros.records import (
 )
 from wm_eval_ros.safety.gate import CommandGate, Decision, Offer
 from wm_eval_ros.safety.joystick import Joystick
+from wm_eval_ros.safety.lateness import Lateness
 from wm_eval_ros.safety.limits import Fault, Refusal
 from wm_eval_ros.safety.lockstep import Answer, Proposal, SlotGate
 from wm_eval_ros.safety.monitors import Level
@@ -75,6 +77,8 @@ class SupervisorNode:
             latch_stop=self.scenario.plant.kind == 'hardware')
         self._reflex = Reflex(interface.command, self._settings.reflex, self.gate.observed)
         self._refusals = RefusalLog(REFUSALS_NS)
+        #: where an answer may carry the stamp of another host's sample
+        self._lateness = Lateness() if self.scenario.plant.link else None
         self._episode = 0
         self._substituted_ns = 0
         self._gated = gated(self.scenario.interface.command.topic, run.nodes)
@@ -236,6 +240,8 @@ class SupervisorNode:
         if event.kind is EventKind.START:
             self._episode = event.episode
             self._reflex.begin()
+            if self._lateness is not None:
+                self._lateness.begin()
             if not self._realtime:
                 self._slots.begin()
             self._note(self.gate.arm(now_ns), event.stamp_ns)
@@ -271,6 +277,8 @@ class SupervisorNode:
         read = self._read(proposal)
         if isinstance(read, Refusal):
             return self.gate.refuse(read, now_ns), ()
+        if self._lateness is not None and read.stamp_ns is not None:
+            read = replace(read, age_ns=self._lateness.of(read.stamp_ns, now_ns))
         return self.gate.offer(read, now_ns), read.action
 
     def _read(self, message: Any) -> Offer | Refusal:
