@@ -11,7 +11,7 @@ import pytest
 
 from wm_eval_ros.config.scenario import config_folder
 from wm_eval_ros.errors import EXIT_BAD_INPUT
-from wm_eval_ros.nodes.transport import LOOPBACK, NETWORK, repaired_soon, without_shared_memory
+from wm_eval_ros.nodes.transport import beyond_this_host, LOOPBACK, NETWORK, without_shared_memory
 
 FASTDDS = 'rmw_fastrtps_cpp'
 LOCAL = {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
@@ -85,7 +85,7 @@ def test_another_middleware_is_left_alone() -> None:
 def test_beyond_this_host_what_was_lost_is_asked_for_soon(reach: dict[str, str]) -> None:
     profile = str(config_folder() / NETWORK)
     assert Path(profile).is_file()
-    assert repaired_soon(reach, FASTDDS, config_folder()) == {
+    assert beyond_this_host(reach, FASTDDS, config_folder()) == {
         'FASTRTPS_DEFAULT_PROFILES_FILE': profile, 'FASTDDS_DEFAULT_PROFILES_FILE': profile}
 
 
@@ -95,14 +95,14 @@ def test_beyond_this_host_what_was_lost_is_asked_for_soon(reach: dict[str, str])
 def test_on_this_host_and_with_a_profile_of_ones_own_repairs_stay_as_they_are(
     kept: dict[str, str],
 ) -> None:
-    assert repaired_soon(kept, FASTDDS, config_folder()) == {}
-    assert repaired_soon({}, 'rmw_cyclonedds_cpp', config_folder()) == {}
+    assert beyond_this_host(kept, FASTDDS, config_folder()) == {}
+    assert beyond_this_host({}, 'rmw_cyclonedds_cpp', config_folder()) == {}
 
 
 def test_without_its_profile_a_node_says_how_late_repairs_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert repaired_soon({}, FASTDDS, tmp_path) == {}
+    assert beyond_this_host({}, FASTDDS, tmp_path) == {}
     assert capsys.readouterr().err.splitlines() == [
         f'{tmp_path / NETWORK}: is missing, so what is lost on the network comes up to 3 s late; '
         'reinstall wm_eval_ros']

@@ -24,7 +24,7 @@ from rclpy.utilities import get_rmw_implementation_identifier
 from wm_eval_ros.config.scenario import config_folder, Scenario
 from wm_eval_ros.errors import ConfigError, EXIT_BAD_INPUT, EXIT_RUN_FAILED, WmEvalError
 from wm_eval_ros.nodes.security import refusal, require_enclave
-from wm_eval_ros.nodes.transport import repaired_soon
+from wm_eval_ros.nodes.transport import beyond_this_host
 from wm_eval_ros.records import ClockMode
 
 #: longest sleep of the spin loop: how late a signal or a lost parent is noticed [s]
@@ -36,12 +36,14 @@ BATCH_S = 0.02
 #: longest a thread keeps the interpreter from another one of its process [s]
 SWITCH_S = 0.0005
 #: real-time priorities, the one nearest to the actuators first; nodes not named have none
-PRIORITIES = {'plant': 12, 'serial_actuator': 12, 'command_relay': 11, 'perturb_relay': 11,
-              'supervisor': 11, 'planner': 10}
+PRIORITIES = {'plant': 12, 'bag_player': 12, 'serial_actuator': 12, 'command_relay': 11,
+              'perturb_relay': 11, 'supervisor': 11, 'planner': 10}
 #: nodes that may share a process
 TOGETHER = ('planner', 'supervisor')
 #: MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT: what is touched stays, what is only reserved costs nothing
 _LOCK = 1 | 2 | 4
+#: of mallopt: blocks up to this size come from the heap, and so much of it is not given back
+_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD, _KEPT_BYTES = -3, -1, 1 << 30
 #: somebody may go on publishing for ever [s]
 DRAIN_S = 3.0
 #: longest the middleware may take to go away once a node's work is done and its files are closed:
@@ -142,6 +144,7 @@ def settle(name: str, scenario: Scenario) -> None:
     gc.collect()
     gc.freeze()
     sys.setswitchinterval(SWITCH_S)
+    keep_memory()
     try:
         threads = os.listdir('/proc/self/task')
     except OSError:
@@ -168,6 +171,13 @@ def take_place(name: str, scenario: Scenario, threads: Sequence[str]) -> None:
         with contextlib.suppress(OSError, AttributeError):
             for thread in threads:
                 os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
+
+
+def keep_memory() -> None:
+    """Have images use the same memory again: mapped anew, each of its pages is a fault."""
+    with contextlib.suppress(OSError, AttributeError):
+        for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
+            ctypes.CDLL(None).mallopt(option, _KEPT_BYTES)
 
 
 def _pin(name: str, pinned: frozenset[int], threads: Sequence[str]) -> None:
@@ -233,8 +243,8 @@ def run_node(
         if before is not None:
             before()
         require_enclave(os.environ, words)
-        os.environ |= repaired_soon(os.environ, get_rmw_implementation_identifier(),
-                                    config_folder())
+        os.environ |= beyond_this_host(os.environ, get_rmw_implementation_identifier(),
+                                       config_folder())
         rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
         return _run(make, stop, composed)
     except rclpy_implementation.RCLError as error:

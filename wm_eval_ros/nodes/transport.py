@@ -7,7 +7,8 @@ holds one stops whoever writes to or reads from that port, until Fast DDS takes 
 after 1 s, in the supervisor or the driver as well. Over UDP nobody waits for the planner.
 
 Beyond this host messages are lost. A reliable writer that has nothing more to say notices by its
-next heartbeat, which Fast DDS sends every 3 s: a START or a goal would come that late.
+next heartbeat, which Fast DDS sends every 3 s: a START or a goal would come that late. And a raw
+image is larger than the buffer a socket has by itself.
 """
 
 from __future__ import annotations
@@ -53,9 +54,11 @@ def without_shared_memory(
     return {} if reach == 'OFF' else {TRANSPORTS: 'UDPv4'}
 
 
-def repaired_soon(environ: Mapping[str, str], middleware: str, settings: Path) -> dict[str, str]:
+def beyond_this_host(
+    environ: Mapping[str, str], middleware: str, settings: Path
+) -> dict[str, str]:
     """
-    Return the variables that make a process ask soon for what was lost beyond this host.
+    Return the variables that make a process's middleware fit for a network beyond this host.
 
     Whoever has chosen a profile, or uses another middleware, keeps that; so does who stays on this
     host.
