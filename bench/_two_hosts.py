@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 import contextlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 import json
 import os
 from pathlib import Path
@@ -20,9 +20,8 @@ import sys
 import time
 from typing import Any
 
-from _wire import COLUMNS, LOST, Way
+from _wire import compiled, compiler, Frames, frames, Way, wire
 import numpy as np
-from numpy.typing import NDArray
 import yaml
 
 from wm_eval_ros.cli import graph
@@ -34,13 +33,10 @@ from wm_eval_ros.metrics.link import at_stamp
 from wm_eval_ros.metrics.table import Run
 from wm_eval_ros.nodes.transport import LOCALHOST_ONLY, PROFILES, RANGE, TRANSPORTS
 
-HERE = Path(__file__).resolve().parent
 HOST, DEVICE, WIRE = 'host', 'device', 'wire'
-#: ways of the wire
-OUT, BACK = 0, 1
 #: any: nobody else is in these namespaces
 DOMAIN = '7'
-_MAC, _ADDRESS = '02:00:00:00:00:0{}', '10.77.0.{}'
+_MAC, ADDRESS = '02:00:00:00:00:0{}', '10.77.0.{}'
 _TOOLS = ('ip', 'unshare', 'nsenter', 'cat')
 #: a node that does not end this long after SIGINT is killed [s]
 _END_S = 20.0
@@ -60,18 +56,9 @@ def unavailable() -> str:
     return f'two hosts need CAP_SYS_ADMIN, CAP_NET_ADMIN and veth: {tried.stderr.strip()}'
 
 
-def compiler() -> str | None:
-    """Return the C compiler, None without one."""
-    return next((found for name in ('cc', 'gcc', 'clang') if (found := shutil.which(name))), None)
-
-
 def clock_library(folder: Path) -> Path:
     """Compile what puts a process's system clock off."""
-    made = folder / 'clock_off.so'
-    if not made.exists():
-        subprocess.run([str(compiler()), '-shared', '-fPIC', '-O2', '-Wall', '-Werror', '-o',
-                        str(made), str(HERE / '_clock_off.c'), '-ldl', '-lpthread'], check=True)
-    return made
+    return compiled(folder, '_clock_off.c', '-shared', '-fPIC', '-ldl', '-lpthread')
 
 
 @dataclass(frozen=True)
@@ -94,17 +81,6 @@ class Clock:
                 'CLOCK_OFF_PPM': repr(self.ppm), 'CLOCK_OFF_SINCE_NS': str(self.since_ns)}
 
 
-@dataclass(frozen=True)
-class Frames:
-    """What the wire did to the frames of one direction."""
-
-    #: how long each that arrived was held [ms]
-    held_ms: NDArray[np.float64]
-    lost: int
-    #: those that were overtaken by a later one
-    overtaken: int
-
-
 class TwoHosts:
     """Two hosts and the wire between them; use it with `with`."""
 
@@ -114,6 +90,7 @@ class TwoHosts:
         self._ways = (out, back)
         self._seed = seed
         self._library = clock_library(folder)
+        self._log = folder / 'frames'
         self._running: list[subprocess.Popen[bytes]] = []
         self._keepers: dict[str, subprocess.Popen[bytes]] = {}
         self._namespaces: list[int] = []
@@ -152,16 +129,16 @@ class TwoHosts:
                 # nobody but the nodes is to send
                 self._ip(place, 'link', 'set', link, 'addrgenmode', 'none')
                 self._ip(place, 'link', 'set', link, 'up')
-            self._ip(name, 'address', 'add', f'{_ADDRESS.format(number)}/24', 'dev', 'eth')
+            self._ip(name, 'address', 'add', f'{ADDRESS.format(number)}/24', 'dev', 'eth')
             # nothing to ask for, and to lose
-            self._ip(name, 'neigh', 'add', _ADDRESS.format(3 - number), 'lladdr',
+            self._ip(name, 'neigh', 'add', ADDRESS.format(3 - number), 'lladdr',
                      _MAC.format(3 - number), 'dev', 'eth', 'nud', 'permanent')
             self._ip(name, 'route', 'add', '224.0.0.0/4', 'dev', 'eth')
-        ways = [[HOST, DEVICE, asdict(self._ways[OUT])], [DEVICE, HOST, asdict(self._ways[BACK])]]
-        asked = {'log': str(self.folder / 'frames'), 'seed': self._seed, 'ways': ways}
-        self._wire = subprocess.Popen(
-            [*self._enter(WIRE), sys.executable, '-S', str(HERE / '_wire.py'), json.dumps(asked)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+            # a wire that reorders: else the kernel gives up a datagram 64 frames after its last
+            self._in(name, 'sh', '-c', 'echo 0 > /proc/sys/net/ipv4/ipfrag_max_dist')
+        words = wire(self.folder, self._log, self._seed, (HOST, DEVICE), self._ways)
+        self._wire = subprocess.Popen([*self._enter(WIRE), *words], stdin=subprocess.PIPE,
+                                      stdout=subprocess.PIPE, start_new_session=True)
         assert self._wire.stdout is not None
         if self._wire.stdout.readline() != b'carrying\n':
             raise RuntimeError('the wire between the hosts did not begin')
@@ -169,8 +146,11 @@ class TwoHosts:
     def _enter(self, side: str) -> list[str]:
         return ['nsenter', f'--net=/proc/{self._keepers[side].pid}/ns/net']
 
+    def _in(self, side: str, *words: str) -> None:
+        subprocess.run([*self._enter(side), *words], check=True)
+
     def _ip(self, side: str, *words: str) -> None:
-        subprocess.run([*self._enter(side), 'ip', *words], check=True)
+        self._in(side, 'ip', *words)
 
     def start(self, side: str, words: Collection[str], log: Path) -> subprocess.Popen[bytes]:
         """Start a process on one of the hosts; its output goes into a file."""
@@ -204,15 +184,8 @@ class TwoHosts:
             self._wire = None
 
     def frames(self, way: int) -> Frames:
-        """Return what became of the frames of a direction, once the wire is cut."""
-        rows = np.fromfile(self.folder / 'frames', np.int64).reshape(-1, COLUMNS)
-        rows = rows[rows[:, 0] == way]
-        there = rows[rows[:, 2] != LOST]
-        # in the order in which they left
-        there = there[np.argsort(there[:, 2], kind='stable')]
-        overtaken = there[:, 1] < np.maximum.accumulate(there[:, 1])
-        return Frames((there[:, 2] - there[:, 1]) / 1e6, len(rows) - len(there),
-                      int(np.sum(overtaken)))
+        """Return what became of the frames of a direction (0: out), once the wire is cut."""
+        return frames(self._log, way)
 
 
 def _environment() -> dict[str, str]:
@@ -233,11 +206,13 @@ def _namespace(pid: int) -> int:
     return number
 
 
-def measure(hosts: TwoHosts, device: str, within_s: float, **settings: object) -> Path:
+def measure(hosts: TwoHosts, device: str, within_s: float, *, topic: str = '',
+            **settings: object) -> Path:
     """
     Time a device from the host, until the plant is done.
 
     :param device: `echo` or `planner`
+    :param topic: what the echo answers; empty: the first observation
     :param settings: of the scenario `hil`, names with __ for a dot
     :returns: the bag
     :raises RuntimeError: a node ended too early, or it took too long; with its last words
@@ -249,7 +224,7 @@ def measure(hosts: TwoHosts, device: str, within_s: float, **settings: object) -
     common = {'scenario': str(scenario), 'nodes': [*graph.NODES, 'plant'],
               'run_id': hosts.folder.name}
     own: dict[str, dict[str, Any]] = {
-        'planner': {'autostart': True} if device == 'planner' else {},
+        'planner': {'autostart': True} if device == 'planner' else {'topic': topic},
         'recorder': {'bag': str(bag)}}
     running = {}
     for name in (*graph.NODES, 'plant'):
