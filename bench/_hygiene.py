@@ -1,0 +1,245 @@
+"""One run of the `hil` scenario under an option, its second half beside busy processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+import os
+from pathlib import Path
+import threading
+import time
+from typing import Any
+from unittest import mock
+
+from wm_eval_ros.bag.reader import open_bag
+from wm_eval_ros.cli import graph
+from wm_eval_ros.cli.graph import Device, GraphRun, HERE
+from wm_eval_ros.cli.hil import busy
+from wm_eval_ros.cli.processes import NodeProcess
+from wm_eval_ros.config.scenario import config_folder, find_scenario, load_scenario, Scenario
+from wm_eval_ros.nodes.transport import RANGE, TRANSPORTS, without_shared_memory
+from wm_eval_ros.records import CycleRecord, CycleStatus, LinkEvent, LinkKind, NEVER_NS, RunInfo
+
+COMMAND = '/joint_command'
+QUIET, LOADED = 'quiet', 'loaded'
+#: left out at the begin of a run, and where the load begins [s]
+WARM_S, CHANGE_S = 1.0, 0.5
+#: makes a process of Python one that collects its whole heap
+NO_FREEZE = 'import gc\ngc.freeze = lambda: None\n'
+_NO_DECISION = (CycleStatus.SKIPPED, CycleStatus.NO_INPUT, CycleStatus.INVALID_OUTPUT,
+                CycleStatus.EXCEPTION)
+
+
+@dataclass(frozen=True)
+class Case:
+    """An option."""
+
+    settings: Mapping[str, object] = field(default_factory=dict)
+    #: variables of every process, of a folder that may be written to
+    environment: Callable[[Path], Mapping[str, str]] = lambda scratch: {}
+    #: whether the planner's process has it, by what the manifest says of its host
+    holds: Callable[[Mapping[str, Any]], bool] = lambda host: True
+
+
+@dataclass
+class Samples:
+    """What one part of a run gave, in order [ms]."""
+
+    #: sample sent -> command of the gate received
+    trip: list[float] = field(default_factory=list)
+    #: slot due -> slot begun; not of one that was skipped, which is missed
+    jitter: list[float] = field(default_factory=list)
+    missed: list[bool] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Found:
+    """One run."""
+
+    parts: Mapping[str, Samples]
+    #: the system granted what was asked for
+    held: bool
+    #: pages that the planner's process had to be given in a second of the run
+    faults_hz: float
+    #: the first plan over the median of those made up after it; None: there is no planner
+    first_plan: float | None
+
+
+def _fifo(host: Mapping[str, Any]) -> bool:
+    return host.get('scheduling') == 'SCHED_FIFO'
+
+
+def _locked(host: Mapping[str, Any]) -> bool:
+    return bool(host.get('locked_kib', 0) > 0)
+
+
+def _pinned(host: Mapping[str, Any]) -> bool:
+    return host.get('cores') == 1 and len(os.sched_getaffinity(0)) > 1
+
+
+def _no_freeze(scratch: Path) -> Mapping[str, str]:
+    folder = scratch / 'no_freeze'
+    folder.mkdir(exist_ok=True)
+    (folder / 'sitecustomize.py').write_text(NO_FREEZE, encoding='utf-8')
+    return {'PYTHONPATH': os.pathsep.join(filter(None, (str(folder), os.environ.get(
+        'PYTHONPATH'))))}
+
+
+def _udp(scratch: Path) -> Mapping[str, str]:
+    return without_shared_memory({RANGE: 'LOCALHOST'}, 'rmw_fastrtps_cpp', config_folder())
+
+
+FIFO: dict[str, object] = {'realtime_priority': True}
+LOCK: dict[str, object] = {'lock_memory': True}
+PIN: dict[str, object] = {'pinned_cpus': [max(os.sched_getaffinity(0))]}
+COMPOSED: dict[str, object] = {'composed': True}
+BASE = 'base'
+CASES = {
+    BASE: Case(),
+    'SCHED_FIFO': Case(FIFO, holds=_fifo),
+    'mlock': Case(LOCK, holds=_locked),
+    'pinned': Case(PIN, holds=_pinned),
+    'all three': Case(FIFO | LOCK | PIN,
+                      holds=lambda host: _fifo(host) and _locked(host) and _pinned(host)),
+    'composed': Case(COMPOSED),
+    'composed, all three': Case(
+        COMPOSED | FIFO | LOCK | PIN,
+        holds=lambda host: _fifo(host) and _locked(host) and _pinned(host)),
+    'shared memory': Case(environment=lambda scratch: {TRANSPORTS: 'DEFAULT'}),
+    'UDP alone': Case(environment=_udp),
+    'no gc.freeze': Case(environment=_no_freeze),
+}
+
+
+def scenario(case: Case, seconds: float) -> Scenario:
+    """Return what is run: two parts of this length, the second one under load."""
+    return load_scenario(find_scenario('hil'), {
+        'plant.time_limit_s': WARM_S + 2 * seconds + CHANGE_S, **case.settings})
+
+
+class _Noted(NodeProcess):
+    """A node that can be found by its number."""
+
+    pids: list[int] = []  # noqa: RUF012 one run at a time
+
+    def __init__(self, name: str, *given: Any, **named: Any) -> None:
+        super().__init__(name, *given, **named)
+        if name in ('planner', 'echo', 'device', 'echo_device'):
+            self.pids[:] = [self._process.pid]
+
+
+class _Course:
+    """Follows a run: begins the load in its middle, counts page faults over all of it."""
+
+    def __init__(self, seconds: float, load: int, stack: ExitStack) -> None:
+        self.began_ns = self.loaded_ns = NEVER_NS
+        self.faults_hz = 0.0
+        self._load, self._stack = load, stack
+        self._timer = threading.Timer(WARM_S + seconds, self._begin_load)
+
+    def tell(self, said: Mapping[str, Any]) -> None:
+        """Take a line of the plant."""
+        if said.get('kind') == 'START':
+            self.began_ns, self._faults = time.monotonic_ns(), faults(_Noted.pids[0])
+            self._timer.start()
+        elif said.get('kind') == 'TIMEOUT':
+            taken_s = (time.monotonic_ns() - self.began_ns) / 1e9
+            self.faults_hz = (faults(_Noted.pids[0]) - self._faults) / taken_s
+
+    def end(self) -> None:
+        """Begin no load any more."""
+        self._timer.cancel()
+
+    def _begin_load(self) -> None:
+        self._stack.enter_context(busy(self._load))
+        self.loaded_ns = time.monotonic_ns()
+
+
+def faults(pid: int) -> int:
+    """Return how often a process had to be given a page, minor and major."""
+    words = Path(f'/proc/{pid}/stat').read_text(encoding='ascii').rpartition(')')[2].split()
+    return int(words[7]) + int(words[9])
+
+
+def run(case: Case, folder: Path, *, seconds: float, load: int, echo: bool) -> Found:
+    """
+    Run a case.
+
+    :param load: busy processes beside it in the second part
+    :param echo: an echo takes the planner's place
+    """
+    chosen, made = scenario(case, seconds), GraphRun(folder)
+    with ExitStack() as stack:
+        course = _Course(seconds, load, stack)
+        stack.callback(course.end)
+        stack.enter_context(mock.patch.dict(os.environ, case.environment(folder.parent)))
+        stack.enter_context(mock.patch.object(graph, 'NodeProcess', _Noted))
+        made.execute(chosen, course.tell, None, Device(echo='') if echo else HERE)
+    with open_bag(made.bag) as bag:
+        records = [r for r in bag.records() if isinstance(r, (CycleRecord, LinkEvent, RunInfo))]
+    host = next((r.host for r in records if isinstance(r, RunInfo)), {})
+    return Found(split(records, course.began_ns, course.loaded_ns), case.holds(host),
+                 course.faults_hz, first_plan(records))
+
+
+def split(records: Iterable[object], began_ns: int, loaded_ns: int) -> dict[str, Samples]:
+    """Return the samples of both parts; what is asked for in the warm-up and at the change not."""
+    parts = {QUIET: Samples(), LOADED: Samples()}
+
+    def part(at_ns: int) -> Samples | None:
+        if at_ns >= loaded_ns + CHANGE_S * 1e9:
+            return parts[LOADED]
+        return parts[QUIET] if began_ns + WARM_S * 1e9 <= at_ns < loaded_ns else None
+
+    kept = list(records)
+    cycles = [r for r in kept if isinstance(r, CycleRecord) and r.status is not CycleStatus.WARMUP]
+    for cycle in cycles:
+        own = part(cycle.due_ns)
+        if own is not None:
+            if cycle.start_ns != NEVER_NS:
+                own.jitter.append((cycle.start_ns - cycle.due_ns) / 1e6)
+            own.missed.append(missed(cycle))
+    for at_ns, trip in trips(kept, cycles):
+        own = part(at_ns)
+        if own is not None:
+            own.trip.append(trip)
+    return parts
+
+
+def missed(cycle: CycleRecord) -> bool:
+    """Say whether no command came in time, as `deadline_miss_rate` counts it."""
+    return (cycle.status in _NO_DECISION or cycle.publish_ns == NEVER_NS
+            or not 0 <= cycle.publish_ns - cycle.due_ns <= cycle.deadline_ns)
+
+
+def trips(
+    records: Iterable[object], cycles: Iterable[CycleRecord],
+) -> list[tuple[int, float]]:
+    """Return when each answered sample was sent [ns], and its round trip [ms]."""
+    caused = {c.command_stamp_ns: min(i.stamp_ns for i in c.inputs) for c in cycles
+              if c.command_stamp_ns is not None and c.inputs}
+    sent: dict[int, int] = {}
+    back: dict[int, int] = {}
+    for record in records:
+        if isinstance(record, LinkEvent):
+            if record.kind is LinkKind.SENT:
+                sent.setdefault(record.ref.stamp_ns, record.ref.steady_ns)
+            elif record.kind is LinkKind.RECEIVED and record.ref.topic == COMMAND:
+                back.setdefault(record.ref.stamp_ns, record.ref.steady_ns)
+    found = []
+    for stamp, at in back.items():
+        # an echo answers with the stamp of what it answers
+        begun = sent.get(caused.get(stamp, stamp))
+        if begun is not None:
+            found.append((begun, (at - begun) / 1e6))
+    return found
+
+
+def first_plan(records: Iterable[object]) -> float | None:
+    """Return the first plan of the warm-up over the median of the others of it."""
+    took = [r.infer_end_ns - r.infer_start_ns for r in sorted(
+        (r for r in records if isinstance(r, CycleRecord) and r.status is CycleStatus.WARMUP),
+        key=lambda r: r.infer_start_ns)]
+    rest = sorted(took[1:])
+    return took[0] / rest[len(rest) // 2] if rest and rest[len(rest) // 2] else None
