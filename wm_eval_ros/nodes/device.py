@@ -59,18 +59,19 @@ class DeviceNode:
 
     def _plan(self, stop: Stop) -> None:
         executor = make_executor('planner')
-        executor.add_node(self._planner.node)
-        # the main thread has given the planner's processors away
-        os.sched_setaffinity(0, self._processors)
-        take_place('planner', self.scenario, ('0',))
         try:
+            executor.add_node(self._planner.node)
+            # the main thread has given the planner's processors away
+            os.sched_setaffinity(0, self._processors)
+            take_place('planner', self.scenario, ('0',))
             try:
                 self._planner.spin(executor, stop)
             finally:
                 self._planner.finish(executor)
         except BaseException as error:  # noqa: BLE001 it is raised again in the main thread
             self._error = error
-        executor.remove_node(self._planner.node)
+        finally:
+            executor.remove_node(self._planner.node)
 
 
 class _After(Stop):
