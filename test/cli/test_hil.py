@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 import json
 from pathlib import Path
+import threading
+import time
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip('rclpy')
 
+from wm_eval_ros.bag.reader import open_bag
 from wm_eval_ros.cli import hil
+from wm_eval_ros.cli.firmware import standing_in
 from wm_eval_ros.cli.hil import device_of, Point, points_of, scenario_for, table, verdict_of
 from wm_eval_ros.cli.main import main, parser
+from wm_eval_ros.cli.reading import read
 from wm_eval_ros.errors import ConfigError, EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_PASS
+from wm_eval_ros.metrics.firmware_clock import bounds_of
+from wm_eval_ros.records import LinkEvent, LinkKind
+from wm_eval_ros.wire.serial_frames import Command, encode, line_ns
 
 
 def asked(*words: str) -> argparse.Namespace:
@@ -48,6 +58,8 @@ def test_what_is_no_point_is_refused_in_one_line(words: list[str], says: str) ->
     ['hil', 'nope'], ['hil', 'hil', '--set', 'planner.model=nope'],
     ['hil', 'hil', '--payloads', '5x5'], ['hil', 'hil', '--set', 'plant.link=maybe'],
     ['hil', 'hil', '--domain', '999'], ['hil', 'hil', '--set', 'plant.task=nope'],
+    ['hil', 'hil', '--actuator', 'nope'], ['hil', 'hil', '--actuator', '/dev/null'],
+    ['hil', 'hil', '--actuator', 'pty', '--baud', '12345'],
 ])
 def test_bad_input_ends_with_one_line_and_leaves_no_folder(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -102,6 +114,18 @@ def test_the_table_has_intervals_and_dashes() -> None:
     assert len({line.count('|') for line in text.splitlines()}) == 1
 
 
+def test_columns_of_an_actuator_stand_where_a_point_has_one() -> None:
+    acting = point('planner', 30.0)
+    acting['figures'] |= {'acts p50': {'value': 7.5, 'n': 400, 'low': 7.0, 'high': 8.0},
+                          'trips': {'value': 1.0, 'n': 400}}
+    text = table([acting, point('echo', None)])
+    assert '| acts p50 |' in text
+    assert '7.50 [7.00, 8.00]' in text
+    assert text.splitlines()[2].endswith('| 1 |')
+    assert len({line.count('|') for line in text.splitlines()}) == 1
+    assert 'acts' not in table([point('planner', 30.0)])
+
+
 @pytest.mark.slow
 def test_an_echo_is_timed_on_the_graph(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -126,3 +150,93 @@ def test_an_echo_is_timed_on_the_graph(
         assert json.loads(live)['values'] == json.loads(
             (out / each['folder'] / 'score' / 'scorecard.json').read_text())['values']
     assert hil.COLUMNS.keys() >= state['figures'].keys()
+
+
+BAUD = 57600
+
+
+def true_ms(run: Path, log: Path) -> tuple[Any, Any, Any]:
+    """Return what commands took by the firmware's log, by the scorer, and what is not known."""
+    lines = map(json.loads, log.read_text().splitlines())
+    truth = {(line['sequence'], line['stamp_ns']): line['steady_ns'] for line in lines}
+    with open_bag(run / 'bag') as bag:
+        events = [r for r in bag.records() if isinstance(r, LinkEvent)]
+    sent = {e.ref.stamp_ns: e.ref.steady_ns for e in events
+            if e.kind is LinkKind.SENT and e.ref.topic == '/joint_states'}
+    acted = [e.ref for e in events if e.kind is LinkKind.ACTUATED and e.ref.stamp_ns in sent]
+    clock = bounds_of(read(run / 'bag').run.link.firmware)
+    assert clock is not None
+    host, half = clock.host(np.array([ref.source_ns for ref in acted]))
+    begun = np.array([sent[ref.stamp_ns] for ref in acted])
+    really = np.array([truth[ref.sequence, ref.stamp_ns] for ref in acted])
+    return (really - begun) / 1e6, (host - begun) / 1e6, half / 1e6
+
+
+@pytest.mark.slow
+def test_when_commands_act_is_what_the_firmware_itself_says_though_its_clock_is_off(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, log = tmp_path / 'out', tmp_path / 'truth.jsonl'
+    # the host's clock began when it was switched on
+    with standing_in('--baud', str(BAUD), '--clock-s', '4321', '--clock-ppm', '50', '--log',
+                     str(log)) as port:
+        assert main(['hil', 'hil', '--devices', 'echo', '--seconds', '8', '--rates', '50',
+                     '--actuator', port, '--baud', str(BAUD), '--out', str(out), '--json']) == 0
+    (found,) = json.loads(capsys.readouterr().out)['points']
+    run, figures = out / found['folder'], found['figures']
+    truth, scored, half = true_ms(run, log)
+    assert len(truth) > 300
+    # as stated, of every command; and sharp
+    assert np.mean(np.abs(truth - scored) <= half) >= 0.95
+    assert np.median(half) < 2.5
+    acts = figures['acts p50']
+    assert acts['value'] == pytest.approx(float(np.median(truth)), abs=1.0 + np.max(half))
+    assert acts['low'] <= np.median(truth) <= acts['high']
+    # not before the command has been on the line
+    line_ms = line_ns(len(encode(Command(0, 0, (0.0, 0.0)))), BAUD) / 1e6
+    assert acts['value'] >= figures['p50']['value'] + line_ms
+    assert figures['act jitter p99']['n'] > 300
+    assert figures['not applied']['value'] < 0.2
+    assert figures['trips']['n'] > 300
+    live = json.loads((run / 'live.json').read_text())['values']
+    assert live == json.loads((run / 'score' / 'scorecard.json').read_text())['values']
+    assert '| acts p50 |' in (out / 'hil.md').read_text()
+
+
+@pytest.mark.slow
+def test_a_stand_in_is_started_with_the_run_and_says_what_it_did(tmp_path: Path) -> None:
+    out = tmp_path / 'out'
+    assert main(['hil', 'hil', '--devices', 'planner', '--seconds', '5', '--actuator', 'pty',
+                 '--out', str(out)]) == 0
+    (found,) = json.loads((out / 'hil.json').read_text())['points']
+    run, figures = out / found['folder'], found['figures']
+    assert (run / 'log' / 'firmware.jsonl').read_text().count('\n') > 50
+    # a planner's command answers a sample of its slot
+    assert figures['acts p50']['value'] > figures['p50']['value'] + 2.0
+    assert figures['command to act p50']['value'] > 2.0
+
+
+@pytest.mark.slow
+def test_an_actuator_that_goes_away_ends_the_run_with_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / 'truth.jsonl'
+    with ExitStack() as stack:
+        port = stack.enter_context(standing_in('--log', str(log)))
+        # its log is written in blocks
+        unplugged = threading.Thread(target=lambda: (grown(log), stack.close()))
+        unplugged.start()
+        code = main(['hil', 'hil', '--devices', 'echo', '--seconds', '120', '--actuator', port,
+                     '--out', str(tmp_path / 'out')])
+        unplugged.join()
+    assert code == 4
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert told.startswith('wm-eval hil: serial_actuator node ended with code 4')
+    assert f'port: {port}: went away' in told
+    assert list((tmp_path / 'out').glob('*/bag/metadata.yaml')), 'what there was is on disk'
+
+
+def grown(log: Path) -> None:
+    end = time.monotonic() + 60.0
+    while not log.stat().st_size and time.monotonic() < end:
+        time.sleep(0.1)

@@ -58,7 +58,8 @@ class Bench:
         self.stack.callback(self.node.port.close)
         self.graph.until(lambda: self.commands.get_subscription_count()
                          and self.node._events.get_subscription_count()
-                         and self.node._exchanges.get_subscription_count())
+                         and self.node._exchanges.get_subscription_count()
+                         and self.node._ready.announce_when_matched())
 
     def events(self, kind: LinkKind) -> list[LinkEvent]:
         return [e for e in map(codec.link_from_msg, self._told) if e.kind is kind]

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import numpy as np
+from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
@@ -27,6 +28,8 @@ from wm_eval_ros.wire.serial_frames import Answer, Applied, Frame, MAX_VALUES, S
 
 #: exchanges that times are told by as they are heard: those of the last 20 s or so
 LATEST = 200
+#: how long the acknowledgement of the last word is waited for [s]
+ACK_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +93,10 @@ class SerialActuatorNode:
                 raise RunError(f'port: {self.port.path}: went away ({self.port.lost})')
 
     def finish(self, executor: SingleThreadedExecutor) -> None:
-        """Hang up."""
+        """Hang up, and wait until the last word was taken: live and bag are to hold the same."""
         self.port.close()
+        for publisher in (self._events, self._exchanges):
+            publisher.wait_for_all_acked(Duration(seconds=ACK_S))
         if self.port.superseded:
             self.node.get_logger().warning(f'{self.port.superseded} commands were not sent: the '
                                            'line was still busy as the next one came')
@@ -107,6 +112,9 @@ class SerialActuatorNode:
 
     def _hear(self, frame: Frame, heard_ns: int) -> None:
         """Take a frame; in the thread of the port."""
+        if not self._ready.announced:
+            # one listener would have it and another not
+            return
         if isinstance(frame, Answer):
             self._answered(frame, heard_ns)
         elif isinstance(frame, Applied):
