@@ -11,10 +11,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+from wm_eval_ros.cli.firmware import standing_in
 from wm_eval_ros.cli.main import main
 from wm_eval_ros.config.scenario import config_folder, find_scenario, load_scenario, Scenario
 from wm_eval_ros.nodes.policy import OPERATOR, policy_xml, Rights, rights
-from wm_eval_ros.nodes.topic_list import ALL_NODES, COMMAND_RELAY, SENSOR_RELAY
+from wm_eval_ros.nodes.topic_list import ACTUATOR, ALL_NODES, COMMAND_RELAY, SENSOR_RELAY
 
 SHIPPED = sorted(p.stem for p in (config_folder() / 'scenarios').glob('*.yaml'))
 RELAYS = (*ALL_NODES, SENSOR_RELAY, COMMAND_RELAY)
@@ -99,6 +100,15 @@ def test_in_shadow_mode_nobody_reaches_the_actuators() -> None:
     assert publishers(rights(run), f'/{run.interface.command.topic}') == set()
 
 
+def test_an_actuator_obeys_the_supervisor_and_tells_when() -> None:
+    run = scenario('hil')
+    found, command = rights(run, (*ALL_NODES, ACTUATOR)), f'/{run.interface.command.topic}'
+    assert publishers(found, command) == {'supervisor'}
+    assert command in found[ACTUATOR].subscribe
+    for topic in ('/link_event', '/clock_exchange'):
+        assert publishers(found, topic) == {'plant', ACTUATOR}
+
+
 def opened(node: Any) -> Rights:
     """What a node of this process has really opened."""
     def names(listed: list[tuple[str, Any]]) -> tuple[str, ...]:
@@ -149,3 +159,14 @@ def test_the_verb_writes_the_shipped_file_and_names_what_it_does_not_know(
     assert told['/wm_eval_ros/planner']['publish'] == list(rights(scenario())['planner'].publish)
     assert main(['policy', 'reacher', '--nodes', 'planer']) == 2
     assert "did you mean 'planner'" in capsys.readouterr().err
+
+
+def test_the_policy_of_an_actuator_is_what_its_node_opens(make_graph: Callable[..., Any]) -> None:
+    from wm_eval_ros.nodes.serial_actuator import SerialActuatorNode
+    with standing_in() as port:
+        graph = make_graph(scenario='hil', port=port)
+        runnable = graph.add(SerialActuatorNode())
+        allowed = rights(scenario('hil'), (*ALL_NODES, ACTUATOR))[ACTUATOR]
+        graph.until(lambda: len(opened(runnable.node).reply) >= len(allowed.reply))
+        assert opened(runnable.node) == allowed
+        runnable.finish(graph.executor)

@@ -19,6 +19,7 @@ from wm_eval_ros.wire.serial_frames import (
     crc,
     Decoder,
     encode,
+    END_US,
     Frame,
     line_ns,
     MAX_VALUES,
@@ -27,13 +28,13 @@ from wm_eval_ros.wire.serial_frames import (
 )
 
 PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'serial.md'
-U32, U64 = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
+U32, US = st.integers(0, 2**32 - 1), st.integers(0, END_US - 1)
 I64 = st.integers(-2**63, 2**63 - 1)
 VALUES = st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=MAX_VALUES).map(tuple)
 FRAMES: st.SearchStrategy[Frame] = st.one_of(
-    st.builds(Command, U32, I64, VALUES), st.builds(Applied, U32, I64, U64, U64),
-    st.builds(Question, I64), st.builds(Answer, I64, U64, U64),
-    st.builds(Status, st.booleans(), U32, U32, U32, U64))
+    st.builds(Command, U32, I64, VALUES), st.builds(Applied, U32, I64, US, US),
+    st.builds(Question, I64), st.builds(Answer, I64, US, US),
+    st.builds(Status, st.booleans(), U32, U32, U32, US))
 #: as they stand in docs/serial.md
 EXAMPLES: dict[str, Frame] = {
     'COMMAND': Command(7, 1_700_000_000_000_000_000, (0.5, -1.0)),
@@ -114,7 +115,7 @@ def test_the_checksum_is_the_one_that_the_catalogues_call_ccitt_false() -> None:
 
 def test_question_and_answer_are_of_one_length_whatever_they_hold() -> None:
     assert {len(encode(f)) for f in (Question(0), Question(-1), Answer(0, 0, 0),
-                                     Answer(2**62, 2**64 - 1, 257))} == {29}
+                                     Answer(2**62, 2**53 - 1, 257))} == {29}
     assert line_ns(29, 115200) == 2_517_361
 
 
@@ -136,3 +137,18 @@ def test_a_frame_of_another_length_or_type_is_none_though_its_checksum_is_right(
         coded = b''.join(bytes([len(p) + 1]) + p for p in whole.split(b'\0'))
         assert decoder.feed(coded + b'\0') == []
     assert decoder.errors == 5
+
+
+@pytest.mark.parametrize('frame', [Applied(1, 2, 3, END_US), Answer(1, END_US, 2),
+                                   Status(False, 0, 0, 0, 2**64 - 1)])
+def test_a_time_of_another_age_is_none(frame: Frame) -> None:
+    decoder = Decoder()
+    assert decoder.feed(encode(frame)) == []
+    assert decoder.errors == 1
+
+
+@pytest.mark.parametrize(('name', 'count', 'ms'), [
+    ('COMMAND', 25, 2.17), ('APPLIED', 33, 2.86), ('QUESTION', 29, 2.52), ('STATUS', 26, 2.26)])
+def test_the_lengths_and_times_on_the_page_are_those(name: str, count: int, ms: float) -> None:
+    assert len(encode(EXAMPLES[name])) == count
+    assert line_ns(count, 115200) / 1e6 == pytest.approx(ms, abs=0.005)

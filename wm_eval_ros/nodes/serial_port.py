@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 import os
 import select
@@ -33,6 +34,8 @@ _ANSWER_BYTES = len(encode(Applied(0, 0, 0, 0)))
 POLL_S = 0.05
 CHUNK = 4096
 _SEQUENCES = 2**32
+#: commands, and questions, whose answers are known again
+_REMEMBERED = 64
 _GONE = 'hung up'
 
 
@@ -84,7 +87,7 @@ class SerialPort:
     seldom stand in the way of the next.
 
     :param heard: called with each frame and when its last byte had come [ns, steady], in a thread
-        of this port's own
+        of this port's own; not with answers to what was never sent from here
     :raises ConfigError: see :func:`open_port`
     """
 
@@ -100,6 +103,8 @@ class SerialPort:
         self._waiting: Command | None = None
         self._sequence = self._free_ns = self._asked_ns = self._forget_ns = 0
         self._outstanding = self._torn = self._closing = False
+        self._commands: deque[tuple[int, int]] = deque(maxlen=_REMEMBERED)
+        self._questions: deque[int] = deque(maxlen=_REMEMBERED)
         self._wake = os.eventfd(0, os.EFD_NONBLOCK)
         self._thread = threading.Thread(target=self._serve, name='serial', daemon=True)
         self._thread.start()
@@ -115,7 +120,7 @@ class SerialPort:
             data = encode(command)
             self._sequence = (self._sequence + 1) % _SEQUENCES
             if time.monotonic_ns() >= self._free_ns and self._waiting is None:
-                self._command(data)
+                self._command(command, data)
                 return
             self.superseded += self._waiting is not None
             self._waiting = command
@@ -165,21 +170,31 @@ class SerialPort:
         for frame in self._decoder.feed(data):
             if isinstance(frame, Applied):
                 self._outstanding = False
-            self._heard(frame, now_ns)
+            if self._asked_for(frame):
+                self._heard(frame, now_ns)
+
+    def _asked_for(self, frame: Frame) -> bool:
+        """Say whether a frame answers what was sent from here, or is no answer at all."""
+        with self._lock:
+            if isinstance(frame, Applied):
+                return (frame.sequence, frame.stamp_ns) in self._commands
+            return not isinstance(frame, Answer) or frame.host_ns in self._questions
 
     def _send_due(self, now_ns: int) -> None:
         with self._lock:
             if now_ns < self._free_ns or self.lost:
                 return
             if self._waiting is not None:
-                data, self._waiting = encode(self._waiting), None
-                self._command(data)
+                command, self._waiting = self._waiting, None
+                self._command(command, encode(command))
             elif now_ns - self._asked_ns >= ASK_NS and not (
                     self._outstanding and now_ns < self._forget_ns):
-                self._asked_ns = now_ns
-                self._write(encode(Question(time.monotonic_ns())))
+                self._asked_ns = time.monotonic_ns()
+                self._questions.append(self._asked_ns)
+                self._write(encode(Question(self._asked_ns)))
 
-    def _command(self, data: bytes) -> None:
+    def _command(self, command: Command, data: bytes) -> None:
+        self._commands.append((command.sequence, command.stamp_ns))
         self._write(data)
         self._outstanding = True
         self._forget_ns = self._free_ns + _FORGET_NS + line_ns(_ANSWER_BYTES, self.baud)

@@ -10,6 +10,8 @@ import struct
 MAX_VALUES = 32
 #: bits of a byte on the line: start, eight, stop
 BITS = 10
+#: times of the micro-controller are below this [us]: 285 years
+END_US = 2**53
 #: ends every frame, and stands nowhere else
 END = b'\0'
 
@@ -166,7 +168,13 @@ def _decoded(data: bytes) -> Frame | None:
     kind = _KINDS.get(body[0])
     if kind is None or len(body) != _FORMATS[body[0]].size:
         return None
-    return kind(*_FORMATS[body[0]].unpack(body)[1:])
+    frame = kind(*_FORMATS[body[0]].unpack(body)[1:])
+    return frame if _timely(frame) else None
+
+
+def _timely(frame: Frame) -> bool:
+    """Say whether all times of a frame are below END_US."""
+    return all(getattr(frame, name) < END_US for name in frame.__slots__ if name.endswith('_us'))
 
 
 def _command(body: bytes) -> Command | None:
