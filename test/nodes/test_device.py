@@ -27,6 +27,36 @@ from wm_eval_ros.records import EpisodeEvent, EventKind
 from wm_eval_ros.wire import codec, topics
 
 KIND = 'sensor_msgs/msg/JointState'
+#: what a thread does while another one waits for a reader that is stopped: waits, and counts
+FROZEN = """
+import signal, subprocess, sys, threading, time
+import rclpy
+from std_msgs.msg import String
+from wm_eval_ros.nodes.ros import wait_acked
+READER = ("import rclpy, time; from std_msgs.msg import String; rclpy.init(); "
+          "node = rclpy.create_node('reader'); "
+          "node.create_subscription(String, 'said', lambda m: None, 10); time.sleep(60)")
+reader = subprocess.Popen([sys.executable, '-c', READER])
+rclpy.init()
+publisher = rclpy.create_node('writer').create_publisher(String, 'said', 10)
+while not publisher.get_subscription_count():
+    time.sleep(0.05)
+reader.send_signal(signal.SIGSTOP)
+publisher.publish(String(data='x'))
+ticks, over = [], threading.Event()
+def count():
+    while not over.wait(0.01):
+        ticks.append(time.monotonic())
+thread = threading.Thread(target=count)
+thread.start()
+begun = time.monotonic()
+acked = wait_acked(publisher, 0.5)
+ended = time.monotonic()
+over.set()
+thread.join()
+reader.kill()
+print(acked, sum(begun < at < ended for at in ticks))
+"""
 #: of a supervisor that nothing but what is tried alarms
 PATIENT = {'stale_periods': 1200.0, 'late_periods': 1200.0, 'stop_ms': 60000.0, 'age_ms': 30000.0}
 
@@ -255,3 +285,13 @@ def test_under_ros_security_two_nodes_are_two_processes(
 def test_not_on_a_robot() -> None:
     with pytest.raises(ConfigError, match='composed: not on a robot'):
         load_scenario(find_scenario('reacher'), {'composed': True, 'plant.kind': 'hardware'})
+
+
+@pytest.mark.usefixtures('domain_id')
+def test_a_reader_that_is_frozen_does_not_hold_the_other_threads() -> None:
+    """As rclpy's own wait does: the gate would stand still while the planner takes its leave."""
+    done = subprocess.run([sys.executable, '-c', FROZEN], capture_output=True, text=True,
+                          check=True, timeout=60)
+    acked, ticks = done.stdout.split()
+    assert acked == 'False'
+    assert int(ticks) > 10, 'looks of another thread in 0.5 s, one every 10 ms'

@@ -7,7 +7,6 @@ import sys
 from typing import Any
 
 import numpy as np
-from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
@@ -17,7 +16,7 @@ from wm_eval_ros.nodes.host_link import answer_clock
 from wm_eval_ros.nodes.manifest import run_info
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.process import run_node, spin_until, Stop
-from wm_eval_ros.nodes.ros import Endpoints, message_type, Ready
+from wm_eval_ros.nodes.ros import Endpoints, message_type, Ready, wait_acked
 from wm_eval_ros.planning.episodes import Episodes
 from wm_eval_ros.wire import codec, topics
 from wm_eval_ros.wire.fields import CommandWriter
@@ -87,7 +86,7 @@ class EchoNode:
 
     def finish(self, executor: SingleThreadedExecutor) -> None:
         """Wait until the last word was taken."""
-        self._info.wait_for_all_acked(Duration(seconds=ACK_S))
+        wait_acked(self._info, ACK_S)
 
     def _on_event(self, message: Any) -> None:
         event = codec.event_from_msg(message)

@@ -12,7 +12,6 @@ import time
 from typing import Any
 
 import numpy as np
-from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
@@ -29,7 +28,7 @@ from wm_eval_ros.nodes.manifest import run_info
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.planner_faults import PlannerFaults
 from wm_eval_ros.nodes.process import run_node, SPIN_S, Stop
-from wm_eval_ros.nodes.ros import Endpoints, message_type, Ready, TYPES
+from wm_eval_ros.nodes.ros import Endpoints, message_type, Ready, TYPES, wait_acked
 from wm_eval_ros.nodes.transport import without_shared_memory
 from wm_eval_ros.planning.charge import LatencyCharge
 from wm_eval_ros.planning.decision import Decider, Inputs
@@ -122,7 +121,7 @@ class PlannerNode(LifecycleNode):
         was_active = self._active.is_set()
         self._halt()
         if was_active:
-            self._cycles.wait_for_all_acked(Duration(seconds=ACK_S))
+            wait_acked(self._cycles, ACK_S)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the weights, warm up, make the endpoints."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from functools import wraps
 from importlib import import_module
+import time
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,8 @@ def message_type(name: str) -> Any:
 #: what of a quality of service parameters may override
 _OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY,
                 QoSPolicyKind.DURABILITY)
+#: pause between two looks at what has been acknowledged [s]
+ACK_LOOK_S = 0.005
 #: makes our messages of rclpy's classes
 TYPES = MessageTypes(message_type)
 #: what a bag player says on `node_ready` behind its last message
@@ -149,6 +152,20 @@ class Endpoints:
         alone += [s.topic_name for s, wanted in self._subscriptions
                   if s.get_publisher_count() < wanted]
         return ', '.join(sorted(set(alone)))
+
+
+def wait_acked(publisher: Publisher, within_s: float) -> bool:
+    """
+    Wait until every reader has what was sent, at most this long; say whether it has.
+
+    In short looks: rclpy keeps the interpreter while it waits, also from the other threads.
+    """
+    end = time.monotonic() + within_s
+    while not publisher.wait_for_all_acked(Duration(nanoseconds=0)):
+        if time.monotonic() > end:
+            return False
+        time.sleep(ACK_LOOK_S)
+    return True
 
 
 def finite_command(node: Node, reader: CommandWriter, message: Any) -> NDArray[np.float64] | None:
