@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import json
 import os
 from pathlib import Path
@@ -38,22 +38,27 @@ def has_checkpoint(task: str) -> bool:
     return (CHECKPOINTS / task / 'spec.json').is_file()
 
 
-class _Noting(NodeProcess):
+class Noting(NodeProcess):
     """Starts the noting plant in place of the plant; every other node as it is."""
+
+    #: node -> script of this folder in its place, and its words
+    scripts: Mapping[str, Sequence[str]] = {'plant': ('_noting_plant.py',)}
 
     def __init__(self, name: str, parameters: Mapping[str, Any], log: Path,
                  environment: Mapping[str, str], *, follow: bool = False) -> None:
-        if name != 'plant':
+        if name not in self.scripts:
             super().__init__(name, parameters, log, environment, follow=follow)
             return
         self.name, self.log = name, log
-        words = [sys.executable, str(Path(__file__).with_name('_noting_plant.py')), '--ros-args']
+        script, *more = self.scripts[name]
+        words = [sys.executable, str(Path(__file__).with_name(script)), *more, '--ros-args']
         for key, value in parameters.items():
             words += ['-p', f'{key}:={json.dumps(value)}']
         with log.open('wb') as sink:
             self._process = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=sink,
-                env=dict(environment), start_new_session=True)
+                words, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if follow else sink, stderr=sink, env=dict(environment),
+                start_new_session=True)
 
 
 def run(chosen: Scenario, folder: Path, *, note_arrivals: bool = False,
@@ -64,7 +69,7 @@ def run(chosen: Scenario, folder: Path, *, note_arrivals: bool = False,
     :param note_arrivals: have the plant write down when each command reached its callback
     """
     made = graph.GraphRun(folder)
-    kind = _Noting if note_arrivals else NodeProcess
+    kind = Noting if note_arrivals else NodeProcess
     with mock.patch.object(graph, 'NodeProcess', kind), mock.patch.dict(
             os.environ, {ARRIVALS: str(arrivals_file(folder))}):
         made.execute(chosen, tell)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import pairwise
+import json
 import os
 from pathlib import Path
 import threading
@@ -12,11 +14,13 @@ import time
 from typing import Any
 from unittest import mock
 
+from _graph import Noting
+from _noting_supervisor import LOOKS
+
 from wm_eval_ros.bag.reader import open_bag
 from wm_eval_ros.cli import graph
 from wm_eval_ros.cli.graph import Device, GraphRun, HERE
 from wm_eval_ros.cli.hil import busy
-from wm_eval_ros.cli.processes import NodeProcess
 from wm_eval_ros.config.scenario import config_folder, find_scenario, load_scenario, Scenario
 from wm_eval_ros.nodes.transport import RANGE, TRANSPORTS, without_shared_memory
 from wm_eval_ros.records import CycleRecord, CycleStatus, LinkEvent, LinkKind, NEVER_NS, RunInfo
@@ -51,6 +55,8 @@ class Samples:
     #: slot due -> slot begun; not of one that was skipped, which is missed
     jitter: list[float] = field(default_factory=list)
     missed: list[bool] = field(default_factory=list)
+    #: look of the gate at its clock -> the next one, 10 ms where nothing holds it up
+    look: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -118,9 +124,11 @@ def scenario(case: Case, seconds: float) -> Scenario:
         'plant.time_limit_s': WARM_S + 2 * seconds + CHANGE_S, **case.settings})
 
 
-class _Noted(NodeProcess):
-    """A node that can be found by its number."""
+class _Noted(Noting):
+    """A node that can be found by its number; of a supervisor one that notes its looks."""
 
+    scripts = {name: ('_noting_supervisor.py', name)  # noqa: RUF012 nobody changes it
+               for name in ('supervisor', 'device', 'echo_device')}
     pids: list[int] = []  # noqa: RUF012 one run at a time
 
     def __init__(self, name: str, *given: Any, **named: Any) -> None:
@@ -133,7 +141,7 @@ class _Course:
     """Follows a run: begins the load in its middle, counts page faults over all of it."""
 
     def __init__(self, seconds: float, load: int, stack: ExitStack) -> None:
-        self.began_ns = self.loaded_ns = NEVER_NS
+        self.began_ns = self.loaded_ns = self.ended_ns = NEVER_NS
         self.faults_hz = 0.0
         self._load, self._stack = load, stack
         self._timer = threading.Timer(WARM_S + seconds, self._begin_load)
@@ -144,8 +152,9 @@ class _Course:
             self.began_ns, self._faults = time.monotonic_ns(), faults(_Noted.pids[0])
             self._timer.start()
         elif said.get('kind') == 'TIMEOUT':
-            taken_s = (time.monotonic_ns() - self.began_ns) / 1e9
-            self.faults_hz = (faults(_Noted.pids[0]) - self._faults) / taken_s
+            self.ended_ns = time.monotonic_ns()
+            self.faults_hz = (faults(_Noted.pids[0]) - self._faults) / (
+                (self.ended_ns - self.began_ns) / 1e9)
 
     def end(self) -> None:
         """Begin no load any more."""
@@ -173,18 +182,28 @@ def run(case: Case, folder: Path, *, seconds: float, load: int, echo: bool) -> F
     with ExitStack() as stack:
         course = _Course(seconds, load, stack)
         stack.callback(course.end)
-        stack.enter_context(mock.patch.dict(os.environ, case.environment(folder.parent)))
+        looks = folder / 'looks.json'
+        stack.enter_context(mock.patch.dict(os.environ, {
+            LOOKS: str(looks), **case.environment(folder.parent)}))
         stack.enter_context(mock.patch.object(graph, 'NodeProcess', _Noted))
         made.execute(chosen, course.tell, None, Device(echo='') if echo else HERE)
     with open_bag(made.bag) as bag:
         records = [r for r in bag.records() if isinstance(r, (CycleRecord, LinkEvent, RunInfo))]
     host = next((r.host for r in records if isinstance(r, RunInfo)), {})
-    return Found(split(records, course.began_ns, course.loaded_ns), case.holds(host),
-                 course.faults_hz, first_plan(records))
+    looked = json.loads(looks.read_text(encoding='utf-8'))
+    parts = split(records, [at for at in looked if at < course.ended_ns], course.began_ns,
+                  course.loaded_ns)
+    return Found(parts, case.holds(host), course.faults_hz, first_plan(records))
 
 
-def split(records: Iterable[object], began_ns: int, loaded_ns: int) -> dict[str, Samples]:
-    """Return the samples of both parts; what is asked for in the warm-up and at the change not."""
+def split(
+    records: Iterable[object], looked: Sequence[int], began_ns: int, loaded_ns: int,
+) -> dict[str, Samples]:
+    """
+    Return the samples of both parts, without those of the warm-up and of the change.
+
+    :param looked: looks of the gate [ns, steady]
+    """
     parts = {QUIET: Samples(), LOADED: Samples()}
 
     def part(at_ns: int) -> Samples | None:
@@ -200,6 +219,10 @@ def split(records: Iterable[object], began_ns: int, loaded_ns: int) -> dict[str,
             if cycle.start_ns != NEVER_NS:
                 own.jitter.append((cycle.start_ns - cycle.due_ns) / 1e6)
             own.missed.append(missed(cycle))
+    for at_ns, next_ns in pairwise(looked):
+        own = part(at_ns)
+        if own is not None:
+            own.look.append((next_ns - at_ns) / 1e6)
     for at_ns, trip in trips(kept, cycles):
         own = part(at_ns)
         if own is not None:

@@ -5,9 +5,10 @@ What each option of real-time hygiene does to the latency of a device on this ma
 
 The `hil` scenario with its planner at 20 Hz, or an echo in its place, under one option after the
 other: in each block every option once, in an order drawn anew. Half a run is on an idle machine,
-half beside busy processes. Told are the round trip through the gate, the release jitter and the
-deadline misses; ratios are to the base of the same block, the median over the blocks and beside it
-the least and the largest.
+half beside busy processes. Told are the round trip through the gate, the release jitter, the
+deadline misses and the time from one look of the gate at its clock to the next, which is 10 ms;
+ratios are to the base of the same block, the median over the blocks and beside it the least and
+the largest.
 
 The base is what ships: no option set, the planner over UDP, the others, an echo among them, over
 shared memory too; a composed device is over UDP.
@@ -93,7 +94,7 @@ def summary(found: Mapping[str, Sequence[Found | None]], part: str) -> dict[str,
     for case, runs in found.items():
         row: dict[str, Any] = {'failed': sum(one is None for one in runs),
                                'held': all(one.held for one in runs if one is not None)}
-        for name in ('trip', 'jitter'):
+        for name in ('trip', 'jitter', 'look'):
             row[name] = spread([x for block in blocks(case, name) for x in block])
             row[f'{name}_ratio'] = {
                 f'p{rank}': ratios(blocks(case, name), blocks(BASE, name), rank)
@@ -110,10 +111,11 @@ def summary(found: Mapping[str, Sequence[Found | None]], part: str) -> dict[str,
 def table(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return the lines of a table in Markdown; times in ms."""
     lines = ['| option | round trip p50 | p99 | max | p50 / base | p99 / base | jitter p50 | p99 '
-             '| max | p99 / base | missed | page faults a second |', '|---' * 12 + '|']
+             '| max | p99 / base | missed | gate looks p99 | max | p99 / base '
+             '| page faults a second |', '|---' * 15 + '|']
     for case in (name for name in CASES if name in rows):
         row = rows[case]
-        trip, jitter = row['trip'], row['jitter']
+        trip, jitter, look = row['trip'], row['jitter'], row['look']
         cells = [case + ('' if row['held'] else ' (not granted)')
                  + (f' ({row["failed"]} failed)' if row['failed'] else ''),
                  number(trip['p50']), tail(trip), number(trip['max']),
@@ -121,6 +123,7 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
                  number(jitter['p50']), tail(jitter), number(jitter['max']),
                  times(row['jitter_ratio']['p99']),
                  f'{row["missed"][0]} of {row["missed"][1]}',
+                 tail(look), number(look['max']), times(row['look_ratio']['p99']),
                  f'{np.median(row["faults_hz"]):.0f}' if row['faults_hz'] else '–']
         lines.append('| ' + ' | '.join(cells) + ' |')
     return lines

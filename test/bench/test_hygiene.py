@@ -37,18 +37,20 @@ def test_slots_and_samples_belong_to_the_part_in_which_they_were_due_or_sent(loa
     for k, due in enumerate(dues):
         records += [cycle(due), link(LinkKind.SENT, due - MS, due - MS, '/joint_states'),
                     link(LinkKind.RECEIVED, due + 12 * MS, due + (14 + k) * MS)]
-    found = bench.split(records, 10 * S, 15 * S)
+    looked = [9 * S, 12 * S, 12 * S + 11 * MS, 16 * S, 16 * S + 30 * MS]
+    found = bench.split(records, looked, 10 * S, 15 * S)
     assert found[bench.QUIET].jitter == [2.0]
     assert found[bench.QUIET].trip == [16.0]
     assert found[bench.LOADED].trip == [18.0]
     assert found[bench.LOADED].missed == [False]
+    assert (found[bench.QUIET].look, found[bench.LOADED].look) == ([11.0, 3989.0], [30.0])
 
 
 def test_a_slot_that_was_skipped_was_never_begun_and_is_missed(load: Any) -> None:
     bench = load('_hygiene')
     skipped = cycle(12 * S, status=CycleStatus.SKIPPED, start_ns=NEVER_NS, publish_ns=NEVER_NS,
                     command_stamp_ns=None, inputs=())
-    found = bench.split([skipped], 10 * S, 15 * S)[bench.QUIET]
+    found = bench.split([skipped], [], 10 * S, 15 * S)[bench.QUIET]
     assert (found.jitter, found.trip, found.missed) == ([], [], [True])
 
 
@@ -110,7 +112,7 @@ def test_what_was_not_granted_or_failed_is_said_in_its_row(load: Any) -> None:
     hygiene, bench = load('_hygiene'), load('bench_hygiene')
 
     def found(trip: float, held: bool = True) -> Any:
-        parts = {name: hygiene.Samples([trip] * 300, [trip] * 300, [False] * 300)
+        parts = {name: hygiene.Samples(*([trip] * 300,) * 2, [False] * 300, [10.0] * 300)
                  for name in (hygiene.QUIET, hygiene.LOADED)}
         return hygiene.Found(parts, held, 60.0, None)
 
