@@ -152,6 +152,10 @@ class TwoHosts:
     def _ip(self, side: str, *words: str) -> None:
         self._in(side, 'ip', *words)
 
+    def impair(self, side: str, way: Way) -> None:
+        """Have the kernel impair what leaves a host, before the wire."""
+        self._in(side, 'tc', *way.netem())
+
     def start(self, side: str, words: Collection[str], log: Path) -> subprocess.Popen[bytes]:
         """Start a process on one of the hosts; its output goes into a file."""
         environment = _environment()

@@ -38,6 +38,14 @@ class Way:
         return [whole_ns(self.delay_ms), whole_ns(self.jitter_ms), repr(self.loss),
                 repr(self.late), whole_ns(self.late_ms)]
 
+    def netem(self) -> list[str]:
+        """Return what `tc` is told of it for what leaves the interface `eth`."""
+        delay_ms = self.delay_ms + self.late_ms if self.late else self.delay_ms
+        words = ['qdisc', 'add', 'dev', 'eth', 'root', 'netem', 'limit', '100000',
+                 'delay', f'{delay_ms:g}ms', f'{self.jitter_ms:g}ms', 'loss', f'{self.loss:%}']
+        # netem sends the others at once
+        return [*words, 'reorder', f'{1.0 - self.late:%}'] if self.late else words
+
 
 @dataclass(frozen=True)
 class Frames:
@@ -50,6 +58,13 @@ class Frames:
     overtaken: int
     #: those that came too fast to be taken: lost, and not by order
     dropped: int
+
+
+def netem_unavailable() -> str:
+    """Say why the kernel cannot impair frames itself; empty: it can."""
+    tried = subprocess.run(['unshare', '--net', 'tc', 'qdisc', 'add', 'dev', 'lo', 'root', 'netem',
+                            'delay', '1ms'], capture_output=True, text=True)
+    return '' if tried.returncode == 0 else f'no tc netem: {tried.stderr.strip()}'
 
 
 def compiler() -> str | None:
