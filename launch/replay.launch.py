@@ -1,12 +1,6 @@
 """A bag as the source of observations; the planner proposes in shadow mode, nothing is driven."""
 
-from launch.actions import (
-    DeclareLaunchArgument,
-    EmitEvent,
-    ExecuteProcess,
-    RegisterEventHandler,
-    Shutdown,
-)
+from launch.actions import DeclareLaunchArgument, EmitEvent, RegisterEventHandler, Shutdown
 from launch.conditions import IfCondition
 from launch.event_handlers import OnProcessStart
 from launch.events import matches_action
@@ -21,21 +15,18 @@ from launch import LaunchDescription
 
 
 def generate_launch_description():
-    """Declare the arguments, start the nodes, play the bag once the planner is active."""
+    """Declare the arguments, start the nodes; the player waits until the others read."""
     asked = LaunchConfiguration('perturb')
     # evaluates to a list, which is read as YAML
     nodes = ["['plant', 'planner', 'monitor', 'recorder'] + (['perturb_relay'] if '", asked,
              "' == 'true' else [])"]
-    run = {'scenario': LaunchConfiguration('scenario'), 'use_sim_time': True,
+    run = {'scenario': LaunchConfiguration('scenario'),
            'nodes': ParameterValue(PythonExpression(nodes))}
     bag = {'bag': ParameterValue(LaunchConfiguration('bag'), value_type=str),
            'exclude': ParameterValue(LaunchConfiguration('exclude'))}
+    replay = {'bag': ParameterValue(LaunchConfiguration('replay'), value_type=str)}
     planner = LifecycleNode(package='wm_eval_ros', executable='planner_node', name='planner',
                             namespace='', parameters=[run, {'shadow': True}], output='screen')
-    play = ExecuteProcess(
-        cmd=['ros2', 'bag', 'play', '--clock', '100', '--delay',
-             LaunchConfiguration('delay_s'), LaunchConfiguration('replay')],
-        output='screen', on_exit=Shutdown(reason='the bag has been played'))
 
     def change(transition):
         return EmitEvent(event=ChangeState(
@@ -48,12 +39,9 @@ def generate_launch_description():
                                           'and whose plant.kind is hardware'),
         DeclareLaunchArgument('bag', default_value='',
                               description='folder of the bag; empty: bag_ and the time of day'),
-        DeclareLaunchArgument('exclude', default_value="['/clock']",
+        DeclareLaunchArgument('exclude',
                               description='topics that are not recorded: a YAML list; name the '
                                           'command topic here, nobody publishes it'),
-        DeclareLaunchArgument('delay_s', default_value='5.0',
-                              description='pause before the bag is played: its first messages '
-                                          'are lost while the nodes match [s]'),
         DeclareLaunchArgument('perturb', default_value='false', choices=['false', 'true'],
                               description="pass the bag's sensors through the relay that carries "
                                           "out the scenario's perturbations"),
@@ -62,13 +50,14 @@ def generate_launch_description():
         RegisterEventHandler(OnStateTransition(
             target_lifecycle_node=planner, goal_state='inactive',
             entities=[change(Transition.TRANSITION_ACTIVATE)])),
-        RegisterEventHandler(OnStateTransition(
-            target_lifecycle_node=planner, goal_state='active', entities=[play])),
         planner,
         Node(package='wm_eval_ros', executable='perturb_relay_node', parameters=[run],
              output='screen', condition=IfCondition(asked)),
         Node(package='wm_eval_ros', executable='monitor_node', parameters=[run], output='screen'),
         Node(package='wm_eval_ros', executable='recorder_node', parameters=[run, bag],
              output='screen'),
-        Node(package='wm_eval_ros', executable='plant_node', parameters=[run], output='screen'),
+        Node(package='wm_eval_ros', executable='bag_player_node', parameters=[run, replay],
+             output='screen'),
+        Node(package='wm_eval_ros', executable='plant_node', parameters=[run], output='screen',
+             on_exit=Shutdown(reason='the bag has been played, or the last episode has ended')),
     ])

@@ -26,6 +26,13 @@ def test_every_shipped_map_loads_and_is_named_after_its_file() -> None:
     assert set(BAGS) <= {p.stem for p in shipped_maps()}
 
 
+def test_every_shipped_map_is_named_with_the_type_of_its_command_where_a_robot_is_set_up() -> None:
+    page = (DOCS.parent / 'hardware.md').read_text(encoding='utf-8')
+    for path in shipped_maps():
+        kind = load_map(str(path)).interface.command.type.rpartition('/')[2]
+        assert re.search(rf'^\| `{path.stem}` \| `{kind}`', page, re.MULTILINE), path.stem
+
+
 @pytest.mark.parametrize('name', BAGS)
 def test_the_map_of_a_recording_is_found_by_its_topics(shared_data: Path, name: str) -> None:
     definitions = load_map(name).definitions
@@ -91,7 +98,8 @@ def test_a_map_that_does_not_fit_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize('name', ['ros2_control_trajectory', 'ros2_control_forward', 'diff_drive',
-                                  'diff_drive_unstamped', 'turtlebot3'])
+                                  'diff_drive_unstamped', 'turtlebot3', 'unitree_go2',
+                                  'crazyflie'])
 def test_a_command_of_a_map_is_written_as_the_controller_reads_it(name: str) -> None:
     pytest.importorskip('rclpy')
     import numpy as np

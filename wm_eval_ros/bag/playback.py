@@ -182,7 +182,7 @@ class Playback:
         one for all its topics: that of those which came the soonest. What has no stamp, or one of
         zero, was taken when it came.
         """
-        taken_ns = log_ns.copy()
+        taken_ns: Ints = log_ns.copy()
         own = {topic: (of == number) & (stamps_ns != 0)
                for number, topic in enumerate(self._topics)}
         apart_ns = {topic: stamps_ns[rows] - log_ns[rows] for topic, rows in own.items()}
