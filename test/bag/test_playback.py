@@ -160,6 +160,26 @@ def test_a_stamp_beyond_what_a_header_holds_is_the_latest_or_the_first(
     assert late == (2**31 - 1) * 10**9
 
 
+@pytest.mark.parametrize('name', [
+    'nav2_mcap_zstd_file', 'rosbag2_cpp__bags/topics_and_services.db3', 'rosbag2_py__mcap__talker',
+    'rosbag2_py__sqlite3__wbag', 'rosbag2_py__mcap__wbag', 'rosbag2_py__mcap__convert_a',
+    'rosbag2_tests__sqlite3__cdr_test', 'rosbag2_transport__mcap__test_bag_for_seek'])
+def test_bags_of_every_form_are_played_whole(shared_data: Path, name: str) -> None:
+    with open_bag(shared_data / 'dev_format_zoo' / name) as bag:
+        topics = sorted(set(bag.topics) - set(bag.unreadable))
+        raw = list(bag.messages(topics))
+        found = list(Playback(bag, topics, ReplaySettings(keep_stamps=True)).messages())
+    assert [(t.topic, t.data) for t in found] == [(m.topic, m.data) for m in raw]
+    assert [t.due_ns for t in found] == [m.log_ns - raw[0].log_ns for m in raw]
+    assert all(t.dated(1) is t.data for t in found)
+
+
+def test_a_topic_that_is_not_understood_is_refused_with_the_reason(shared_data: Path) -> None:
+    path = shared_data / 'dev_format_zoo' / 'rosbag2_cpp__bags' / 'topics_and_services.db3'
+    with open_bag(path) as bag, pytest.raises(BagError, match='a service event'):
+        Playback(bag, sorted(bag.unreadable), ReplaySettings())
+
+
 # which topics are played ------------------------------------------------------------------------
 
 ODOM = Stream(topic='odom', type='nav_msgs/msg/Odometry', fields=('pose.pose.position.x',))

@@ -24,6 +24,7 @@ from wm_eval_ros.errors import BagError, ConfigError
 from wm_eval_ros.nodes.bag_player import BagPlayerNode
 from wm_eval_ros.nodes.ros import BAG_ENDED, message_type
 from wm_eval_ros.wire import codec, topics
+from wm_eval_ros.wire.header import header_stamp_ns
 
 ODOM, TWIST = 'nav_msgs/msg/Odometry', 'geometry_msgs/msg/TwistStamped'
 START_NS = 1_700_000_000_000_000_000
@@ -139,6 +140,33 @@ def test_a_player_that_is_held_up_sends_all_and_counts_what_was_late(
     player._send = slow  # type: ignore[method-assign]
     played(graph, player, lambda: len(heard) == COUNT)
     assert 40 <= player.late <= COUNT and player.latest_ns >= 190 * MS
+
+
+def test_images_pass_bit_by_bit_but_for_their_stamp(make_graph: Any, tmp_path: Path) -> None:
+    kind = 'sensor_msgs/msg/Image'
+    image = message_type(kind)(height=48, width=64, encoding='rgb8', step=192)
+    image.data.frombytes(bytes(range(256)) * 36)
+    codec.set_stamp(image.header.stamp, START_NS)
+    data = bytes(serialize_message(image))
+    with BagWriter(tmp_path / 'bag') as writer:
+        for topic, type_name in (('/odom', ODOM), ('/front/image_raw', kind)):
+            writer.add_topic(topic, type_name, qos=topics.SENSOR_OFFER)
+        writer.write('/odom', serialized(ODOM, START_NS, 0), START_NS)
+        writer.write('/front/image_raw', data, START_NS + 30 * MS)
+    path = tmp_path / 'seeing.yaml'
+    path.write_text(yaml.safe_dump({**SCENARIO, 'interface': {
+        **SCENARIO['interface'], 'images': [{'topic': 'front/image_raw'}]}}), encoding='utf-8')
+    graph, player = play(make_graph, {'scenario': str(path), 'nodes': ['planner'],
+                                      'bag': str(tmp_path / 'bag')})
+    came: list[bytes] = []
+    graph.ends.subscription(kind, 'front/image_raw', topics.SENSOR_OFFER, came.append, raw=True)
+    graph.listen(ODOM, 'odom', topics.SENSOR_OFFER)
+    before_ns = time.time_ns()
+    played(graph, player, lambda: came)
+    assert came[0][12:] == data[12:] and len(data) > 9216
+    stamp_ns = header_stamp_ns(came[0])
+    assert stamp_ns is not None
+    assert before_ns - 30 * MS < stamp_ns < time.time_ns()
 
 
 def test_there_is_no_publisher_where_commands_are(make_graph: Any, drive: dict[str, Any]) -> None:
