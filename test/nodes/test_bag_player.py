@@ -22,7 +22,9 @@ from rclpy.serialization import serialize_message
 from wm_eval_ros.bag.writer import BagWriter
 from wm_eval_ros.errors import BagError, ConfigError
 from wm_eval_ros.nodes.bag_player import BagPlayerNode
+from wm_eval_ros.nodes.policy import rights
 from wm_eval_ros.nodes.ros import BAG_ENDED, message_type
+from wm_eval_ros.nodes.topic_list import PLAYER
 from wm_eval_ros.wire import codec, topics
 from wm_eval_ros.wire.header import header_stamp_ns
 
@@ -173,6 +175,9 @@ def test_there_is_no_publisher_where_commands_are(make_graph: Any, drive: dict[s
     _, player = play(make_graph, drive)
     for topic in ('/cmd_vel', '/proposed/cmd_vel', '/unperturbed/cmd_vel'):
         assert player.node.get_publishers_info_by_topic(topic) == []
+    allowed = rights(player.scenario, (PLAYER,))[PLAYER]
+    names = player.node.get_publisher_names_and_types_by_node(PLAYER, '/')
+    assert tuple(sorted(name for name, _ in names)) == allowed.publish
     player._ahead.close()
 
 

@@ -15,7 +15,13 @@ from wm_eval_ros.cli.firmware import standing_in
 from wm_eval_ros.cli.main import main
 from wm_eval_ros.config.scenario import config_folder, find_scenario, load_scenario, Scenario
 from wm_eval_ros.nodes.policy import OPERATOR, policy_xml, Rights, rights
-from wm_eval_ros.nodes.topic_list import ACTUATOR, ALL_NODES, COMMAND_RELAY, SENSOR_RELAY
+from wm_eval_ros.nodes.topic_list import (
+    ACTUATOR,
+    ALL_NODES,
+    COMMAND_RELAY,
+    PLAYER,
+    SENSOR_RELAY,
+)
 
 SHIPPED = sorted(p.stem for p in (config_folder() / 'scenarios').glob('*.yaml'))
 RELAYS = (*ALL_NODES, SENSOR_RELAY, COMMAND_RELAY)
@@ -107,6 +113,15 @@ def test_an_actuator_obeys_the_supervisor_and_tells_when() -> None:
     assert command in found[ACTUATOR].subscribe
     for topic in ('/link_event', '/clock_exchange'):
         assert publishers(found, topic) == {'plant', ACTUATOR}
+
+
+def test_a_player_says_what_sensors_say_and_no_command() -> None:
+    run = scenario(**{'plant.kind': 'hardware', 'clock': 'realtime'})
+    found = rights(run, (*ALL_NODES, PLAYER))
+    assert publishers(found, f'/{run.interface.command.topic}') == {'supervisor'}
+    for stream in (*run.interface.seen, *run.interface.goals):
+        assert publishers(found, f'/{stream.topic}') == {PLAYER}
+    assert found[PLAYER].subscribe == ()
 
 
 def opened(node: Any) -> Rights:

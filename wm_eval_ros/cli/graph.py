@@ -25,7 +25,7 @@ from wm_eval_ros.cli.processes import (
 from wm_eval_ros.config.scenario import Scenario
 from wm_eval_ros.config.schema import to_plain
 from wm_eval_ros.errors import ConfigError
-from wm_eval_ros.nodes.topic_list import ACTUATOR
+from wm_eval_ros.nodes.topic_list import ACTUATOR, PLAYER
 from wm_eval_ros.perturb.protocol import ProcessFault
 
 #: nodes of every run beside the plant, in the order of their start
@@ -40,8 +40,6 @@ ECHOES = {'planner': 'echo', COMPOSED: 'echo_device'}
 SECOND_PUBLISHER = 'second_publisher'
 #: node that perturbs the messages of a robot
 RELAY = 'perturb_relay'
-#: node that plays a bag in the place of a robot
-PLAYER = 'bag_player'
 #: nodes that only listen
 LISTENERS = ('monitor', 'recorder')
 #: most waits for the disk while a recorder ends, each of which may take stall_s: for bag and

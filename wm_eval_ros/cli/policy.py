@@ -13,14 +13,20 @@ from wm_eval_ros.config.scenario import find_scenario, load_scenario
 from wm_eval_ros.config.schema import did_you_mean
 from wm_eval_ros.errors import EXIT_PASS, UnknownNameError
 from wm_eval_ros.nodes.policy import enclave, policy_xml, rights
-from wm_eval_ros.nodes.topic_list import ACTUATOR, ALL_NODES, COMMAND_RELAY, SENSOR_RELAY
+from wm_eval_ros.nodes.topic_list import (
+    ACTUATOR,
+    ALL_NODES,
+    COMMAND_RELAY,
+    PLAYER,
+    SENSOR_RELAY,
+)
 
 EXAMPLE = """example:
   wm-eval policy reacher --out reacher.policy.xml
   ros2 security create_keystore keystore
   ros2 security generate_artifacts -k keystore -p reacher.policy.xml
 """
-KNOWN = (*ALL_NODES, SENSOR_RELAY, COMMAND_RELAY, ACTUATOR)
+KNOWN = (*ALL_NODES, SENSOR_RELAY, COMMAND_RELAY, ACTUATOR, PLAYER)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -19,6 +19,7 @@ from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.process import run_node, SPIN_S, Stop
 from wm_eval_ros.nodes.ros import BAG_ENDED, Endpoints, message_type
+from wm_eval_ros.nodes.topic_list import PLAYER
 from wm_eval_ros.wire import topics
 
 #: a message sent later than this after it was due was not kept up with [ns]
@@ -40,7 +41,7 @@ class BagPlayerNode:
 
     def __init__(self) -> None:
         """Read the parameters, the times of the bag, and its first messages."""
-        self.node = Node('bag_player', automatically_declare_parameters_from_overrides=True)
+        self.node = Node(PLAYER, automatically_declare_parameters_from_overrides=True)
         parameters = Parameters(self.node)
         run = parameters.declare(RunSettings)
         self.scenario = run_scenario(run)

@@ -17,6 +17,7 @@ from wm_eval_ros.nodes.topic_list import (
     ACTUATOR,
     ALL_NODES,
     COMMAND_RELAY,
+    PLAYER,
     readers,
     run_topics,
     SENSOR_RELAY,
@@ -119,11 +120,13 @@ def _topics(scenario: Scenario, nodes: Collection[str]) -> dict[str, set[str]]:
     found['planner'] |= {topics.RUN_INFO, 'planner/transition_event'}
     found['recorder'].add(topics.RECORDER_STATUS)
     found[ACTUATOR] |= {topics.LINK_EVENT, topics.CLOCK_EXCHANGE}
+    interface = scenario.interface
+    found[PLAYER] |= {s.topic for s in (*interface.seen, *interface.unseen, *interface.goals)}
     if scenario.detector.calibration:
         # the monitor watches it, and says when it no longer holds
         found['monitor'].add(topics.EPISODE_EVENT)
-    if simulated and scenario.interface.goal is not None:
-        found['plant'].add(scenario.interface.goal.topic)
+    if simulated and interface.goal is not None:
+        found['plant'].add(interface.goal.topic)
     if scenario.plant.camera_hz > 0:
         found['plant'].add(topics.camera(scenario.plant.camera_encoding))
     if scenario.clock is not ClockMode.REALTIME:

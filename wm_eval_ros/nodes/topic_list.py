@@ -12,6 +12,8 @@ from wm_eval_ros.wire import topics
 SENSOR_RELAY, COMMAND_RELAY = 'perturb_relay', 'command_relay'
 #: node of a run that hands commands to an actuator behind a serial line
 ACTUATOR = 'serial_actuator'
+#: node that plays the sensors of a bag in the place of a robot
+PLAYER = 'bag_player'
 
 
 def sensed(topic: str, nodes: Collection[str]) -> str:
