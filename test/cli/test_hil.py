@@ -6,6 +6,9 @@ import argparse
 from contextlib import ExitStack
 import json
 from pathlib import Path
+import signal
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -214,6 +217,26 @@ def test_a_stand_in_is_started_with_the_run_and_says_what_it_did(tmp_path: Path)
     # a planner's command answers a sample of its slot
     assert figures['acts p50']['value'] > figures['p50']['value'] + 2.0
     assert figures['command to act p50']['value'] > 2.0
+
+
+@pytest.mark.slow
+def test_the_actuator_is_the_hosts_where_the_device_is_elsewhere(
+    domain_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    out = tmp_path / 'out'
+    device = [subprocess.Popen([sys.executable, '-m', f'wm_eval_ros.nodes.{name}', '--ros-args',
+                                '-p', 'scenario:=hil']) for name in ('supervisor', 'echo')]
+    try:
+        assert main(['hil', 'hil', '--devices', 'echo', '--elsewhere', '--domain', str(domain_id),
+                     '--seconds', '4', '--actuator', 'pty', '--out', str(out)]) == 0
+    finally:
+        for process in device:
+            process.send_signal(signal.SIGINT)
+        for process in device:
+            process.wait(30.0)
+    (found,) = json.loads((out / 'hil.json').read_text())['points']
+    assert found['figures']['acts p50']['value'] > found['figures']['p50']['value'] + 2.0
 
 
 @pytest.mark.slow

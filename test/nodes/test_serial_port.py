@@ -7,6 +7,7 @@ from itertools import pairwise
 import os
 from pathlib import Path
 import select
+import termios
 import time
 
 import pytest
@@ -179,6 +180,22 @@ def test_a_port_that_is_none_is_refused_in_one_line(tmp_path: Path) -> None:
                              (tmp_path, BAUD, 'cannot be opened'), (file, 12345, 'baud: 12345')):
         with pytest.raises(ConfigError, match=says):
             open_port(str(path), baud)
+
+
+@pytest.mark.parametrize(('baud', 'speed'), [(9600, termios.B9600), (115200, termios.B115200)])
+def test_a_port_is_raw_and_of_the_rate_asked_for(baud: int, speed: int) -> None:
+    master, slave = os.openpty()
+    port = open_port(os.ttyname(slave), baud)
+    iflag, oflag, cflag, lflag, ispeed, ospeed, _ = termios.tcgetattr(port)
+    for other in (port, slave, master):
+        os.close(other)
+    assert ispeed == ospeed == speed
+    assert cflag & termios.CSIZE == termios.CS8
+    assert not cflag & (termios.PARENB | termios.CSTOPB | termios.CRTSCTS)
+    assert cflag & termios.CLOCAL and cflag & termios.CREAD
+    assert not oflag & termios.OPOST
+    assert not lflag & (termios.ECHO | termios.ICANON | termios.ISIG)
+    assert not iflag & (termios.IXON | termios.ICRNL)
 
 
 def test_against_the_stand_in_every_command_acts_and_every_exchange_bounds_the_clock() -> None:
