@@ -14,10 +14,12 @@ from wm_eval_ros.cli.graph import processes
 from wm_eval_ros.cli.main import main
 from wm_eval_ros.cli.run import check_names
 from wm_eval_ros.config.scenario import find_scenario, load_scenario
+from wm_eval_ros.config.schema import to_plain
 from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.nodes.perturber import Perturber
 from wm_eval_ros.perturb.injector import Change, Outcome
 from wm_eval_ros.plants.load import make_plant
+from wm_eval_ros.scoring.evidence import differences
 
 FAULTS = ('timing.planner_kill', 'timing.planner_stop', 'timing.recorder_kill',
           'command.second_publisher')
@@ -52,6 +54,12 @@ def test_the_plant_does_not_tell_of_a_fault_that_nobody_carries_out(composed: bo
     assert [(c.outcome, c.why) for c in told] == [
         (Outcome.UNSUPPORTED, 'planner and supervisor are one process (composed)') if composed
         else (Outcome.APPLIED, '')]
+
+
+def test_a_comparison_shows_how_either_side_ran() -> None:
+    manifests = [{'settings': to_plain(perturbed('sensor.bias', composed))}
+                 for composed in (False, True)]
+    assert list(differences(*manifests)) == ['settings.composed']
 
 
 def test_one_process_takes_the_place_of_two() -> None:
