@@ -185,6 +185,16 @@ def test_a_board_is_read_off_its_bag_with_its_limits(card: Maker) -> None:
     assert 'needs n >= 299, has 60' in few.why
 
 
+def test_a_timed_link_is_read_off_by_the_topic_that_is_slowest(scenes: ModuleType) -> None:
+    card = score(scenes.link_run())
+    known = {v.name: v.value for v in (*card.values, *card.host)}
+    tops = [name for name in known if name.startswith('round_trip[') and name.endswith('.p99')]
+    assert tops
+    found = board_of(card, 'bag', 'round_trip')
+    assert f'{found.figure}.p99' in tops
+    assert found.low_ms == pytest.approx(8.0)
+
+
 def test_a_bag_that_is_of_no_board_is_refused(card: Maker) -> None:
     with pytest.raises(BagError, match='its clock is lockstep'):
         board_of(card(20), 'bag')

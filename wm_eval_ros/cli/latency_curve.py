@@ -63,7 +63,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--device', type=Path, action='append', default=[], metavar='BAG',
                         help='bag of a realtime run on the board; may be given more than once')
     parser.add_argument('--device-figure', default='decision_latency', metavar='FIGURE',
-                        help='decision_latency, sense_to_act or round_trip of that bag')
+                        help='decision_latency, sense_to_act, round_trip or actuation of '
+                             'that bag')
     parser.add_argument('--device-p99-ms', type=float, action='append', default=[],
                         metavar='MS', help='instead of a bag, or beside it: the latency itself')
     parser.add_argument('--confirm', action='store_true',

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from wm_eval_ros.errors import BagError
-from wm_eval_ros.records import ClockMode, Verdict
+from wm_eval_ros.records import ClockMode, MetricValue, Verdict
 from wm_eval_ros.scoring.scorecard import clean, Scorecard
 from wm_eval_ros.scoring.sweep import flat
 
 #: figures of a run on the board that can be held against an injected latency
-FIGURES = ('decision_latency', 'sense_to_act', 'round_trip')
+FIGURES = ('decision_latency', 'sense_to_act', 'round_trip', 'actuation')
 #: settings on which the time of a decision depends
 WORK = ('planner', 'samples', 'iterations', 'horizon', 'action_repeat', 'engine', 'precision',
         'torch_threads', 'budget_ms', 'least_latency_ms')
@@ -79,7 +79,7 @@ def board_of(card: Scorecard, bag: str, figure: str = FIGURES[0]) -> Board:
     Where n is too small for a limit of the 99 % quantile from below, that of the 95 % quantile
     or of the median stands: the 99 % quantile is no smaller.
 
-    :param figure: one of :data:`FIGURES`
+    :param figure: one of :data:`FIGURES`; of one that each topic has, the slowest topic's
     :raises BagError: the run is of another clock mode, or has no such figure
     """
     clock = str(card.manifest.get('clock', ''))
@@ -87,6 +87,7 @@ def board_of(card: Scorecard, bag: str, figure: str = FIGURES[0]) -> Board:
         raise BagError(f'{bag}: its clock is {clock or "not known"}; the latency of a board is '
                        'that of a run in realtime')
     values = {v.name: v for v in (*card.values, *card.host)}
+    figure = _slowest(values, figure)
     top = values.get(f'{figure}.p99')
     if top is None or top.n == 0:
         why = f' ({top.why})' if top is not None and top.why else ''
@@ -95,6 +96,14 @@ def board_of(card: Scorecard, bag: str, figure: str = FIGURES[0]) -> Board:
     low = next((v.interval.low for v in lower if v is not None and v.interval is not None), None)
     high = None if top.interval is None else top.interval.high
     return Board(bag, figure, top.value, low, high, top.n, top.why)
+
+
+def _slowest(values: Mapping[str, MetricValue], figure: str) -> str:
+    """Return the figure of the topic with the largest quantile, where topics have it."""
+    tail = '].p99'
+    of_topics = {name.removesuffix('.p99'): value.value for name, value in values.items()
+                 if name.startswith(f'{figure}[') and name.endswith(tail)}
+    return max(of_topics, key=lambda name: (of_topics[name] or 0.0, name), default=figure)
 
 
 def differences(board: Scorecard, curve: Scorecard, bag: str, *, following: bool
