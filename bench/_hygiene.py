@@ -23,7 +23,7 @@ from wm_eval_ros.cli.graph import Device, GraphRun, HERE
 from wm_eval_ros.cli.hil import busy
 from wm_eval_ros.config.scenario import config_folder, find_scenario, load_scenario, Scenario
 from wm_eval_ros.nodes.transport import RANGE, TRANSPORTS, without_shared_memory
-from wm_eval_ros.records import CycleRecord, CycleStatus, LinkEvent, LinkKind, NEVER_NS, RunInfo
+from wm_eval_ros.records import CycleRecord, CycleStatus, LinkEvent, LinkKind, NEVER_NS
 
 COMMAND = '/joint_command'
 QUIET, LOADED = 'quiet', 'loaded'
@@ -42,8 +42,8 @@ class Case:
     settings: Mapping[str, object] = field(default_factory=dict)
     #: variables of every process, of a folder that may be written to
     environment: Callable[[Path], Mapping[str, str]] = lambda scratch: {}
-    #: whether the planner's process has it, by what the manifest says of its host
-    holds: Callable[[Mapping[str, Any]], bool] = lambda host: True
+    #: what the device's process is to have of the system, as `granted` names it
+    needs: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -64,24 +64,12 @@ class Found:
     """One run."""
 
     parts: Mapping[str, Samples]
-    #: the system granted what was asked for
-    held: bool
+    #: what was asked for of the system, and not granted
+    lacks: frozenset[str]
     #: pages that the planner's process had to be given in a second of the run
     faults_hz: float
     #: the first plan over the median of those made up after it; None: there is no planner
     first_plan: float | None
-
-
-def _fifo(host: Mapping[str, Any]) -> bool:
-    return host.get('scheduling') == 'SCHED_FIFO'
-
-
-def _locked(host: Mapping[str, Any]) -> bool:
-    return bool(host.get('locked_kib', 0) > 0)
-
-
-def _pinned(host: Mapping[str, Any]) -> bool:
-    return host.get('cores') == 1 and len(os.sched_getaffinity(0)) > 1
 
 
 def _no_freeze(scratch: Path) -> Mapping[str, str]:
@@ -100,18 +88,16 @@ FIFO: dict[str, object] = {'realtime_priority': True}
 LOCK: dict[str, object] = {'lock_memory': True}
 PIN: dict[str, object] = {'pinned_cpus': [max(os.sched_getaffinity(0))]}
 COMPOSED: dict[str, object] = {'composed': True}
+ALL = frozenset({'fifo', 'locked', 'pinned'})
 BASE = 'base'
 CASES = {
     BASE: Case(),
-    'SCHED_FIFO': Case(FIFO, holds=_fifo),
-    'mlock': Case(LOCK, holds=_locked),
-    'pinned': Case(PIN, holds=_pinned),
-    'all three': Case(FIFO | LOCK | PIN,
-                      holds=lambda host: _fifo(host) and _locked(host) and _pinned(host)),
+    'SCHED_FIFO': Case(FIFO, needs=frozenset({'fifo'})),
+    'mlock': Case(LOCK, needs=frozenset({'locked'})),
+    'pinned': Case(PIN, needs=frozenset({'pinned'})),
+    'all three': Case(FIFO | LOCK | PIN, needs=ALL),
     'composed': Case(COMPOSED),
-    'composed, all three': Case(
-        COMPOSED | FIFO | LOCK | PIN,
-        holds=lambda host: _fifo(host) and _locked(host) and _pinned(host)),
+    'composed, all three': Case(COMPOSED | FIFO | LOCK | PIN, needs=ALL),
     'shared memory': Case(environment=lambda scratch: {TRANSPORTS: 'DEFAULT'}),
     'UDP alone': Case(environment=_udp),
     'no gc.freeze': Case(environment=_no_freeze),
@@ -143,6 +129,7 @@ class _Course:
     def __init__(self, seconds: float, load: int, stack: ExitStack) -> None:
         self.began_ns = self.loaded_ns = self.ended_ns = NEVER_NS
         self.faults_hz = 0.0
+        self.granted: frozenset[str] = frozenset()
         self._load, self._stack = load, stack
         self._timer = threading.Timer(WARM_S + seconds, self._begin_load)
 
@@ -152,7 +139,7 @@ class _Course:
             self.began_ns, self._faults = time.monotonic_ns(), faults(_Noted.pids[0])
             self._timer.start()
         elif said.get('kind') == 'TIMEOUT':
-            self.ended_ns = time.monotonic_ns()
+            self.ended_ns, self.granted = time.monotonic_ns(), granted(_Noted.pids[0])
             self.faults_hz = (faults(_Noted.pids[0]) - self._faults) / (
                 (self.ended_ns - self.began_ns) / 1e9)
 
@@ -163,6 +150,15 @@ class _Course:
     def _begin_load(self) -> None:
         self._stack.enter_context(busy(self._load))
         self.loaded_ns = time.monotonic_ns()
+
+
+def granted(pid: int) -> frozenset[str]:
+    """Return what a process has of the system: a priority, locked memory, its own processors."""
+    status = Path(f'/proc/{pid}/status').read_text(encoding='ascii', errors='replace')
+    locked = [int(line.split()[1]) for line in status.splitlines() if line.startswith('VmLck')]
+    found = {'fifo': os.sched_getscheduler(pid) == os.SCHED_FIFO, 'locked': any(locked),
+             'pinned': os.sched_getaffinity(pid) != os.sched_getaffinity(0)}
+    return frozenset(name for name, has in found.items() if has)
 
 
 def faults(pid: int) -> int:
@@ -188,12 +184,11 @@ def run(case: Case, folder: Path, *, seconds: float, load: int, echo: bool) -> F
         stack.enter_context(mock.patch.object(graph, 'NodeProcess', _Noted))
         made.execute(chosen, course.tell, None, Device(echo='') if echo else HERE)
     with open_bag(made.bag) as bag:
-        records = [r for r in bag.records() if isinstance(r, (CycleRecord, LinkEvent, RunInfo))]
-    host = next((r.host for r in records if isinstance(r, RunInfo)), {})
+        records = [r for r in bag.records() if isinstance(r, (CycleRecord, LinkEvent))]
     looked = json.loads(looks.read_text(encoding='utf-8'))
     parts = split(records, [at for at in looked if at < course.ended_ns], course.began_ns,
                   course.loaded_ns)
-    return Found(parts, case.holds(host), course.faults_hz, first_plan(records))
+    return Found(parts, case.needs - course.granted, course.faults_hz, first_plan(records))
 
 
 def split(

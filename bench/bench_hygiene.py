@@ -93,7 +93,8 @@ def summary(found: Mapping[str, Sequence[Found | None]], part: str) -> dict[str,
     rows = {}
     for case, runs in found.items():
         row: dict[str, Any] = {'failed': sum(one is None for one in runs),
-                               'held': all(one.held for one in runs if one is not None)}
+                               'lacks': sorted({name for one in runs if one is not None
+                                                for name in one.lacks})}
         for name in ('trip', 'jitter', 'look'):
             row[name] = spread([x for block in blocks(case, name) for x in block])
             row[f'{name}_ratio'] = {
@@ -116,7 +117,7 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for case in (name for name in CASES if name in rows):
         row = rows[case]
         trip, jitter, look = row['trip'], row['jitter'], row['look']
-        cells = [case + ('' if row['held'] else ' (not granted)')
+        cells = [case + (f' (not granted: {", ".join(row["lacks"])})' if row['lacks'] else '')
                  + (f' ({row["failed"]} failed)' if row['failed'] else ''),
                  number(trip['p50']), tail(trip), number(trip['max']),
                  *(times(row['trip_ratio'][rank]) for rank in ('p50', 'p99')),

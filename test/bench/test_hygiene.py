@@ -108,19 +108,26 @@ def test_the_heap_is_not_frozen_where_the_switch_is_set(load: Any, tmp_path: Pat
     assert said == ['True', 'False']
 
 
+def test_what_a_process_has_of_the_system_is_read_from_it(load: Any) -> None:
+    with subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE) as plain:
+        assert load('_hygiene').granted(plain.pid) == frozenset()
+        plain.communicate(b'\n')
+
+
 def test_what_was_not_granted_or_failed_is_said_in_its_row(load: Any) -> None:
     hygiene, bench = load('_hygiene'), load('bench_hygiene')
 
-    def found(trip: float, held: bool = True) -> Any:
+    def found(trip: float, *lacks: str) -> Any:
         parts = {name: hygiene.Samples(*([trip] * 300,) * 2, [False] * 300, [10.0] * 300)
                  for name in (hygiene.QUIET, hygiene.LOADED)}
-        return hygiene.Found(parts, held, 60.0, None)
+        return hygiene.Found(parts, frozenset(lacks), 60.0, None)
 
-    rows = bench.summary({'base': [found(2.0), found(4.0)], 'mlock': [found(1.0, False), None]},
+    rows = bench.summary({'base': [found(2.0), found(4.0)], 'mlock': [found(1.0, 'locked'), None]},
                          hygiene.LOADED)
     lines = bench.table(rows)
     assert lines[2].startswith('| base | 4.00 | 4.00 | 4.00 | 1.00 (1.00 to 1.00)')
-    assert lines[3].startswith('| mlock (not granted) (1 failed) | 1.00 | 1.00 | 1.00 | 0.50 (')
+    assert lines[3].startswith(
+        '| mlock (not granted: locked) (1 failed) | 1.00 | 1.00 | 1.00 | 0.50 (')
     assert len({line.count('|') for line in lines}) == 1
 
 
