@@ -130,6 +130,20 @@ def test_an_echo_answers_the_sample_whose_stamp_it_carries(scenes: ModuleType) -
     assert card['interval[/joint_states].p50'].value == pytest.approx(10.0)
 
 
+def test_an_echo_of_images_is_not_asked_for_the_state_beside_them(scenes: ModuleType) -> None:
+    # the state goes out three times as often, a millisecond before the image of the same stamp
+    own = [r for r in scenes.echo_run(unanswered=0) if isinstance(r, LinkEvent)]
+    images = [r for r in own if r.kind is LinkKind.SENT][::3]
+    stamps = {r.ref.stamp_ns for r in images[2:]}
+    sent = [replace(r, ref=replace(r.ref, topic='/camera', steady_ns=r.ref.steady_ns + scenes.MS))
+            for r in images]
+    card = score([scenes.info(planner='echo'), scenes.event('START', 0, -20.0), *sent, *(
+        r for r in own if r.kind is LinkKind.SENT or r.ref.stamp_ns in stamps)])
+    unanswered = card[f'stimuli_unanswered[{scenes.ANSWER}]']
+    assert (unanswered.value, unanswered.n) == (2 / len(images), len(images))
+    assert card[f'round_trip[{scenes.ANSWER}].p50'].value == pytest.approx(2.0)
+
+
 def test_the_order_of_the_records_makes_no_difference(scenes: ModuleType) -> None:
     records = [*scenes.link_run(lost=(3,)), *scenes.clocks()]
     wanted = score(records).to_json()

@@ -16,7 +16,7 @@ from wm_eval_ros.metrics.link import (
     deadline_ns,
     firsts,
     LARGEST,
-    together,
+    stimuli,
     WARMUP,
 )
 from wm_eval_ros.metrics.rows import Rows
@@ -45,7 +45,7 @@ class Actuation(TableMetric):
 
 
 def _of_topic(topic: str, rows: Rows, run: Run, clock: Bounds | None) -> Iterable[MetricValue]:
-    sent, received = together(run.link.sent), run.link.received.get(topic)
+    sent, received = stimuli(run.link, run), run.link.received.get(topic)
     answers = rows
     if sent is not None:
         at = at_stamp(sent, caused_by(rows['stamp'], run.schedule))

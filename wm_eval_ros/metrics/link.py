@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -83,7 +83,7 @@ class LinkFigures(TableMetric):
         link = run.link
         if not (link.sent or link.received or link.exchanges):
             return ()
-        sent = together(link.sent)
+        sent = stimuli(link, run)
         clock = best_of(link.exchanges)
         limit_ns = LARGEST * deadline_ns(run)
         return (
@@ -100,12 +100,29 @@ class LinkFigures(TableMetric):
               for v in clock_values(server, offset_of(rows), len(rows))))
 
 
-def together(sent: Mapping[str, Rows]) -> Rows | None:
-    """Return what was sent on any topic, by time; None: nothing was."""
-    if not sent:
+def stimuli(link: Link, run: Run) -> Rows | None:
+    """
+    Return what was sent and may be answered, by time; None: nothing was.
+
+    A planner answers what its slot used, of any topic. An echo answers one topic, which may share
+    stamps with another: that of whose stamps it answered most.
+    """
+    if not link.sent:
         return None
-    rows = np.concatenate(list(sent.values()))
+    if not np.any(run.schedule['command_stamp'] != NO_STAMP):
+        return link.sent[_echoed(link)]
+    rows = np.concatenate(list(link.sent.values()))
     return rows[np.argsort(rows['steady'], kind='stable')]
+
+
+def _echoed(link: Link) -> str:
+    answers = np.concatenate([rows['stamp'] for rows in link.received.values()] or [np.zeros(0)])
+
+    def answered(topic: str) -> tuple[int, float, str]:
+        found = np.isin(np.unique(link.sent[topic]['stamp']), answers)
+        return int(np.sum(found)), float(np.mean(found)), topic
+
+    return max(link.sent, key=answered)
 
 
 def firsts(rows: Rows) -> Rows:
