@@ -102,6 +102,24 @@ def test_a_skipped_slot_goes_on_with_what_is_in_force(make_gate: Make) -> None:
     assert [slot(slots, k, None).action for k in (1, 2)] == [ZERO, GO], 'it acts from 70 ms on'
 
 
+def test_silence_is_from_when_a_command_comes_to_when_the_next_one_does(make_gate: Make) -> None:
+    """As in realtime: a command every 150 ms is a silence of more than two periods of 50."""
+    slots = SlotGate(make_gate())
+    told = [kinds(slot(slots, k, None if k % 3 else GO, charge_ns=145 * MS)) for k in range(6)]
+    # the first comes at 145 ms; 5, 55 and 105 ms later the gate looks, late is 75 and stale 100
+    assert told == [[], [], [], [], [], ['FALLBACK_ON']]
+    slots = SlotGate(make_gate(late_periods=3.0, stale_periods=3.0))
+    assert not any(kinds(slot(slots, k, None if k % 3 else GO, charge_ns=145 * MS))
+                   for k in range(12))
+
+
+def test_before_the_first_command_comes_there_is_nothing_to_be_late(make_gate: Make) -> None:
+    slots = SlotGate(make_gate())
+    assert not any(kinds(slot(slots, k, None if k else GO, charge_ns=250 * MS)) for k in range(7))
+    assert [kinds(slot(slots, k, None)) for k in (7, 8)] == [
+        ['DEGRADED_ON'], ['DEGRADED_OFF', 'FALLBACK_ON']]
+
+
 def test_refused_proposals_run_into_the_stop_as_silence_does(make_gate: Make) -> None:
     slots = SlotGate(make_gate())
     told = [kinds(slot(slots, k, (math.nan, 1.0))) for k in range(12)]

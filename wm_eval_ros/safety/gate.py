@@ -295,6 +295,16 @@ class CommandGate:
         for name in ('command', 'deadline', 'liveliness'):
             self._monitors.set(name, Level.CLEAR, '', now_ns)
 
+    def came(self, at_ns: int | None) -> None:
+        """
+        Say when the last valid command came, where they are judged before they come.
+
+        :param at_ns: [ns]; None: the first of the episode is still on its way
+        """
+        self._heard = at_ns is not None
+        if at_ns is not None:
+            self._fresh_ns = at_ns
+
     def _unseen(self, name: str, level: Level, reason: str, now_ns: int) -> Changes:
         """Watch what cannot be seen while the fallback drives: its hand-overs back off."""
         changes = self.watch(name, level, reason, now_ns).changes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 
 from wm_eval_ros.records import CycleRecord
@@ -50,6 +51,9 @@ class SlotGate:
         self._in_force = InForce(self._gate.zero)
         self._waiting: dict[int, Proposal] = {}
         self._cycle: CycleRecord | None = None
+        #: when valid commands come that were judged already [ns, ROS]
+        self._on_their_way: deque[int] = deque()
+        self._came_ns: int | None = None
 
     def propose(self, proposal: Proposal) -> Answer | None:
         """Take in a proposal; return the answer of its slot where the record was here first."""
@@ -73,6 +77,7 @@ class SlotGate:
         now_ns = cycle.stamp_ns
         self._gate.observed.update(0, cycle.observation, now_ns)
         alarm = self._gate.alarm(cycle.surprise, cycle.surprise_threshold, now_ns)
+        self._arrive(now_ns)
         decision = self._judge(proposal, now_ns)
         told = replace(decision, changes=alarm.changes + decision.changes)
         if proposal is not None and isinstance(proposal.read, Offer) and decision.forward:
@@ -90,6 +95,12 @@ class SlotGate:
             self._in_force.replace(kept)
         return kept
 
+    def _arrive(self, now_ns: int) -> None:
+        """Tell the gate what has come by now: its silence begins when a command comes."""
+        while self._on_their_way and self._on_their_way[0] <= now_ns:
+            self._came_ns = self._on_their_way.popleft()
+        self._gate.came(self._came_ns)
+
     def _judge(self, proposal: Proposal | None, now_ns: int) -> Decision:
         if proposal is None:
             return self._gate.tick(now_ns)
@@ -97,6 +108,7 @@ class SlotGate:
         decision = (self._gate.refuse(read, now_ns) if isinstance(read, Refusal)
                     else self._gate.offer(read, now_ns))
         if decision.refused is None:
+            self._on_their_way.append(proposal.stamp_ns)
             return decision
         # nobody else looks at the time
         late = self._gate.tick(now_ns)
