@@ -26,6 +26,7 @@ from wm_eval_ros.cli.main import main, parser
 from wm_eval_ros.cli.reading import read
 from wm_eval_ros.errors import ConfigError, EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_PASS
 from wm_eval_ros.metrics.firmware_clock import bounds_of
+from wm_eval_ros.metrics.link import WARMUP
 from wm_eval_ros.records import LinkEvent, LinkKind
 from wm_eval_ros.wire.serial_frames import Command, encode, line_ns
 
@@ -192,9 +193,10 @@ def test_when_commands_act_is_what_the_firmware_itself_says_though_its_clock_is_
     # as stated, of every command; and sharp
     assert np.mean(np.abs(truth - scored) <= half) >= 0.95
     assert np.median(half) < 2.5
-    acts = figures['acts p50']
-    assert acts['value'] == pytest.approx(float(np.median(truth)), abs=1.0 + np.max(half))
-    assert acts['low'] <= np.median(truth) <= acts['high']
+    # of the same commands, by the same rank: times on a busy host come in two heaps
+    acts, true_p50 = figures['acts p50'], np.percentile(truth[WARMUP:], 50, method='higher')
+    assert acts['value'] == pytest.approx(float(true_p50), abs=1.0 + np.max(half))
+    assert acts['low'] <= true_p50 <= acts['high']
     # not before the command has been on the line
     line_ms = line_ns(len(encode(Command(0, 0, (0.0, 0.0)))), BAUD) / 1e6
     assert acts['value'] >= figures['p50']['value'] + line_ms

@@ -118,9 +118,10 @@ def stimuli(link: Link, run: Run) -> Rows | None:
 def _echoed(link: Link) -> str:
     answers = np.concatenate([rows['stamp'] for rows in link.received.values()] or [np.zeros(0)])
 
-    def answered(topic: str) -> tuple[int, float, str]:
+    def answered(topic: str) -> tuple[int, float, int]:
         found = np.isin(np.unique(link.sent[topic]['stamp']), answers)
-        return int(np.sum(found)), float(np.mean(found)), topic
+        # of those that go out together the first, as an echo that is told nothing else
+        return int(np.sum(found)), float(np.mean(found)), -int(link.sent[topic]['steady'][0])
 
     return max(link.sent, key=answered)
 

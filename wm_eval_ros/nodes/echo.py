@@ -74,19 +74,23 @@ class EchoNode:
             ends.subscription(other.type, other.topic, topics.SENSOR, lambda data: None, raw=True)
         answer_clock(self.node)
         self._ready = Ready(self.node, ends)
-        manifest = message_type(topics.TYPES[topics.RUN_INFO])()
-        manifest.data = codec.run_info_to_json(run_info(
-            scenario, replace(scenario.planner, planner=ECHO, model='', model_sha256=''),
-            run.run_id, None, {}))
-        self._info.publish(manifest)
+        self._run_id = run.run_id
 
     def spin(self, executor: SingleThreadedExecutor, stop: Stop) -> None:
         """Answer until told to stop."""
+        # not before: the process has its priority and its processors now
+        self._info.publish(self._manifest())
         spin_until(executor, stop, self._ready.announce_when_matched)
 
     def finish(self, executor: SingleThreadedExecutor) -> None:
         """Wait until the last word was taken."""
         wait_acked(self._info, ACK_S)
+
+    def _manifest(self) -> Any:
+        own = replace(self.scenario.planner, planner=ECHO, model='', model_sha256='')
+        message = message_type(topics.TYPES[topics.RUN_INFO])()
+        message.data = codec.run_info_to_json(run_info(self.scenario, own, self._run_id, None, {}))
+        return message
 
     def _on_event(self, message: Any) -> None:
         event = codec.event_from_msg(message)
