@@ -52,7 +52,9 @@ def confirm(said: Prediction, card: Scorecard) -> Confirmation:
 
 @pytest.mark.parametrize(('latency', 'won', 'verdict', 'word'), [
     pytest.param(45.0, 16, 'pass', 'confirmed', id='there-as-the-curve-has-it'),
-    pytest.param(45.0, 15, 'fail', 'refuted', id='lost-where-the-curve-has-it'),
+    # 12 of 20 have an upper limit of .809, 11 one of .769
+    pytest.param(45.0, 12, 'inconclusive', 'not decided', id='fewer-but-not-shown-to-be-lost'),
+    pytest.param(45.0, 11, 'fail', 'refuted', id='lost-where-the-curve-has-it'),
     pytest.param(75.0, 3, 'pass', 'confirmed', id='lost-as-the-curve-says'),
     pytest.param(80.0, 20, 'inconclusive', 'the curve is cautious', id='there-all-the-same'),
     pytest.param(60.0, 20, 'inconclusive', 'not decided', id='between-the-ends'),

@@ -74,8 +74,8 @@ class Prediction:
         """
         Hold a run in real time against the curve.
 
-        PASS: it says the same as the curve. FAIL: success is lost where the curve has it.
-        INCONCLUSIVE: the curve is cautious, or says nothing.
+        PASS: it says the same as the curve. FAIL: success is shown to be lost where the curve has
+        it, by the upper limit. INCONCLUSIVE: the curve is cautious, or nothing is shown.
 
         :raises BagError: the run is of another clock, or differs from those of the curve
         """
@@ -85,7 +85,8 @@ class Prediction:
         there, predicted = holds(own, self.bound, self.strict), self.at(own.x)
         values = {v.name: v.value for v in card.values}
         p50, p99 = (values.get(f'decision_latency.{q}') for q in ('p50', 'p99'))
-        verdict, word = _judged(predicted, there)
+        lost = holds(own, self.bound, strict=True) is False
+        verdict, word = _judged(predicted, there, lost=lost)
         text = (f'{word}: with {own.x:g} ms injected {_counted(own)} in real time (p50 '
                 f'{_ms(p50)}, p99 {_ms(p99)}), by the curve success is '
                 f'{_PREDICTED[predicted]}')
@@ -102,14 +103,14 @@ class Prediction:
 _PREDICTED = {True: 'there', False: 'lost', None: 'not known there'}
 
 
-def _judged(predicted: bool | None, there: bool | None) -> tuple[Verdict, str]:
-    if predicted is None or there is None:
-        return Verdict.INCONCLUSIVE, 'not decided'
-    if predicted == there:
+def _judged(predicted: bool | None, there: bool | None, *, lost: bool) -> tuple[Verdict, str]:
+    if predicted is not None and predicted == there:
         return Verdict.PASS, 'confirmed'
-    if there:
+    if predicted and lost:
+        return Verdict.FAIL, 'refuted'
+    if predicted is False and there:
         return Verdict.INCONCLUSIVE, 'the curve is cautious'
-    return Verdict.FAIL, 'refuted'
+    return Verdict.INCONCLUSIVE, 'not decided'
 
 
 def _counted(own: Success) -> str:
