@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+import re
 import subprocess
 import sys
 
@@ -48,6 +49,13 @@ def test_on_this_host_a_profile_names_it_since_the_range_would_bring_shared_memo
     assert without_shared_memory(local, FASTDDS, config_folder()) == {
         'ROS_LOCALHOST_ONLY': '0', 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SYSTEM_DEFAULT',
         'FASTRTPS_DEFAULT_PROFILES_FILE': profile, 'FASTDDS_DEFAULT_PROFILES_FILE': profile}
+
+
+def test_a_planner_on_this_host_has_room_for_a_whole_image() -> None:
+    # with the 208 KiB that a socket has by itself three of four images of a camera were lost
+    text = (config_folder() / LOOPBACK).read_text()
+    found = re.search(r'<receiveBufferSize>(\d+)</receiveBufferSize>', text)
+    assert found is not None and int(found[1]) >= 2 * 640 * 480 * 3
 
 
 def test_without_the_profile_the_planner_stays_on_this_host_and_says_so(

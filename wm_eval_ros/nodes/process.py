@@ -42,8 +42,6 @@ PRIORITIES = {'plant': 12, 'bag_player': 12, 'serial_actuator': 12, 'command_rel
 TOGETHER = ('planner', 'supervisor')
 #: MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT: what is touched stays, what is only reserved costs nothing
 _LOCK = 1 | 2 | 4
-#: of mallopt: blocks up to this size come from the heap, and so much of it is not given back
-_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD, _KEPT_BYTES = -3, -1, 1 << 30
 #: somebody may go on publishing for ever [s]
 DRAIN_S = 3.0
 #: longest the middleware may take to go away once a node's work is done and its files are closed:
@@ -144,7 +142,6 @@ def settle(name: str, scenario: Scenario) -> None:
     gc.collect()
     gc.freeze()
     sys.setswitchinterval(SWITCH_S)
-    keep_memory()
     try:
         threads = os.listdir('/proc/self/task')
     except OSError:
@@ -171,13 +168,6 @@ def take_place(name: str, scenario: Scenario, threads: Sequence[str]) -> None:
         with contextlib.suppress(OSError, AttributeError):
             for thread in threads:
                 os.sched_setscheduler(int(thread), os.SCHED_FIFO, os.sched_param(priority))
-
-
-def keep_memory() -> None:
-    """Have images use the same memory again: mapped anew, each of its pages is a fault."""
-    with contextlib.suppress(OSError, AttributeError):
-        for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
-            ctypes.CDLL(None).mallopt(option, _KEPT_BYTES)
 
 
 def _pin(name: str, pinned: frozenset[int], threads: Sequence[str]) -> None:
