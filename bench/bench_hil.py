@@ -5,8 +5,8 @@ The floor of a latency test: an echo against a bare ping-pong, and what the othe
 
 In turn, at one rate: a bare rclpy ping-pong between two processes; the same ping against the echo
 node alone; the echo in a whole run, with stimulus, supervisor, monitor and recorder, timed from
-the bag, as it is and with SCHED_FIFO where the system grants it. Goals: echo over ping-pong at most 1.3 at p50; the whole run over the echo alone at most
-1.2 at p99.
+the bag, as it is and with SCHED_FIFO where the system grants it. Goals: echo over ping-pong at
+most 1.3 at p50; the whole run over the echo alone at most 1.2 at p99.
 """
 
 from __future__ import annotations
