@@ -120,6 +120,7 @@ def test_an_echo_answers_with_the_stamp_of_the_sample_within_an_episode(
     info = graph.listen(topics.TYPES[topics.RUN_INFO], topics.RUN_INFO, topics.LATCHED)
     tell = events_of(graph)
     echo = graph.add(EchoNode())
+    echo.tell()
     graph.until(lambda: samples.get_subscription_count() and info
                 and echo._commands.get_subscription_count())
     samples.publish(stamped(kind, T0 + 1))

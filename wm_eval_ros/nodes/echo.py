@@ -79,18 +79,19 @@ class EchoNode:
     def spin(self, executor: SingleThreadedExecutor, stop: Stop) -> None:
         """Answer until told to stop."""
         # not before: the process has its priority and its processors now
-        self._info.publish(self._manifest())
+        self.tell()
         spin_until(executor, stop, self._ready.announce_when_matched)
 
     def finish(self, executor: SingleThreadedExecutor) -> None:
         """Wait until the last word was taken."""
         wait_acked(self._info, ACK_S)
 
-    def _manifest(self) -> Any:
+    def tell(self) -> None:
+        """Publish the run's manifest."""
         own = replace(self.scenario.planner, planner=ECHO, model='', model_sha256='')
         message = message_type(topics.TYPES[topics.RUN_INFO])()
         message.data = codec.run_info_to_json(run_info(self.scenario, own, self._run_id, None, {}))
-        return message
+        self._info.publish(message)
 
     def _on_event(self, message: Any) -> None:
         event = codec.event_from_msg(message)
