@@ -104,7 +104,9 @@ def test_the_same_seed_in_lockstep_gives_a_bit_identical_scorecard(
 def test_a_charge_of_120_ms_skips_two_of_three_slots(tmp_path: Path) -> None:
     out = tmp_path / 'run'
     done = wm_eval('run', 'reacher', '--episodes', '1', '--clock', 'lockstep', '--out', str(out),
-                   '--set', 'planner.latency_ms=120', *RANDOM)
+                   '--set', 'planner.latency_ms=120', *RANDOM,
+                   # a gate that does not take over when a command comes every 150 ms
+                   '--set', 'supervisor.late_periods=4', '--set', 'supervisor.stale_periods=4')
     assert done.returncode == 0, done.stderr
     statuses = [c.status for c in records(out / 'bag', CycleRecord)]
     late, skipped = CycleStatus.LATE, CycleStatus.SKIPPED
