@@ -6,7 +6,6 @@ from collections import Counter
 import sys
 import time
 
-from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -18,14 +17,12 @@ from wm_eval_ros.config.replay import ReplaySettings
 from wm_eval_ros.errors import ConfigError
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.process import run_node, SPIN_S, Stop
-from wm_eval_ros.nodes.ros import BAG_ENDED, Endpoints, message_type
+from wm_eval_ros.nodes.ros import BAG_ENDED, Endpoints, message_type, wait_acked
 from wm_eval_ros.nodes.topic_list import PLAYER
 from wm_eval_ros.wire import topics
 
 #: a message sent later than this after it was due was not kept up with [ns]
 LATE_NS = 10_000_000
-#: how long the acknowledgement of the last messages is waited for [s]
-ACK_S = 0.5
 
 
 class BagPlayerNode:
@@ -90,7 +87,7 @@ class BagPlayerNode:
         """Wait until the last messages were taken; say what was played."""
         self._ahead.close()
         for publisher in (*self._publishers.values(), self._ended):
-            publisher.wait_for_all_acked(Duration(seconds=ACK_S))
+            wait_acked(publisher)
         self._bag.close()
         sent = ', '.join(f'{topic} {number}' for topic, number in self.sent.items())
         self.node.get_logger().info(

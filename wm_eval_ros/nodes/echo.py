@@ -24,8 +24,6 @@ from wm_eval_ros.wire.header import header_stamp_ns
 
 #: name of it in results
 ECHO = 'echo'
-#: how long the acknowledgement of the last word is waited for [s]
-ACK_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +82,7 @@ class EchoNode:
 
     def finish(self, executor: SingleThreadedExecutor) -> None:
         """Wait until the last word was taken."""
-        wait_acked(self._info, ACK_S)
+        wait_acked(self._info)
 
     def tell(self) -> None:
         """Publish the run's manifest."""

@@ -8,7 +8,6 @@ import sys
 import time
 from typing import Any
 
-from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -22,7 +21,7 @@ from wm_eval_ros.nodes.process import run_node, SPIN_S, Stop
 from wm_eval_ros.nodes.relay_edit import Edit, edited, NotTakenError, Picture
 from wm_eval_ros.nodes.relay_host import edits, own
 from wm_eval_ros.nodes.relay_images import COMPRESSED, IMAGE
-from wm_eval_ros.nodes.ros import Endpoints, message_type, qos_profile, Ready, TYPES
+from wm_eval_ros.nodes.ros import Endpoints, message_type, qos_profile, Ready, TYPES, wait_acked
 from wm_eval_ros.nodes.topic_list import COMMAND_RELAY, sensed, SENSOR_RELAY
 from wm_eval_ros.perturb.held import Held
 from wm_eval_ros.perturb.injector import Change, Injector
@@ -34,8 +33,6 @@ from wm_eval_ros.wire.header import header_stamp_ns, with_stamp
 DEPTH = 100
 #: how late an onset is noticed where no message comes [s]
 ONSET_S = 0.01
-#: how long the acknowledgement of the last event is waited for [s]
-ACK_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +109,7 @@ class RelayNode:
         """End what is on; pass the last command on."""
         if self._episode is not None:
             self._end(self.node.get_clock().now().nanoseconds)
-        self._events.wait_for_all_acked(Duration(nanoseconds=round(ACK_S * 1e9)))
+        wait_acked(self._events)
 
     def step(self) -> None:
         """Let go of what is due; begin and end what is due."""

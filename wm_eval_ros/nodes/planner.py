@@ -46,9 +46,6 @@ from wm_eval_ros.surprise.streams import KL
 from wm_eval_ros.wire import codec, topics
 from wm_eval_ros.wire.fields import CommandWriter
 
-#: how long the acknowledgement of the last record is waited for [s]
-ACK_S = 0.5
-
 
 @dataclass(frozen=True, kw_only=True)
 class StartSettings:
@@ -121,7 +118,7 @@ class PlannerNode(LifecycleNode):
         was_active = self._active.is_set()
         self._halt()
         if was_active:
-            wait_acked(self._cycles, ACK_S)
+            wait_acked(self._cycles)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the weights, warm up, make the endpoints."""

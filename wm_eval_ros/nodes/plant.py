@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -32,6 +31,7 @@ from wm_eval_ros.nodes.ros import (
     qos_profile,
     ready_text,
     TYPES,
+    wait_acked,
 )
 from wm_eval_ros.nodes.topic_list import COMMAND_RELAY, SENSOR_RELAY
 from wm_eval_ros.nodes.worlds import Command, LockstepWorld, RealtimeWorld
@@ -125,7 +125,7 @@ class PlantNode:
         self._ask_clock(LATER)
         print(json.dumps({'done': self._episode + 1}), flush=True)
         # Fast DDS asks for acknowledgements every 3 s: too slow for anything but the last word
-        self._events.wait_for_all_acked(Duration(seconds=ACK_S))
+        wait_acked(self._events, ACK_S)
 
     def finish(self, executor: SingleThreadedExecutor) -> None:
         """Nothing is buffered here."""

@@ -9,7 +9,6 @@ import sys
 import time
 from typing import Any
 
-from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
@@ -23,7 +22,15 @@ from wm_eval_ros.config.schema import setting
 from wm_eval_ros.errors import RecordingError, RunError
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.process import drain, run_node, spin_in_batches, SPIN_S, Stop
-from wm_eval_ros.nodes.ros import Endpoints, message_type, qos_profile, Ready, sequence_of, TYPES
+from wm_eval_ros.nodes.ros import (
+    Endpoints,
+    message_type,
+    qos_profile,
+    Ready,
+    sequence_of,
+    TYPES,
+    wait_acked,
+)
 from wm_eval_ros.nodes.topic_list import run_topics
 from wm_eval_ros.records import ClockMode, EpisodeEvent, EventKind
 from wm_eval_ros.wire import codec, topics
@@ -34,8 +41,8 @@ DEPTH = 10_000
 LARGE_DEPTH = 300
 LARGE = frozenset({'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage',
                    'sensor_msgs/msg/PointCloud2'})
-#: longest that word of a failure is given to reach the others [ns]
-FAREWELL_NS = 300_000_000
+#: longest that word of a failure is given to reach the others [s]
+FAREWELL_S = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +139,7 @@ class RecorderNode:
         self._publish_statuses()
         self._events.publish(codec.event_to_msg(self._farewell(reason), TYPES))
         for publisher in (self._status, self._events):
-            publisher.wait_for_all_acked(Duration(nanoseconds=FAREWELL_NS))
+            wait_acked(publisher, FAREWELL_S)
 
     def _publish_statuses(self) -> None:
         found = self._recording.statuses()

@@ -51,6 +51,8 @@ def message_type(name: str) -> Any:
 #: what of a quality of service parameters may override
 _OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY,
                 QoSPolicyKind.DURABILITY)
+#: how long the acknowledgement of the last word is waited for [s]
+ACK_S = 0.5
 #: pause between two looks at what has been acknowledged [s]
 ACK_LOOK_S = 0.005
 #: makes our messages of rclpy's classes
@@ -154,7 +156,7 @@ class Endpoints:
         return ', '.join(sorted(set(alone)))
 
 
-def wait_acked(publisher: Publisher, within_s: float) -> bool:
+def wait_acked(publisher: Publisher, within_s: float = ACK_S) -> bool:
     """
     Wait until every reader has what was sent, at most this long; say whether it has.
 

@@ -8,7 +8,6 @@ import sys
 from typing import Any
 
 import numpy as np
-from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
@@ -18,7 +17,7 @@ from wm_eval_ros.metrics.firmware_clock import Bounds, bounds_of
 from wm_eval_ros.metrics.link_log import EXCHANGE
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.process import run_node, SPIN_S, Stop
-from wm_eval_ros.nodes.ros import Endpoints, finite_command, message_type, Ready, TYPES
+from wm_eval_ros.nodes.ros import Endpoints, finite_command, message_type, Ready, TYPES, wait_acked
 from wm_eval_ros.nodes.serial_port import came_ns, SerialPort, set_out_ns
 from wm_eval_ros.nodes.topic_list import ACTUATOR
 from wm_eval_ros.records import ClockExchange, FIRMWARE, InputRef, LinkEvent, LinkKind, NEVER_NS
@@ -28,8 +27,6 @@ from wm_eval_ros.wire.serial_frames import Answer, Applied, Frame, MAX_VALUES, S
 
 #: exchanges that times are told by as they are heard: those of the last 20 s or so
 LATEST = 200
-#: how long the acknowledgement of the last word is waited for [s]
-ACK_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +93,7 @@ class SerialActuatorNode:
         """Hang up, and wait until the last word was taken: live and bag are to hold the same."""
         self.port.close()
         for publisher in (self._events, self._exchanges):
-            publisher.wait_for_all_acked(Duration(seconds=ACK_S))
+            wait_acked(publisher)
         if self.port.superseded:
             self.node.get_logger().warning(f'{self.port.superseded} commands were not sent: the '
                                            'line was still busy as the next one came')

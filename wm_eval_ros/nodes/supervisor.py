@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import numpy as np
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
-from rclpy.duration import Duration
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -24,7 +23,7 @@ from wm_eval_ros.nodes import desk
 from wm_eval_ros.nodes.authorship import Authorship
 from wm_eval_ros.nodes.parameters import Parameters, run_scenario, RunSettings
 from wm_eval_ros.nodes.process import run_node, spin_until, Stop
-from wm_eval_ros.nodes.ros import Endpoints, message_type, Ready, TYPES
+from wm_eval_ros.nodes.ros import Endpoints, message_type, Ready, TYPES, wait_acked
 from wm_eval_ros.nodes.topic_list import gated
 from wm_eval_ros.records import (
     ClockMode,
@@ -51,8 +50,6 @@ R = TypeVar('R')
 LOOKS = 5
 #: least time between two events of refusals of one kind [ns]
 REFUSALS_NS = 1_000_000_000
-#: how long the acknowledgement of the last command is waited for [s]
-ACK_S = 0.5
 
 
 class SupervisorNode:
@@ -93,7 +90,7 @@ class SupervisorNode:
         self._tell_refusals(time.time_ns(), rest=True)
         if self._realtime and self._commands is not None:
             self._send(self.gate.zero, time.time_ns())
-            self._commands.wait_for_all_acked(Duration(seconds=ACK_S))
+            wait_acked(self._commands)
 
     # endpoints ----------------------------------------------------------------------------------
 
